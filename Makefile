@@ -1,0 +1,40 @@
+# make train ARGS="--num-epochs 20"   trains the chapter's model
+# make test                           runs the tests but for the slow ones
+# Each sets up .venv first when it isn't there or setup.cfg has changed.
+# PYTHON=python3.10 chooses the interpreter, MXNET=cu112 the GPU build.
+
+PYTHON ?=
+MXNET ?=
+ARGS ?=
+RUN = .venv/bin/python
+
+.PHONY: help venv train test test-slow check notebooks clean
+
+help:
+	@echo 'make train [ARGS="--num-epochs 20"]  train the chapter'"'"'s model (ARGS=-h lists the options)'
+	@echo 'make test                            run the tests, under ten minutes'
+	@echo 'make test-slow                       run the slow ones too, under thirty minutes'
+	@echo 'make check                           look at the style of the code'
+	@echo 'make notebooks                       execute the notebooks anew'
+	@echo 'make venv                            only set up the environment, .venv'
+
+venv:
+	@sh .ci/venv "$(PYTHON)" "$(MXNET)"
+
+train: venv
+	@$(RUN) -m d2l_seq2seq.train $(ARGS)
+
+test: check
+	$(RUN) -m pytest -m 'not slow' d2l_seq2seq tests $(ARGS)
+
+test-slow: venv
+	$(RUN) -m pytest -m slow tests $(ARGS)
+
+check: venv
+	$(RUN) -m flake8 d2l_seq2seq tests notebooks
+
+notebooks: venv
+	$(RUN) notebooks/execute.py
+
+clean:
+	rm -rf .venv .peers build *.egg-info .pytest_cache

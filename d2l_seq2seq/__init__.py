@@ -1,0 +1,50 @@
+"""Sequence-to-sequence learning as *Dive into Deep Learning* teaches it, in MXNet/Gluon.
+
+The public names stand here and are resolved when first used (PEP 562), so that ``import
+d2l_seq2seq`` takes a few milliseconds and loads neither MXNet nor d2l.  The first name that needs
+MXNet loads it and makes it ready; see ``_mxnet.py``.
+"""
+import importlib
+
+__version__ = '0.1.0'
+
+_HOME_OF = {
+    'Animator': 'plotting',
+    'DataConfig': 'config',
+    'Decoder': 'model',
+    'Encoder': 'model',
+    'EncoderDecoder': 'model',
+    'InputError': 'errors',
+    'MaskedSoftmaxCELoss': 'loss',
+    'ModelConfig': 'config',
+    'RunConfig': 'config',
+    'Seq2SeqDecoder': 'model',
+    'Seq2SeqEncoder': 'model',
+    'TrainingConfig': 'config',
+    'Vocab': 'vocab',
+    'build_array': 'data',
+    'load_data_nmt': 'data',
+    'load_run': 'checkpoint',
+    'predict_s2s_ch9': 'reference',
+    'preprocess_nmt': 'data',
+    'read_corpus': 'corpus',
+    'train_s2s_ch9': 'reference',
+    'truncate_pad': 'data',
+    'try_gpu': 'device',
+}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name):
+    try:
+        home = _HOME_OF[name]
+    except KeyError:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}') from None
+    value = getattr(importlib.import_module(f'{__name__}.{home}'), name)
+    globals()[name] = value  # the next look-up doesn't come here
+    return value
+
+
+def __dir__():
+    return sorted(set(globals()) | set(__all__))

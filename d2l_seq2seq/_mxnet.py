@@ -1,0 +1,75 @@
+"""MXNet, made ready.
+
+The only file that touches MXNet's global state: it lays down the NumPy aliases that MXNet 1.9.1
+looks for, says what to type where MXNet is missing or installed twice, and switches on the NumPy
+interface that the book uses.  Every other file takes MXNet's modules from here, so whoever comes
+first finds it ready, whether or not the user called ``npx.set_np()``.
+"""
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+
+import numpy as onp
+
+from .errors import InputError
+
+# The distributions of MXNet 1.9 and of the releases before it that provide the module `mxnet`.
+_WHEELS = ('mxnet', 'mxnet-cu112', 'mxnet-cu110', 'mxnet-cu102', 'mxnet-cu101', 'mxnet-cu100',
+           'mxnet-native')
+_HOW_TO_INSTALL = "pip install mxnet==1.9.1   (with an NVIDIA GPU: pip install 'd2l-seq2seq[cu112]')"
+
+
+class MXNetImportError(InputError, ImportError):
+    """MXNet is not there, is there twice, or can't be loaded."""
+
+
+def _installed_wheels() -> list[str]:
+    """Names of the MXNet distributions in this environment."""
+    found = []
+    for name in _WHEELS:
+        try:
+            importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found.append(name)
+    return found
+
+
+def _check_wheels(wheels: list[str], module_is_there: bool) -> None:
+    """Raise `MXNetImportError` unless exactly one MXNet can be imported."""
+    if not module_is_there:
+        raise MXNetImportError(f'MXNet is not installed; type: {_HOW_TO_INSTALL}')
+    if len(wheels) > 1:
+        raise MXNetImportError(
+            f"{' and '.join(wheels)} are installed over each other; type: "
+            f"pip uninstall -y {' '.join(wheels)}   then: {_HOW_TO_INSTALL}")
+
+
+_check_wheels(_installed_wheels(), importlib.util.find_spec('mxnet') is not None)
+
+# MXNet 1.9.1 reads `numpy.bool` while it is imported.  NumPy 1.24 removed that alias, and 1.20 to
+# 1.23 warn about it.
+if 'bool' not in vars(onp):
+    onp.bool = bool
+
+try:
+    import mxnet as mx
+except OSError as error:  # a shared library of the CUDA build is missing
+    raise MXNetImportError(
+        f'MXNet is installed but its libraries do not load ({error}); without an NVIDIA driver '
+        'type: pip uninstall -y mxnet-cu112   then: pip install mxnet==1.9.1') from error
+from mxnet import autograd, gluon, init, np, npx
+from mxnet.gluon import nn, rnn
+
+npx.set_np()
+
+
+def seed_generators(seed: int) -> None:
+    """Fix all that the chapter draws: MXNet's generator initializes, NumPy's global one shuffles."""
+    mx.random.seed(seed)
+    onp.random.seed(seed)
+
+
+__all__ = ['MXNetImportError', 'autograd', 'gluon', 'init', 'mx', 'nn', 'np', 'npx', 'rnn',
+           'seed_generators']

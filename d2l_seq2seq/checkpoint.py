@@ -1,0 +1,165 @@
+"""A run's folder: what a trained model needs to be used again.
+
+``config.json``, ``src_vocab.json`` and ``tgt_vocab.json`` (lists of tokens in order of id), and
+``weights.npz`` (an array for each parameter).  Nothing in it is pickled and MXNet's own loader is
+not used, so reading a stranger's folder runs no code.  Each file is written beside its place and
+renamed, so that it is there whole or not at all.
+"""
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as onp
+
+from ._mxnet import init, mx, np
+from .config import RunConfig
+from .errors import InputError
+from .model import EncoderDecoder, build_model
+from .vocab import Vocab
+
+_CONFIG, _SRC_VOCAB, _TGT_VOCAB, _WEIGHTS = (
+    'config.json', 'src_vocab.json', 'tgt_vocab.json', 'weights.npz')
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model with what it was trained on."""
+
+    config: RunConfig
+    src_vocab: Vocab
+    tgt_vocab: Vocab
+    model: EncoderDecoder
+
+
+def create_run_folder(path: str | Path) -> Path:
+    """Make the folder of a new run, its parents included.
+
+    Raises
+    ------
+    InputError
+        If the path is taken by a file or by a folder that isn't empty, or can't be made.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = next(folder.iterdir(), None)
+    except OSError as error:
+        raise InputError(f'{folder}: can not be made a folder ({error.strerror}); name another '
+                         'with --out') from error
+    if taken is not None:
+        raise InputError(f'{folder}: expected a new or an empty folder, found {taken.name} in it; '
+                         'name another with --out')
+    return folder
+
+
+def save_settings(folder: Path, config: RunConfig, src_vocab: Vocab, tgt_vocab: Vocab) -> None:
+    """Write all that is known before training."""
+    write_file(folder / _CONFIG, _to_json(config.to_dict()))
+    write_file(folder / _SRC_VOCAB, _to_json(src_vocab.idx_to_token))
+    write_file(folder / _TGT_VOCAB, _to_json(tgt_vocab.idx_to_token))
+
+
+def save_weights(folder: Path, model: EncoderDecoder) -> None:
+    """Write the parameters as they stand, under their structural names."""
+    buffer = io.BytesIO()
+    onp.savez(buffer, **{name: parameter.data(parameter.list_ctx()[0]).asnumpy()
+                         for name, parameter in named_parameters(model).items()})
+    write_file(folder / _WEIGHTS, buffer.getvalue())
+
+
+def load_run(path: str | Path, ctx: mx.Context) -> Run:
+    """Read a run's folder and bring its model to a context.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged, or doesn't fit the others.
+    """
+    folder = Path(path)
+    for name in (_CONFIG, _SRC_VOCAB, _TGT_VOCAB, _WEIGHTS):
+        if not (folder / name).is_file():
+            raise InputError(f'{folder}: expected the folder of a finished run, but it has no '
+                             f'{name}; train one with: python -m d2l_seq2seq.train --out {folder}')
+    try:
+        config = RunConfig.from_dict(_from_json(folder / _CONFIG))
+    except InputError as error:
+        raise InputError(f'{folder / _CONFIG}: {error}') from error
+    src_vocab, tgt_vocab = (_read_vocab(folder / name) for name in (_SRC_VOCAB, _TGT_VOCAB))
+    model = build_model(config.model, len(src_vocab), len(tgt_vocab))
+    _load_weights(folder / _WEIGHTS, model, ctx)
+    return Run(config, src_vocab, tgt_vocab, model)
+
+
+def named_parameters(model: EncoderDecoder) -> dict:
+    """The parameters by their place in the model, such as ``encoder.embedding.weight``.
+
+    Gluon's `collect_params` names them by a counter of the process, which another process counts
+    otherwise; `save_parameters` uses the names that are used here.
+    """
+    return model._collect_params_with_prefix()
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file so that its name never stands for half of it."""
+    beside = path.with_name(path.name + '.part')
+    with open(beside, 'wb') as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+def _load_weights(path: Path, model: EncoderDecoder, ctx: mx.Context) -> None:
+    """Give the model the parameters of a file, once all names and shapes are found right."""
+    model.initialize(init.Zero(), ctx=ctx)
+    one_token = np.zeros((1, 1), ctx=ctx)
+    model(one_token, one_token)  # the layers learn their shapes
+    parameters = named_parameters(model)
+    arrays = _read_arrays(path)
+    if set(arrays) != set(parameters):
+        unlike = ', '.join(sorted(set(arrays) ^ set(parameters)))
+        raise InputError(f'{path}: expected the weights of the model in {_CONFIG}, got others '
+                         f'({unlike})')
+    for name, parameter in parameters.items():
+        if arrays[name].shape != parameter.shape or arrays[name].dtype != onp.float32:
+            raise InputError(f'{path}: expected {name} as float32 {parameter.shape}, got '
+                             f'{arrays[name].dtype} {arrays[name].shape}')
+    for name, parameter in parameters.items():
+        parameter.set_data(np.array(arrays[name], ctx=ctx))
+
+
+def _read_arrays(path: Path) -> dict[str, onp.ndarray]:
+    try:
+        with onp.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile,
+            zlib.error) as error:
+        raise InputError(f'{path}: expected arrays as numpy.savez writes them; the file is damaged '
+                         f'({error})') from error
+
+
+def _read_vocab(path: Path) -> Vocab:
+    tokens = _from_json(path)
+    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        raise InputError(f'{path}: expected a list of tokens')
+    try:
+        return Vocab.from_tokens(tokens)
+    except ValueError as error:
+        raise InputError(f'{path}: {error}') from error
+
+
+def _to_json(value) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=1) + '\n').encode('utf-8')
+
+
+def _from_json(path: Path):
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f'{path}: expected JSON; the file is damaged ({error})') from error

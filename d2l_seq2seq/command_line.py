@@ -1,0 +1,85 @@
+"""What every command has in common: options made from configuration fields, mistakes in one line.
+
+A command parses its options before anything heavy is imported, so that ``-h`` answers at once and
+a typo costs no loading time.
+"""
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import os
+import sys
+from typing import Callable, Sequence
+
+from .errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that says what is wrong in one line, without the usage before it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+                         allow_abbrev=False, **kwargs)
+
+    def error(self, message: str):
+        self.exit(2, f'{self.prog}: {message} (-h lists the options)\n')
+
+
+def parser_for(command: str, description: str) -> Parser:
+    """The parser of ``python -m d2l_seq2seq.<command>``."""
+    return Parser(prog=f'python -m d2l_seq2seq.{command}', description=description)
+
+
+def add_options(parser: Parser, config_class: type, only: Sequence[str] | None = None) -> None:
+    """An option for each field of a configuration (or `only` for some), named with dashes."""
+    group = parser.add_argument_group(config_class.__name__[:-len('Config')].lower())
+    for field in dataclasses.fields(config_class):
+        if only is not None and field.name not in only:
+            continue
+        group.add_argument(f"--{field.name.replace('_', '-')}", default=field.default,
+                           metavar=field.name.upper(), help=field.metadata['help'],
+                           type=_reader(field.metadata['domain']))
+
+
+def _reader(domain) -> Callable[[str], object]:
+    """What argparse calls to turn an option's text into its value."""
+    def read(text: str):
+        try:
+            value = domain.parse(text)
+            domain.check('', value)
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f'expected {domain.description}, got {text!r}') from None
+        return value
+    return read
+
+
+def config_from(config_class: type, options: argparse.Namespace):
+    """The configuration that the options of `add_options` make up."""
+    names = [field.name for field in dataclasses.fields(config_class)]
+    return config_class(**{name: getattr(options, name) for name in names})
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Run a command and end the process with its exit code.
+
+    0 or what `main` returns; 2 for input that the user can mend, told in one line; 130 after
+    Ctrl-C.  A reader that closes our output early, such as ``head``, is no error.
+    """
+    logging.basicConfig(level=logging.WARNING, format='%(message)s', stream=sys.stderr)
+    for stream in (sys.stdin, sys.stdout):
+        stream.reconfigure(encoding='utf-8', errors='replace')  # whatever the locale says
+    try:
+        code = main() or 0
+        sys.stdout.flush()
+    except InputError as error:
+        print(f'error: {error}', file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print('stopped', file=sys.stderr)
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        code = 0
+    sys.exit(code)

@@ -1,0 +1,160 @@
+"""Text to tokens to ids to batches, as in d2l 0.14, section 9.5.
+
+Where the pairs come from is `corpus.py`'s business.  Later editions use the same names for other
+rules (``<eos>`` on the source, 600 examples, rarer words kept); the figures that are printed in
+the chapter hold for these only.
+"""
+from __future__ import annotations
+
+import logging
+import re
+from typing import NamedTuple, Sequence
+
+from ._mxnet import gluon, np
+from .corpus import read_corpus
+from .vocab import Vocab
+
+logger = logging.getLogger(__name__)
+
+RESERVED_TOKENS = ('<pad>', '<bos>', '<eos>')
+MIN_FREQ = 3
+
+
+class Batch(NamedTuple):
+    """The four arrays of a batch, or of a whole corpus, in the book's order."""
+
+    src: np.ndarray  # float32 (batch_size, num_steps), token ids
+    src_valid_len: np.ndarray  # int64 (batch_size,), source tokens that aren't padding
+    tgt: np.ndarray  # float32 (batch_size, num_steps), token ids: <bos> ... <eos>
+    tgt_valid_len: np.ndarray  # int64 (batch_size,), target tokens with <bos> and <eos>
+
+
+def preprocess_nmt(text: str) -> str:
+    """Lower-case text with a space before each ``,``, ``.`` and ``!``.
+
+    Non-breaking spaces become spaces.  ``?`` is left alone in this edition: ``who?`` is one token.
+
+    Examples
+    --------
+    >>> preprocess_nmt("I'm OK, you see!")
+    "i'm ok , you see !"
+    """
+    text = text.replace('\u202f', ' ').replace('\xa0', ' ').lower()
+    return re.sub(r'(?<=[^ ])(?=[,.!])', ' ', text)
+
+
+def first_examples(pairs: Sequence[tuple[str, str]],
+                   num_examples: int | None) -> Sequence[tuple[str, str]]:
+    """The first `num_examples` pairs and, as in the book, one more; all of them for None.
+
+    The book counts lines from 0 and keeps those up to and including `num_examples`.
+    """
+    return pairs if num_examples is None else pairs[:num_examples + 1]
+
+
+def tokenize_nmt(pairs: Sequence[tuple[str, str]]) -> tuple[list[list[str]], list[list[str]]]:
+    """The tokens of the source and of the target sentences, each preprocessed.
+
+    Examples
+    --------
+    >>> tokenize_nmt([('Go.', 'Va !')])
+    ([['go', '.']], [['va', '!']])
+    """
+    source, target = ([preprocess_nmt(sentence).split(' ') for sentence in sentences]
+                      for sentences in zip(*pairs))
+    return source, target
+
+
+def truncate_pad(line: list, num_steps: int, padding_token) -> list:
+    """The first `num_steps` elements of a list, filled up with `padding_token`.
+
+    Examples
+    --------
+    >>> truncate_pad([7, 8, 9], 2, 1), truncate_pad([7, 8, 9], 5, 1)
+    ([7, 8], [7, 8, 9, 1, 1])
+    """
+    return line[:num_steps] + [padding_token] * (num_steps - len(line))
+
+
+def build_array(lines: list[list[str]], vocab: Vocab, num_steps: int,
+                is_source: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids of sentences, and how many of them are not padding.
+
+    Parameters
+    ----------
+    lines : list of list of str
+        The tokenized sentences.
+    is_source : bool
+        True: as they are.  False: between ``<bos>`` and ``<eos>``; a sentence that is cut loses
+        its ``<eos>``.
+
+    Returns
+    -------
+    array : float32 array of shape (num_sentences, num_steps)
+    valid_len : int64 array of shape (num_sentences,)
+    """
+    ids = vocab[lines]
+    if not is_source:
+        ids = [[vocab['<bos>']] + line + [vocab['<eos>']] for line in ids]
+    array = np.array([truncate_pad(line, num_steps, vocab['<pad>']) for line in ids])
+    return array, (array != vocab['<pad>']).sum(axis=1)
+
+
+def load_pairs(pairs: Sequence[tuple[str, str]], batch_size: int,
+               num_steps: int) -> tuple[Vocab, Vocab, gluon.data.DataLoader]:
+    """Vocabularies and shuffled batches of the sentence pairs given; see `load_data_nmt`."""
+    source, target = tokenize_nmt(pairs)
+    src_vocab, tgt_vocab = (Vocab(tokens, MIN_FREQ, list(RESERVED_TOKENS))
+                            for tokens in (source, target))
+    _warn_of_losses(source, target, src_vocab, tgt_vocab, num_steps)
+    arrays = Batch(*build_array(source, src_vocab, num_steps, is_source=True),
+                   *build_array(target, tgt_vocab, num_steps, is_source=False))
+    dataset = gluon.data.ArrayDataset(*arrays)
+    return src_vocab, tgt_vocab, gluon.data.DataLoader(dataset, batch_size, shuffle=True)
+
+
+def _warn_of_losses(source, target, src_vocab, tgt_vocab, num_steps) -> None:
+    """Say what of the corpus the model will not see; nothing is lost of the chapter's."""
+    num_cut = (sum(len(line) > num_steps for line in source)
+               + sum(len(line) + 2 > num_steps for line in target))  # <bos> and <eos>
+    if num_cut:
+        logger.warning('%d of %d sentences are longer than num_steps = %d and were cut', num_cut,
+                       len(source) + len(target), num_steps)
+    for side, vocab in (('source', src_vocab), ('target', tgt_vocab)):
+        if len(vocab) == len(RESERVED_TOKENS) + 1:
+            logger.warning('no %s word occurs %d times, so all of them are <unk>: the corpus is '
+                           'too small to learn from', side, MIN_FREQ)
+
+
+def load_data_nmt(batch_size: int, num_steps: int, num_examples: int | None = 1000
+                  ) -> tuple[Vocab, Vocab, gluon.data.DataLoader]:
+    """The chapter's data: English to French (d2l 0.14, section 9.5.5).
+
+    Parameters
+    ----------
+    batch_size : int
+    num_steps : int
+        Tokens that every sentence is cut or padded to.
+    num_examples : int or None
+        Pairs to take from the start of the corpus, and one more as in the book; None takes all.
+
+    Returns
+    -------
+    src_vocab, tgt_vocab : Vocab
+        Of the words seen three times or more.
+    data_iter : iterable of lists of four arrays, as `Batch` names them
+        One pass is one epoch, in an order drawn anew from NumPy's global generator
+        (``numpy.random.seed`` fixes it), as in the book.
+
+    Raises
+    ------
+    InputError
+        If neither the book's corpus nor the bundled one can be read.
+
+    Notes
+    -----
+    The corpus is the book's where it can be had, else the one that comes with the package, and the
+    log says which (``read_corpus('auto')``).
+    """
+    pairs = first_examples(read_corpus('auto').pairs, num_examples)
+    return load_pairs(pairs, batch_size, num_steps)

@@ -1,0 +1,43 @@
+"""Where arrays live: a word such as ``auto``, ``cpu`` or ``gpu(0)`` becomes an MXNet context."""
+from __future__ import annotations
+
+import re
+
+from ._mxnet import mx, npx
+from .errors import InputError
+
+
+def try_gpu(i: int = 0) -> mx.Context:
+    """The context ``gpu(i)`` where that GPU exists, else ``cpu(0)`` (d2l 0.14, section 5.6)."""
+    return npx.gpu(i) if npx.num_gpus() > i else npx.cpu()
+
+
+def device_from_name(name: str) -> mx.Context:
+    """The context that a command-line word names.
+
+    Parameters
+    ----------
+    name : str
+        ``auto`` (the first GPU where there is one, else the CPU), ``cpu``, ``cpu(N)``, ``gpu`` or
+        ``gpu(N)``.  ``cpu(1)`` is the same processor under another name, which is how tests find
+        arrays made on the wrong context.
+
+    Raises
+    ------
+    InputError
+        If the word is none of these, or names a GPU that isn't there.
+    """
+    if name == 'auto':
+        return try_gpu()
+    match = re.fullmatch(r'(cpu|gpu)(?:\((\d+)\))?', name)
+    if match is None:
+        raise InputError(f'expected a device auto, cpu, cpu(N), gpu or gpu(N), got {name!r}')
+    kind, index = match.group(1), int(match.group(2) or 0)
+    if kind == 'cpu':
+        return npx.cpu(index)
+    num_gpus = npx.num_gpus()
+    if index >= num_gpus:
+        raise InputError(
+            f'there is no gpu({index}): MXNet sees {num_gpus} GPUs here; use --device cpu, or '
+            'install the GPU build (mxnet-cu112) on a machine with an NVIDIA driver')
+    return npx.gpu(index)

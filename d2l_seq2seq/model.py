@@ -1,0 +1,167 @@
+"""The encoder-decoder architecture and the chapter's LSTM encoder and decoder.
+
+Sections 9.6 and 9.7 of d2l 0.14.  `Encoder`, `Decoder` and `EncoderDecoder` are the interface
+that training and prediction rely on: a model of yours that keeps to it works with both.  Here is
+no text, no loss and no training.
+
+Initialisation is part of being faithful: the layers infer their input sizes at the first forward
+pass, as the chapter's do, because weights of known shape would be drawn earlier, in another order,
+and the same seed would no longer give the book's model.
+"""
+from __future__ import annotations
+
+from ._mxnet import nn, rnn
+from .config import ModelConfig
+
+
+class Encoder(nn.Block):
+    """Turns a source sequence into whatever its decoder needs (d2l 0.14, section 9.6.1).
+
+    Inputs:
+        - **X**: array of shape (batch_size, num_steps), source token ids.
+        - **args**: the source valid lengths of shape (batch_size,), for encoders that use them.
+    """
+
+    def forward(self, X, *args):
+        raise NotImplementedError(f'{type(self).__name__} has to define forward(X, *args)')
+
+
+class Decoder(nn.Block):
+    """Turns target tokens and a state into logits and the next state (d2l 0.14, section 9.6.2).
+
+    Inputs:
+        - **X**: array of shape (batch_size, num_steps), target token ids; one step when decoding
+          token by token.
+        - **state**: what `init_state` or the previous call returned.
+
+    Outputs:
+        - **logits**: array of shape (batch_size, num_steps, vocab_size).
+        - **state**: the state after the last step.
+    """
+
+    def init_state(self, enc_outputs, *args):
+        """The first state, from the encoder's outputs (and the source valid lengths)."""
+        raise NotImplementedError(
+            f'{type(self).__name__} has to define init_state(enc_outputs, *args)')
+
+    def forward(self, X, state):
+        raise NotImplementedError(f'{type(self).__name__} has to define forward(X, state)')
+
+
+class EncoderDecoder(nn.Block):
+    """An encoder and a decoder joined for teacher forcing (d2l 0.14, section 9.6.3).
+
+    Inputs:
+        - **enc_X**: array of shape (batch_size, num_src_steps), source token ids.
+        - **dec_X**: array of shape (batch_size, num_tgt_steps), the target tokens that the decoder
+          reads: ``<bos>`` and all target tokens but the last.
+        - **args**: handed to both `Encoder.forward` and `Decoder.init_state`; the chapter passes
+          the source and target valid lengths.
+
+    Outputs:
+        - What the decoder returns: logits of shape (batch_size, num_tgt_steps, vocab_size) and the
+          last state.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: Decoder, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.decoder = decoder
+
+    def forward(self, enc_X, dec_X, *args):
+        enc_outputs = self.encoder(enc_X, *args)
+        dec_state = self.decoder.init_state(enc_outputs, *args)
+        return self.decoder(dec_X, dec_state)
+
+
+class Seq2SeqEncoder(nn.HybridBlock, Encoder):
+    """An embedding and a multi-layer LSTM (d2l 0.14, section 9.7.1, Eq. (9.7.1)).
+
+    The context c of Eq. (9.7.2) is the state after the last step.
+
+    Parameters
+    ----------
+    vocab_size, embed_size, num_hiddens, num_layers : int
+    dropout : float
+        Between the LSTM's layers.  MXNet 1.9.1 ignores it on a CPU.
+
+    Inputs:
+        - **X**: array of shape (batch_size, num_steps), source token ids.
+        - **args**: accepted and not used.
+
+    Outputs:
+        - **outputs**: float32 array of shape (num_steps, batch_size, num_hiddens), time first: the
+          top layer's hidden state at every step.
+        - **state**: list of the hidden state and the memory cell after the last step, each of shape
+          (num_layers, batch_size, num_hiddens).
+
+    Notes
+    -----
+    The LSTM reads the padding too, so a sentence's state depends on how far it is padded.  The
+    chapter trains and predicts with all sentences padded to the same `num_steps`; so must you.
+    """
+
+    def __init__(self, vocab_size: int, embed_size: int, num_hiddens: int, num_layers: int,
+                 dropout: float = 0, **kwargs):
+        super().__init__(**kwargs)
+        self._state_tiling = (num_layers, 1, num_hiddens)
+        self.embedding = nn.Embedding(vocab_size, embed_size)
+        self.rnn = rnn.LSTM(num_hiddens, num_layers, dropout=dropout)
+
+    def forward(self, X, *args):
+        return super().forward(X)  # a hybridized block warns of inputs that it doesn't use
+
+    def hybrid_forward(self, F, X):
+        X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
+        # A symbolic graph doesn't know its batch size: the zeros take theirs from the input.
+        zeros = F.np.zeros_like(X[:1, :, :1])  # (1, batch_size, 1)
+        zeros = F.np.tile(zeros, self._state_tiling)  # (num_layers, batch_size, num_hiddens)
+        return self.rnn(X, [zeros, zeros])
+
+
+class Seq2SeqDecoder(nn.HybridBlock, Decoder):
+    """An embedding, a multi-layer LSTM and a dense layer over the words (d2l 0.14, section 9.7.2).
+
+    The encoder's last state starts the LSTM, so both need the same `num_layers` and `num_hiddens`.
+    Eq. (9.7.4) has the context c at every step as well; the chapter's code, and so this class,
+    gives it at the start only.
+
+    Parameters
+    ----------
+    vocab_size, embed_size, num_hiddens, num_layers : int
+    dropout : float
+        Between the LSTM's layers.  MXNet 1.9.1 ignores it on a CPU.
+
+    Inputs:
+        - **X**: array of shape (batch_size, num_steps), target token ids.
+        - **state**: list of hidden state and memory cell, each of shape (num_layers, batch_size,
+          num_hiddens).
+
+    Outputs:
+        - **logits**: float32 array of shape (batch_size, num_steps, vocab_size).
+        - **state**: as the input, after the last step.
+    """
+
+    def __init__(self, vocab_size: int, embed_size: int, num_hiddens: int, num_layers: int,
+                 dropout: float = 0, **kwargs):
+        super().__init__(**kwargs)
+        self.embedding = nn.Embedding(vocab_size, embed_size)
+        self.rnn = rnn.LSTM(num_hiddens, num_layers, dropout=dropout)
+        self.dense = nn.Dense(vocab_size, flatten=False)
+
+    def init_state(self, enc_outputs, *args):
+        """The encoder's state after its last step."""
+        return enc_outputs[1]
+
+    def hybrid_forward(self, F, X, state):
+        X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
+        outputs, state = self.rnn(X, state)  # (num_steps, batch_size, num_hiddens)
+        logits = F.np.swapaxes(self.dense(outputs), 0, 1)  # (batch_size, num_steps, vocab_size)
+        return logits, state
+
+
+def build_model(config: ModelConfig, src_vocab_size: int, tgt_vocab_size: int) -> EncoderDecoder:
+    """The chapter's model in the sizes of `config`, not yet initialized."""
+    sizes = (config.embed_size, config.num_hiddens, config.num_layers, config.dropout)
+    return EncoderDecoder(Seq2SeqEncoder(src_vocab_size, *sizes),
+                          Seq2SeqDecoder(tgt_vocab_size, *sizes))

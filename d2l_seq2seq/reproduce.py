@@ -1,0 +1,180 @@
+"""``python -m d2l_seq2seq.reproduce``: every cell that the chapter prints, beside ours.
+
+The book's figures are those of d2l 0.14, section 9.7, and of the 45 published runs of that section
+(d2l 0.7 to 0.14, the same code): their loss curve's band, and the translations that they printed.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import command_line
+from .config import DataConfig, RunConfig, TrainingConfig
+from .corpus import Corpus, read_corpus
+
+PRINTED_LOSSES = [2.3025851, 1.1512926, 0.0]
+# The least and the greatest loss that a published run printed or plotted after so many epochs.
+PUBLISHED_LOSS = {
+    10: (0.2102, 0.2190), 20: (0.1699, 0.1859), 30: (0.1469, 0.1649), 40: (0.1300, 0.1498),
+    50: (0.1140, 0.1375), 60: (0.1006, 0.1234), 70: (0.0887, 0.1113), 80: (0.0785, 0.0996),
+    90: (0.0690, 0.0899), 100: (0.0614, 0.0826), 110: (0.0549, 0.0753), 120: (0.0494, 0.0690),
+    130: (0.0450, 0.0643), 140: (0.0413, 0.0581), 150: (0.0378, 0.0534), 160: (0.0360, 0.0504),
+    170: (0.0342, 0.0469), 180: (0.0323, 0.0435), 190: (0.0314, 0.0411), 200: (0.0297, 0.0387),
+    210: (0.0286, 0.0393), 220: (0.0285, 0.0360), 230: (0.0277, 0.0345), 240: (0.0269, 0.0328),
+    250: (0.0265, 0.0322), 260: (0.0263, 0.0321), 270: (0.0257, 0.0308), 280: (0.0253, 0.0300),
+    290: (0.0250, 0.0291), 300: (0.0249, 0.0288),
+}
+SLACK = 0.1  # the band is widened by a tenth at both ends
+FINAL_LOSS = (0.024, 0.030)  # as printed, to three digits
+PUBLISHED_TRANSLATIONS = {
+    'Go .': {'va !'},
+    'Wow !': {'<unk> !'},
+    "I'm OK .": {'je vais bien .', 'ça va .'},
+    'I won !': {"je l'ai emporté !", "j'ai gagné !"},
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One printed cell: what the book has, what came here, and whether they agree."""
+
+    cell: str
+    book: str
+    ours: str
+    agrees: bool | None  # None: shown, and not judged
+
+
+def _equal(cell: str, book, ours) -> Row:
+    """A row for values that have to be equal."""
+    return Row(cell, str(book), str(ours), book == ours)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the chapter, print the table; returns 1 where a cell differs, else 0."""
+    parser = command_line.parser_for(
+        'reproduce', 'Run the chapter with its own settings and compare each printed cell.')
+    command_line.add_options(parser, DataConfig, only=['corpus'])
+    command_line.add_options(parser, TrainingConfig, only=['seed', 'device'])
+    options = parser.parse_args(argv)
+    corpus = read_corpus(options.corpus)
+
+    # Only now MXNet, which takes seconds to load.
+    from .device import device_from_name
+
+    ctx = device_from_name(options.device)
+    rows = [*_block_rows(ctx), *_training_rows(corpus, options.seed, ctx)]
+    differing = [row.cell for row in rows if row.agrees is False]
+    print(f'corpus {corpus.name}, seed {options.seed}\n\n{_table(rows)}\n')
+    if differing:
+        print(f"{len(differing)} of {len(rows)} cells differ: {', '.join(differing)}")
+        return 1
+    print(f'all of the {sum(row.agrees is True for row in rows)} cells that can be judged agree')
+    return 0
+
+
+def _block_rows(ctx) -> list[Row]:
+    """The cells before training: shapes, sequence_mask, and the loss."""
+    from ._mxnet import np, npx
+    from .loss import MaskedSoftmaxCELoss
+    from .model import Seq2SeqDecoder, Seq2SeqEncoder
+
+    encoder, decoder = Seq2SeqEncoder(10, 8, 16, 2), Seq2SeqDecoder(10, 8, 16, 2)
+    encoder.initialize(ctx=ctx)
+    decoder.initialize(ctx=ctx)
+    X = np.zeros((4, 7), ctx=ctx)
+    output, enc_state = encoder(X)
+    out, state = decoder(X, decoder.init_state((output, enc_state)))
+    two_rows = np.array([[1, 2, 3], [4, 5, 6]], ctx=ctx)
+    lengths = np.array([1, 2], ctx=ctx)
+    masked = npx.sequence_mask(two_rows, lengths, True, axis=1)
+    filled = npx.sequence_mask(np.ones((2, 3, 4), ctx=ctx), lengths, True, value=-1, axis=1)
+    losses = MaskedSoftmaxCELoss()(np.ones((3, 4, 10), ctx=ctx), np.ones((3, 4), ctx=ctx),
+                                   np.array([4, 2, 0], ctx=ctx)).asnumpy().tolist()
+    return [
+        _equal('encoder output', (7, 4, 16), output.shape),
+        _equal('encoder state', (2, (2, 4, 16), (2, 4, 16)),
+               (len(enc_state), enc_state[0].shape, enc_state[1].shape)),
+        _equal('decoder output and state', ((4, 7, 10), 2, (2, 4, 16), (2, 4, 16)),
+               (out.shape, len(state), state[0].shape, state[1].shape)),
+        _equal('sequence_mask', [[1, 0, 0], [4, 5, 0]], masked.astype(int).tolist()),
+        _equal('sequence_mask, value=-1', [[1, -1, -1], [1, 1, -1]],
+               filled[:, :, 0].astype(int).tolist()),
+        # oneDNN's logarithm on a CPU is right to 3e-6, the book's GPU to the last digit.
+        Row('masked loss, to 1e-5', str(PRINTED_LOSSES), str([round(x, 7) for x in losses]),
+            max(abs(x - y) for x, y in zip(losses, PRINTED_LOSSES)) < 1e-5),
+    ]
+
+
+def _training_rows(corpus: Corpus, seed: int, ctx) -> list[Row]:
+    """The chapter's 300 epochs and its four sentences."""
+    from ._mxnet import seed_generators
+    from .checkpoint import Run
+    from .data import first_examples, load_pairs
+    from .model import build_model
+    from .plotting import Animator
+    from .reference import s2s_epochs_ch9
+
+    config = RunConfig()
+    seed_generators(seed)
+    pairs = first_examples(corpus.pairs, config.data.num_examples)
+    src_vocab, tgt_vocab, data_iter = load_pairs(
+        pairs, config.data.batch_size, config.data.num_steps)
+    model = build_model(config.model, len(src_vocab), len(tgt_vocab))
+    animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, config.training.num_epochs])
+    for epoch, metric, timer in s2s_epochs_ch9(model, data_iter, config.training.lr,
+                                               config.training.num_epochs, ctx):
+        seconds = timer.stop()
+        animator.add(epoch, metric[0] / metric[1])
+    animator.close()
+    losses = dict(zip(animator.X[0], animator.Y[0]))
+    run = Run(config, src_vocab, tgt_vocab, model)
+    return [*_loss_rows(losses, judge=corpus.name == 'fra-eng'),
+            Row('tokens/sec', '8687.4 on a V100', f'{metric[1] / seconds:.1f} on {ctx}', None),
+            *_translation_rows(run, corpus, pairs, ctx)]
+
+
+def _loss_rows(losses: dict[int, float], judge: bool) -> list[Row]:
+    """The final loss and the whole curve; judged on the book's own corpus only."""
+    low, high = FINAL_LOSS
+    final = round(losses[300], 3)
+    outside = [epoch for epoch, (least, most) in PUBLISHED_LOSS.items()
+               if not least * (1 - SLACK) <= losses[epoch] <= most * (1 + SLACK)]
+    curve = 'inside' if not outside else f"outside at {', '.join(map(str, outside))}"
+    return [Row('loss after 300 epochs', f'0.026 ({low} to {high:.3f})', f'{final:.3f}',
+                low <= final <= high if judge else None),
+            Row('loss at 10, 20, ..., 300', 'the band of 45 runs', curve,
+                not outside if judge else None)]
+
+
+def _translation_rows(run, corpus: Corpus, pairs, ctx) -> list[Row]:
+    """The four sentences; on another corpus than the book's, its own references are the measure."""
+    from .data import preprocess_nmt
+    from .reference import predict_s2s_ch9
+
+    references = {sentence: set() for sentence in PUBLISHED_TRANSLATIONS}
+    by_source = {sentence.lower(): sentence for sentence in references}
+    for src, tgt in pairs:
+        sentence = by_source.get(preprocess_nmt(src))
+        if sentence:
+            references[sentence].add(preprocess_nmt(tgt))
+    rows = []
+    for sentence, published in PUBLISHED_TRANSLATIONS.items():
+        accepted = published if corpus.name == 'fra-eng' else references[sentence]
+        ours = predict_s2s_ch9(run.model, sentence, run.src_vocab, run.tgt_vocab,
+                               run.config.data.num_steps, ctx)
+        rows.append(Row(sentence, ' or '.join(sorted(accepted)) or '(not in this corpus)', ours,
+                        ours in accepted if accepted else None))
+    return rows
+
+
+def _table(rows: list[Row]) -> str:
+    """The rows under a heading, in columns."""
+    verdicts = {True: 'ok', False: 'DIFFERS', None: 'not judged'}
+    lines = [('', 'book', 'ours', 'verdict')]
+    lines += [(row.cell, row.book, row.ours, verdicts[row.agrees]) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    return '\n'.join(' | '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+                     for line in lines)
+
+
+if __name__ == '__main__':
+    command_line.run(main)

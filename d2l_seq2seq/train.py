@@ -1,0 +1,110 @@
+"""``python -m d2l_seq2seq.train``: train the chapter's model and keep it in a run folder."""
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+
+from . import command_line
+from .config import DataConfig, ModelConfig, RunConfig, TrainingConfig
+from .corpus import read_corpus
+from .errors import InputError
+
+logger = logging.getLogger(__name__)
+
+
+def _parser() -> command_line.Parser:
+    parser = command_line.parser_for(
+        'train', 'Train the sequence-to-sequence model of d2l 0.14, section 9.7. The defaults are '
+                 "the book's.")
+    for config_class in (DataConfig, ModelConfig, TrainingConfig):
+        command_line.add_options(parser, config_class)
+    parser.add_argument('--out', metavar='RUN', default=time.strftime('runs/%Y-%m-%d_%H-%M-%S'),
+                        help='the folder to write, new or empty')
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train as the options say; returns the exit code, 130 where Ctrl-C cut the training short."""
+    options = _parser().parse_args(argv)
+    config = RunConfig(*(command_line.config_from(config_class, options)
+                         for config_class in (DataConfig, ModelConfig, TrainingConfig)))
+    corpus = read_corpus(config.data.corpus)
+
+    # Only now MXNet, which takes seconds to load.
+    from . import checkpoint
+    from ._mxnet import seed_generators
+    from .data import first_examples, load_pairs
+    from .device import device_from_name
+    from .model import build_model
+
+    ctx = device_from_name(config.training.device)
+    if config.model.dropout > 0 and ctx.device_type == 'cpu':
+        logger.warning('--dropout %g has no effect: MXNet ignores dropout inside its LSTM on a CPU',
+                       config.model.dropout)
+    folder = checkpoint.create_run_folder(options.out)
+    seed_generators(config.training.seed)
+    pairs = first_examples(corpus.pairs, config.data.num_examples)
+    src_vocab, tgt_vocab, data_iter = load_pairs(
+        pairs, config.data.batch_size, config.data.num_steps)
+    model = build_model(config.model, len(src_vocab), len(tgt_vocab))
+    checkpoint.save_settings(folder, config, src_vocab, tgt_vocab)
+    print(f'corpus {corpus.name}: {len(pairs):,} sentence pairs, {len(src_vocab):,} source and '
+          f'{len(tgt_vocab):,} target tokens', flush=True)
+
+    num_epochs_done = _train(model, data_iter, config.training, ctx, folder)
+    if num_epochs_done > 0:
+        checkpoint.save_weights(folder, model)
+        _print_translations(pairs, checkpoint.Run(config, src_vocab, tgt_vocab, model), ctx)
+        print(f'run {folder}: weights, metrics.jsonl, loss.svg')
+    return 0 if num_epochs_done == config.training.num_epochs else 130
+
+
+def _train(model, data_iter, config: TrainingConfig, ctx, folder) -> int:
+    """Train, with metrics and picture written to the folder; returns the number of epochs done."""
+    from .plotting import Animator
+    from .reference import book_line, s2s_epochs_ch9
+
+    animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, config.num_epochs], ylim=[0, None])
+    epoch = 0
+    with open(folder / 'metrics.jsonl', 'w', encoding='utf-8') as metrics:
+        try:
+            for epoch, metric, timer in s2s_epochs_ch9(model, data_iter, config.lr,
+                                                       config.num_epochs, ctx):
+                seconds = timer.stop()
+                if not math.isfinite(metric[0]):
+                    raise InputError(f'the loss is {metric[0]} in epoch {epoch}; try a --lr below '
+                                     f'{config.lr:g}')
+                row = {'epoch': epoch, 'book_loss': metric[0] / metric[1],
+                       'nll_per_token': metric[2] / metric[1],
+                       'tokens_per_sec': metric[1] / seconds}
+                metrics.write(json.dumps(row) + '\n')
+                metrics.flush()
+                animator.add(epoch, row['book_loss'])
+        except KeyboardInterrupt:
+            logger.warning('stopped in epoch %d of %d', epoch + 1, config.num_epochs)
+        finally:
+            animator.close()
+    if epoch > 0:
+        animator.save(folder / 'loss.svg')
+        print(book_line(metric, seconds, ctx))
+        print(f'nll_per_token {row["nll_per_token"]:.3f}')
+    return epoch
+
+
+def _print_translations(pairs, run, ctx) -> None:
+    """The chapter's four sentences, or the corpus's first four where it hasn't got these."""
+    from .data import preprocess_nmt
+    from .reference import SENTENCES, predict_s2s_ch9
+
+    known = list(dict.fromkeys(preprocess_nmt(src) for src, _ in pairs))
+    sentences = SENTENCES if {s.lower() for s in SENTENCES} <= set(known) else known[:4]
+    for sentence in sentences:
+        translation = predict_s2s_ch9(run.model, sentence, run.src_vocab, run.tgt_vocab,
+                                      run.config.data.num_steps, ctx)
+        print(f'{sentence} => {translation}')
+
+
+if __name__ == '__main__':
+    command_line.run(main)

@@ -1,0 +1,47 @@
+"""``python -m d2l_seq2seq.translate``: translate sentences with a trained run."""
+from __future__ import annotations
+
+import logging
+import sys
+
+from . import command_line
+
+logger = logging.getLogger(__name__)
+
+
+def _parser() -> command_line.Parser:
+    parser = command_line.parser_for(
+        'translate', 'Translate sentences, one line out for each line in.')
+    parser.add_argument('run', metavar='RUN', help='the folder that train wrote')
+    parser.add_argument('sentences', metavar='SENTENCE', nargs='*',
+                        help='what to translate; without any, the lines of standard input')
+    parser.add_argument('--device', default='auto', help='auto, cpu, cpu(N) or gpu(N)')
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Translate as the options say."""
+    options = _parser().parse_args(argv)
+
+    # Only now MXNet, which takes seconds to load.
+    from .checkpoint import load_run
+    from .data import preprocess_nmt
+    from .device import device_from_name
+    from .reference import predict_s2s_ch9
+
+    ctx = device_from_name(options.device)
+    run = load_run(options.run, ctx)
+    num_steps = run.config.data.num_steps
+    for line in options.sentences or sys.stdin:
+        sentence = preprocess_nmt(' '.join(line.split()))
+        num_tokens = len(sentence.split())
+        if num_tokens > num_steps:
+            logger.warning('a sentence of %d tokens is cut to the first %d, which is all that the '
+                           'model was trained to read: %s ...', num_tokens, num_steps,
+                           sentence[:40])
+        print(predict_s2s_ch9(run.model, sentence, run.src_vocab, run.tgt_vocab, num_steps, ctx)
+              if sentence else '', flush=True)
+
+
+if __name__ == '__main__':
+    command_line.run(main)

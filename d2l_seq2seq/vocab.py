@@ -1,0 +1,88 @@
+"""Tokens and their ids (d2l 0.14, section 8.2, as sections 9.5 and 9.7 use it).
+
+Later editions order the tokens otherwise and give other ids; see `Vocab`.
+"""
+from __future__ import annotations
+
+import collections
+from typing import Iterable, Sequence
+
+
+class Vocab:
+    """A two-way mapping between tokens and ids, as in d2l 0.14.
+
+    Id 0 is ``<unk>``; the reserved tokens follow in their given order; then come the tokens that
+    occur at least `min_freq` times, the frequent ones first and equally frequent ones in
+    alphabetical (code point) order.
+
+    Parameters
+    ----------
+    tokens : iterable of list of str
+        The tokenized sentences.
+    min_freq : int
+        Rarer tokens have no id of their own: they become ``<unk>``.
+    reserved_tokens : list of str, optional
+        Tokens that always have an id, such as ``['<pad>', '<bos>', '<eos>']``.
+
+    Attributes
+    ----------
+    idx_to_token : list of str
+    token_to_idx : dict of str to int
+    token_freqs : list of (str, int)
+        Every token of the corpus with its count, the rare ones included, in order of rank.
+    unk : int
+        The id of ``<unk>``, 0.
+
+    Examples
+    --------
+    >>> vocab = Vocab([['go', '.'], ['go', '!']], min_freq=2, reserved_tokens=['<pad>'])
+    >>> vocab.idx_to_token
+    ['<unk>', '<pad>', 'go']
+    >>> vocab[['go', '!']], vocab.to_tokens([2, 0])
+    ([2, 0], ['go', '<unk>'])
+    """
+
+    def __init__(self, tokens: Iterable[Sequence[str]], min_freq: int = 0,
+                 reserved_tokens: list[str] | None = None):
+        counts = collections.Counter(token for sentence in tokens for token in sentence)
+        self.token_freqs = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        frequent = [token for token, freq in self.token_freqs if freq >= min_freq]
+        # A dict keeps the first place of a token that is both reserved and in the corpus.
+        self._set_tokens(list(dict.fromkeys(['<unk>', *(reserved_tokens or []), *frequent])))
+
+    def _set_tokens(self, idx_to_token: list[str]) -> None:
+        """Number the tokens in the order given."""
+        self.unk = 0
+        self.idx_to_token = idx_to_token
+        self.token_to_idx = {token: idx for idx, token in enumerate(idx_to_token)}
+
+    @classmethod
+    def from_tokens(cls, idx_to_token: list[str]) -> Vocab:
+        """The vocabulary whose `idx_to_token` is given, as read from a file; it has no counts.
+
+        Raises
+        ------
+        ValueError
+            If the first token isn't ``<unk>`` or a token stands twice.
+        """
+        if idx_to_token[:1] != ['<unk>'] or len(set(idx_to_token)) != len(idx_to_token):
+            raise ValueError("expected different tokens, '<unk>' the first of them, "
+                             f'got {idx_to_token[:4]} ... ({len(idx_to_token)} tokens)')
+        vocab = cls([])
+        vocab._set_tokens(list(idx_to_token))
+        return vocab
+
+    def __len__(self) -> int:
+        return len(self.idx_to_token)
+
+    def __getitem__(self, tokens):
+        """The id of a token, or the (nested) list of ids of a (nested) list of tokens."""
+        if isinstance(tokens, (list, tuple)):
+            return [self[token] for token in tokens]
+        return self.token_to_idx.get(tokens, self.unk)
+
+    def to_tokens(self, indices):
+        """The token of an id, or the list of tokens of a list of ids."""
+        if isinstance(indices, (list, tuple)):
+            return [self.idx_to_token[index] for index in indices]
+        return self.idx_to_token[indices]

@@ -1,0 +1,72 @@
+"""The chapter's functions against d2l 0.14.0 itself, run in an environment of its own."""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as onp
+import pytest
+
+from conftest import ROOT
+from d2l_seq2seq._mxnet import npx, seed_generators
+from d2l_seq2seq.config import ModelConfig
+from d2l_seq2seq.data import first_examples, load_pairs, preprocess_nmt
+from d2l_seq2seq.model import build_model
+from d2l_seq2seq.reference import predict_s2s_ch9, s2s_epochs_ch9
+
+pytestmark = [pytest.mark.peer, pytest.mark.slow]
+
+NUM_EPOCHS = 60
+REQUIREMENTS = ['d2l==0.14.0', 'mxnet==1.9.1', 'numpy==1.23.5', 'ipython<8.24', 'setuptools<80']
+
+
+@pytest.fixture(scope='session')
+def peer_python() -> Path:
+    """The interpreter of an environment with d2l 0.14.0, made once and kept in .peers."""
+    if sys.version_info >= (3, 12):
+        pytest.skip('d2l 0.14.0 needs NumPy 1.23.5, which Python 3.12 has not')
+    folder = ROOT / '.peers' / f'd2l-0.14.0-py{sys.version_info[0]}.{sys.version_info[1]}'
+    python = folder / 'bin' / 'python'
+    if not (folder / 'complete').exists():
+        subprocess.run([sys.executable, '-m', 'venv', '--clear', folder], check=True)
+        pip = [python, '-m', 'pip', '--disable-pip-version-check', 'install', '-qq']
+        if subprocess.run([*pip, '--upgrade', 'pip']).returncode != 0:
+            pytest.skip('the package registry can not be reached, and d2l 0.14.0 is not here')
+        subprocess.run([*pip, *REQUIREMENTS], check=True)
+        (folder / 'complete').touch()
+    return python
+
+
+@pytest.fixture
+def peer(peer_python, corpus, tmp_path, seed):
+    """What d2l 0.14.0 makes of a corpus."""
+    job = {'text': '\n'.join('\t'.join(pair) for pair in corpus.pairs), 'seed': seed,
+           'num_epochs': NUM_EPOCHS, 'translate': sources(corpus)}
+    (tmp_path / 'job.json').write_text(json.dumps(job), encoding='utf-8')
+    subprocess.run([peer_python, ROOT / 'tests' / 'peer_d2l_0_14.py', tmp_path / 'job.json',
+                    tmp_path / 'answer.json'], check=True, cwd=tmp_path)
+    return json.loads((tmp_path / 'answer.json').read_text(encoding='utf-8'))
+
+
+def sources(corpus) -> list:
+    """All distinct source sentences that are trained on."""
+    return sorted({preprocess_nmt(src) for src, _ in first_examples(corpus.pairs, 1000)})
+
+
+def test_data_losses_and_translations_are_those_of_d2l(peer, corpus, seed):
+    ctx = npx.cpu()
+    src_vocab, tgt_vocab, data_iter = load_pairs(first_examples(corpus.pairs, 1000), 64, 10)
+    assert src_vocab.idx_to_token == peer['src_tokens']
+    assert tgt_vocab.idx_to_token == peer['tgt_tokens']
+    onp.random.seed(seed)
+    assert [[array.asnumpy().tolist() for array in batch] for batch in data_iter] == peer['batches']
+
+    seed_generators(seed)
+    model = build_model(ModelConfig(), len(src_vocab), len(tgt_vocab))
+    losses = [metric[0] / metric[1]
+              for _, metric, _ in s2s_epochs_ch9(model, data_iter, 0.005, NUM_EPOCHS, ctx)]
+    # The same operators in the same order on the same processor: not close, but equal.
+    assert losses == peer['losses']
+    translations = [predict_s2s_ch9(model, sentence, src_vocab, tgt_vocab, 10, ctx)
+                    for sentence in sources(corpus)]
+    assert translations == peer['translations']
