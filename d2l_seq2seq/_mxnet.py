@@ -17,7 +17,7 @@ from .errors import InputError
 # The distributions of MXNet 1.9 and of the releases before it that provide the module `mxnet`.
 _WHEELS = ('mxnet', 'mxnet-cu112', 'mxnet-cu110', 'mxnet-cu102', 'mxnet-cu101', 'mxnet-cu100',
            'mxnet-native')
-_HOW_TO_INSTALL = "pip install mxnet==1.9.1   (with an NVIDIA GPU: pip install 'd2l-seq2seq[cu112]')"
+_HOW_TO_INSTALL = 'pip install mxnet==1.9.1 (on a machine with an NVIDIA GPU: mxnet-cu112==1.9.1)'
 
 
 class MXNetImportError(InputError, ImportError):
@@ -43,7 +43,7 @@ def _check_wheels(wheels: list[str], module_is_there: bool) -> None:
     if len(wheels) > 1:
         raise MXNetImportError(
             f"{' and '.join(wheels)} are installed over each other; type: "
-            f"pip uninstall -y {' '.join(wheels)}   then: {_HOW_TO_INSTALL}")
+            f"pip uninstall -y {' '.join(wheels)}; then: {_HOW_TO_INSTALL}")
 
 
 _check_wheels(_installed_wheels(), importlib.util.find_spec('mxnet') is not None)
@@ -58,7 +58,7 @@ try:
 except OSError as error:  # a shared library of the CUDA build is missing
     raise MXNetImportError(
         f'MXNet is installed but its libraries do not load ({error}); without an NVIDIA driver '
-        'type: pip uninstall -y mxnet-cu112   then: pip install mxnet==1.9.1') from error
+        'type: pip uninstall -y mxnet-cu112; then: pip install mxnet==1.9.1') from error
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn, rnn
 
@@ -66,7 +66,7 @@ npx.set_np()
 
 
 def seed_generators(seed: int) -> None:
-    """Fix all that the chapter draws: MXNet's generator initializes, NumPy's global one shuffles."""
+    """Fix all that the chapter draws: initial weights (MXNet) and the batches' order (NumPy)."""
     mx.random.seed(seed)
     onp.random.seed(seed)
 

@@ -116,7 +116,9 @@ def _download(url: str, path: Path) -> None:
 
     pooch.get_logger().setLevel(logging.WARNING)
     try:
-        with tqdm(desc=path.name, unit='B', unit_scale=True, leave=False, disable=None) as bar:
+        # pooch puts the true total in; a bar without one is not a truth value, which pooch asks for.
+        with tqdm(desc=path.name, total=1, unit='B', unit_scale=True, leave=False,
+                  disable=None) as bar:
             downloader = pooch.HTTPDownloader(progressbar=bar, timeout=DOWNLOAD_TIMEOUT)
             pooch.retrieve(url, known_hash=None, fname=path.name, path=path.parent,
                            downloader=downloader)

@@ -1,0 +1,51 @@
+"""The settings: the book's defaults, and one clear line for a value out of range."""
+import dataclasses
+import json
+
+import pytest
+
+from d2l_seq2seq import DataConfig, InputError, ModelConfig, RunConfig, TrainingConfig
+
+
+def test_defaults_are_the_books():
+    assert dataclasses.asdict(ModelConfig()) == {
+        'embed_size': 32, 'num_hiddens': 32, 'num_layers': 2, 'dropout': 0.0}
+    data, training = DataConfig(), TrainingConfig()
+    assert (data.num_examples, data.batch_size, data.num_steps) == (1000, 64, 10)
+    assert (training.lr, training.num_epochs) == (0.005, 300)
+
+
+@pytest.mark.parametrize('config_class, field, value', [
+    (DataConfig, 'num_steps', 1), (DataConfig, 'num_steps', '10'), (DataConfig, 'batch_size', 0),
+    (DataConfig, 'num_examples', 0), (DataConfig, 'corpus', ''), (DataConfig, 'batch_size', True),
+    (ModelConfig, 'dropout', 1.0), (ModelConfig, 'dropout', -0.1), (ModelConfig, 'embed_size', 2.5),
+    (TrainingConfig, 'lr', 0), (TrainingConfig, 'lr', float('nan')), (TrainingConfig, 'seed', -1),
+    (TrainingConfig, 'lr', float('inf')), (TrainingConfig, 'num_epochs', None),
+])
+def test_values_out_of_range_are_refused(config_class, field, value):
+    with pytest.raises(InputError, match=f'{field}: expected .*, got') as error:
+        config_class(**{field: value})
+    assert '\n' not in str(error.value)
+
+
+def test_json_round_trip():
+    config = RunConfig(DataConfig(num_examples=None), ModelConfig(dropout=0.5),
+                       TrainingConfig(lr=1, seed=3))
+    assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize('change', [
+    lambda values: values.pop('model'), lambda values: values['data'].pop('corpus'),
+    lambda values: values['training'].update(unknown=1), lambda values: values.update(data=[]),
+    lambda values: values['model'].update(num_hiddens=-3),
+])
+def test_foreign_settings_are_refused(change):
+    values = RunConfig().to_dict()
+    change(values)
+    with pytest.raises(InputError, match='expected'):
+        RunConfig.from_dict(values)
+
+
+def test_no_object_at_all_is_refused():
+    with pytest.raises(InputError, match='got list'):
+        RunConfig.from_dict([])

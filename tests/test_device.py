@@ -1,0 +1,33 @@
+"""Words for devices."""
+import pytest
+
+from d2l_seq2seq import InputError, try_gpu
+from d2l_seq2seq import device
+from d2l_seq2seq._mxnet import npx
+
+
+@pytest.mark.parametrize('name, ctx', [('cpu', 'cpu(0)'), ('cpu(0)', 'cpu(0)'), ('cpu(1)', 'cpu(1)')])
+def test_cpus(name, ctx):
+    assert str(device.device_from_name(name)) == ctx
+
+
+@pytest.mark.parametrize('name', ['', 'tpu', 'gpu(-1)', 'cpu(1', 'gpu(0),gpu(1)', 'GPU'])
+def test_other_words_are_refused(name):
+    with pytest.raises(InputError, match='expected a device auto, cpu, cpu'):
+        device.device_from_name(name)
+
+
+def test_without_a_gpu(monkeypatch):
+    monkeypatch.setattr(npx, 'num_gpus', lambda: 0)
+    assert str(try_gpu()) == str(device.device_from_name('auto')) == 'cpu(0)'
+    with pytest.raises(InputError, match=r'there is no gpu\(0\): MXNet sees 0 GPUs here; use'):
+        device.device_from_name('gpu')
+
+
+def test_with_two_gpus(monkeypatch):
+    monkeypatch.setattr(npx, 'num_gpus', lambda: 2)
+    assert str(try_gpu(1)) == str(device.device_from_name('gpu(1)')) == 'gpu(1)'
+    assert str(device.device_from_name('auto')) == str(device.device_from_name('gpu')) == 'gpu(0)'
+    assert str(try_gpu(2)) == 'cpu(0)'
+    with pytest.raises(InputError, match='sees 2 GPUs'):
+        device.device_from_name('gpu(2)')
