@@ -116,7 +116,7 @@ def _download(url: str, path: Path) -> None:
 
     pooch.get_logger().setLevel(logging.WARNING)
     try:
-        # pooch puts the true total in; a bar without one is not a truth value, which pooch asks for.
+        # pooch puts the true total in, but asks before that whether the bar is true.
         with tqdm(desc=path.name, total=1, unit='B', unit_scale=True, leave=False,
                   disable=None) as bar:
             downloader = pooch.HTTPDownloader(progressbar=bar, timeout=DOWNLOAD_TIMEOUT)

@@ -61,9 +61,11 @@ class Animator:
         self.X, self.Y, self.fmts = None, None, fmts
         self._names = legend or [ylabel or '']
         self._legend = legend
-        self._settings = {name: value for name, value in (
-            ('xlabel', xlabel), ('ylabel', ylabel), ('xlim', xlim), ('ylim', ylim),
-            ('xscale', xscale), ('yscale', yscale)) if value is not None}
+        # Matplotlib warns of an axis from 1 to 1, which is what one epoch asks for.
+        limits = {name: ends for name, ends in (('xlim', xlim), ('ylim', ylim))
+                  if ends and ends[0] != ends[1]}
+        self._settings = {'xlabel': xlabel, 'ylabel': ylabel, 'xscale': xscale, 'yscale': yscale,
+                          **limits}
         self._view = _NotebookFigure() if _in_notebook() else _ProgressBar(xlabel, xlim)
 
     def add(self, x, y) -> None:

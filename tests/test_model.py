@@ -2,7 +2,8 @@
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import Decoder, Encoder, EncoderDecoder, ModelConfig, Seq2SeqDecoder, Seq2SeqEncoder
+from d2l_seq2seq import (Decoder, Encoder, EncoderDecoder, ModelConfig, Seq2SeqDecoder,
+                         Seq2SeqEncoder)
 from d2l_seq2seq._mxnet import autograd, init, nn, np, npx, rnn, seed_generators
 from d2l_seq2seq.model import build_model
 

@@ -1,0 +1,254 @@
+"""The commands as a user types them."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import ROOT
+from d2l_seq2seq import InputError, reproduce, train, translate
+
+SMALL = ['--num-examples', '60', '--num-epochs', '2', '--num-hiddens', '8', '--embed-size', '4',
+         '--corpus', 'bundled']
+
+
+def command(name, *arguments, **kwargs):
+    """A finished command, in a process of its own."""
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT), **kwargs.pop('env', {})}
+    return subprocess.run([sys.executable, '-m', f'd2l_seq2seq.{name}', *arguments],
+                          capture_output=True, env=environment, timeout=300, **kwargs)
+
+
+def lines(data):
+    return data.decode('utf-8').splitlines()
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """A trained run's folder, and what training printed."""
+    folder = tmp_path_factory.mktemp('runs') / 'small'
+    return folder, command('train', *SMALL, '--out', str(folder))
+
+
+def test_train_prints_and_writes_what_the_readme_says(run):
+    folder, result = run
+    assert (result.returncode, result.stderr) == (0, b'')
+    corpus, book_line, nll, *translations, where = lines(result.stdout)
+    assert corpus.startswith('corpus bundled: 61 sentence pairs, ')
+    assert re.fullmatch(r'loss \d\.\d{3}, \d+\.\d tokens/sec on cpu\(0\)', book_line)
+    assert re.fullmatch(r'nll_per_token \d\.\d{3}', nll)
+    assert len(translations) == 4 and all(' => ' in line for line in translations)
+    assert str(folder) in where
+    assert sorted(path.name for path in folder.iterdir()) == [
+        'config.json', 'loss.svg', 'metrics.jsonl', 'src_vocab.json', 'tgt_vocab.json',
+        'weights.npz']
+
+
+def test_metrics_have_a_line_for_each_epoch(run):
+    folder, result = run
+    rows = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
+    assert [row['epoch'] for row in rows] == [1, 2]
+    assert all(set(row) == {'epoch', 'book_loss', 'nll_per_token', 'tokens_per_sec'}
+               for row in rows)
+    for row in rows:  # nine label positions
+        assert row['nll_per_token'] == pytest.approx(9 * row['book_loss'])
+    assert f"loss {rows[-1]['book_loss']:.3f}," in result.stdout.decode()
+
+
+def test_config_holds_every_setting(run):
+    values = json.loads((run[0] / 'config.json').read_text())
+    assert values['data'] == {'corpus': 'bundled', 'num_examples': 60, 'batch_size': 64,
+                              'num_steps': 10}
+    assert values['model']['num_hiddens'] == 8 and values['training']['seed'] == 0
+
+
+def test_the_same_seed_gives_the_same_weights(run, tmp_path):
+    for seed, same in (('0', True), ('1', False)):
+        out = tmp_path / seed
+        assert command('train', *SMALL, '--seed', seed, '--out', str(out)).returncode == 0
+        assert ((out / 'weights.npz').read_bytes()
+                == (run[0] / 'weights.npz').read_bytes()) is same
+
+
+def test_the_chapters_sentences_are_translated_where_the_corpus_has_them(run, tmp_path):
+    result = command('train', '--corpus', 'bundled', '--num-epochs', '1', '--out', 'run',
+                     cwd=tmp_path)
+    sources = [line.split(' => ')[0] for line in lines(result.stdout) if ' => ' in line]
+    assert sources == ['Go .', 'Wow !', "I'm OK .", 'I won !']
+
+
+def test_a_corpus_of_ones_own(tmp_path):
+    (tmp_path / 'pairs.tsv').write_bytes('\ufeffEins.\tUn.\r\n\r\nZwei.\tDeux.\r\nno pair\r\n'
+                                         .encode('utf-8'))
+    result = command('train', '--corpus', 'pairs.tsv', '--num-epochs', '1', '--num-examples', 'all',
+                     '--out', 'run', cwd=tmp_path)
+    assert result.returncode == 0
+    assert lines(result.stdout)[0].startswith('corpus pairs.tsv: 2 sentence pairs')
+    assert [line.split(' => ')[0] for line in lines(result.stdout) if ' => ' in line] == [
+        'eins .', 'zwei .']
+    assert '1 of 3 lines dropped' in result.stderr.decode()
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['--num-epochs', '0'], '--num-epochs: expected a whole number of at least 1'),
+    (['--num-steps', '1'], '--num-steps: expected a whole number of at least 2'),
+    (['--lr', 'fast'], "--lr: expected a number above 0, got 'fast'"),
+    (['--dropout', '1'], '--dropout: expected a number from 0 up to, not including, 1'),
+    (['--num-examples', 'some'], "--num-examples: expected a whole number of at least 1, or 'all'"),
+    (['--num-epoch', '3'], 'unrecognized arguments: --num-epoch 3'),
+    (['--corpus', 'missing.tsv'], 'missing.tsv: expected a corpus'),
+    (['--corpus', 'latin1.tsv'], 'latin1.tsv: expected UTF-8, got the byte 0xc9 in line 2'),
+    (['--corpus', '.'], 'expected a file, got a folder'),
+    (['--device', 'gpu(7)'], 'there is no gpu(7)'),
+    (['--device', 'tpu'], "got 'tpu'"),
+    (['--out', 'latin1.tsv'], 'can not be made a folder'),
+    (['--out', 'full'], 'expected a new or an empty folder, found precious in it'),
+    (['--lr', '1e38'], 'the loss is nan in epoch 2; try a --lr below 1e+38'),
+])
+def test_mistakes_get_one_line_and_exit_2(tmp_path, arguments, message):
+    (tmp_path / 'latin1.tsv').write_bytes('Go.\tVa.\nÉté.\tSummer.\n'.encode('latin-1'))
+    (tmp_path / 'full').mkdir()
+    (tmp_path / 'full' / 'precious').write_text('mine')
+    before = sorted(tmp_path.rglob('*'))
+    out = [] if '--out' in arguments else ['--out', 'run']
+    result = command('train', *SMALL, *out, *arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert len(lines(result.stderr)) == 1 and message in result.stderr.decode()
+    if '--lr' not in arguments or 'fast' in arguments:  # found before anything is written
+        assert sorted(tmp_path.rglob('*')) == before and result.stdout == b''
+
+
+def test_a_folder_that_can_not_be_written(tmp_path):
+    result = command('train', *SMALL, '--out', '/proc/run', cwd=tmp_path)
+    assert result.returncode == 2
+    assert lines(result.stderr)[0].startswith('error: /proc/run: can not be made a folder (')
+
+
+def test_dropout_on_a_cpu_warns(tmp_path):
+    result = command('train', *SMALL, '--num-epochs', '1', '--dropout', '0.2', '--device', 'cpu',
+                     '--out', 'run', cwd=tmp_path)
+    assert result.returncode == 0
+    assert lines(result.stderr) == ['--dropout 0.2 has no effect: MXNet ignores dropout inside its '
+                                    'LSTM on a CPU']
+
+
+def test_another_context(tmp_path):
+    result = command('train', *SMALL, '--device', 'cpu(1)', '--out', 'run', cwd=tmp_path)
+    assert 'tokens/sec on cpu(1)' in result.stdout.decode()
+    result = command('translate', 'run', 'go .', '--device', 'cpu(1)', cwd=tmp_path)
+    assert (result.returncode, len(lines(result.stdout))) == (0, 1)
+
+
+def test_ctrl_c_keeps_what_was_trained(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'd2l_seq2seq.train', *SMALL, '--num-epochs', '100000', '--out',
+         str(tmp_path / 'run')], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    metrics = tmp_path / 'run' / 'metrics.jsonl'
+    try:
+        for _ in range(600):
+            if metrics.exists() and metrics.read_text().count('\n') >= 3:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert re.fullmatch(r'stopped in epoch \d+ of 100000\n', stderr.decode())
+    assert stdout.decode().count(' => ') == 4
+    assert all(json.loads(line)['epoch'] == number
+               for number, line in enumerate(metrics.read_text().splitlines(), 1))
+    assert command('translate', str(tmp_path / 'run'), 'Go.').returncode == 0
+
+
+def test_translate_gives_a_line_for_each_line(run, tmp_path):
+    text = 'Go.\n\n  go   .\t\r\nunseen words\nÀ bientôt\n\xa0\nlast line without an end'
+    result = command('translate', str(run[0]), input=text.encode('utf-8'))
+    assert result.returncode == 0
+    out = lines(result.stdout)
+    assert len(out) == 7 and out[1] == out[5] == ''
+    assert out[0] == out[2]  # normalized as the training data was
+    result = command('translate', str(run[0]), 'Go.', '', 'À bientôt')
+    assert lines(result.stdout) == [out[0], '', out[4]]
+
+
+def test_translate_survives_bytes_that_are_no_text(run):
+    result = command('translate', str(run[0]), input=b'\xff\xfe.\nGo.\n\x00\x1b[31m\n',
+                     env={'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C'})
+    assert (result.returncode, len(lines(result.stdout))) == (0, 3)
+
+
+def test_translate_says_when_it_cuts(run):
+    result = command('translate', str(run[0]), 'a b c d e f g h i j k')
+    assert result.returncode == 0
+    assert 'a sentence of 11 tokens is cut to the first 10' in result.stderr.decode()
+
+
+@pytest.mark.parametrize('folder', ['missing', '.'])
+def test_translate_without_a_run(tmp_path, folder):
+    result = command('translate', folder, 'Go.', cwd=tmp_path)
+    assert result.returncode == 2 and len(lines(result.stderr)) == 1
+    assert 'the folder of a finished run, but it has no config.json' in lines(result.stderr)[0]
+
+
+def test_a_reader_that_closes_early_is_no_error(run):
+    result = subprocess.run(
+        f'yes Go. | {sys.executable} -m d2l_seq2seq.translate {run[0]} | head -n 2', shell=True,
+        capture_output=True, cwd=ROOT, timeout=60)
+    assert (result.returncode, result.stderr, len(lines(result.stdout))) == (0, b'', 2)
+
+
+def test_every_setting_is_an_option_with_its_default():
+    help_text = ' '.join(train._parser().format_help().split())
+    for option in ('--corpus', '--num-examples', '--batch-size', '--num-steps', '--embed-size',
+                   '--num-hiddens', '--num-layers', '--dropout', '--lr', '--num-epochs', '--seed',
+                   '--device', '--out'):
+        assert option in help_text
+    for default in ('auto', '1000', '64', '0.005', '300'):
+        assert f'(default: {default})' in help_text
+
+
+def test_a_defect_keeps_its_traceback():
+    code = ('from d2l_seq2seq import command_line\n'
+            "def defect():\n    raise ValueError('ours')\ncommand_line.run(defect)")
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, cwd=ROOT)
+    assert result.returncode == 1
+    assert result.stderr.startswith(b'Traceback') and b'ValueError: ours' in result.stderr
+
+
+@pytest.mark.parametrize('main, code', [(train.main, 0), (translate.main, 2)])
+def test_main_can_be_called(main, code, tmp_path, capsys):
+    arguments = {train.main: [*SMALL, '--out', str(tmp_path / 'run')],
+                 translate.main: [str(tmp_path / 'none')]}[main]
+    if code == 0:
+        assert main(arguments) == 0
+    else:
+        with pytest.raises(InputError):
+            main(arguments)
+
+
+def test_reproduce_judges_the_loss():
+    inside = {epoch: (low + high) / 2 for epoch, (low, high) in reproduce.PUBLISHED_LOSS.items()}
+    assert [row.agrees for row in reproduce._loss_rows(inside, judge=True)] == [True, True]
+    assert [row.agrees for row in reproduce._loss_rows(inside, judge=False)] == [None, None]
+    high_end = {**inside, 300: 0.0307}
+    assert [row.agrees for row in reproduce._loss_rows(high_end, judge=True)] == [False, True]
+    off = {**inside, 100: 0.0826 * 1.11, 110: 0.0549 * 0.89}
+    final, curve = reproduce._loss_rows(off, judge=True)
+    assert (final.agrees, curve.agrees) == (True, False)
+    assert curve.ours == 'outside at 2, first at 100'
+
+
+def test_reproduce_exits_1_when_a_cell_differs(monkeypatch, capsys):
+    monkeypatch.setattr(reproduce, '_training_rows', lambda *args: [])
+    assert reproduce.main(['--corpus', 'bundled']) == 0
+    assert 'all of the 6 cells that can be judged agree' in capsys.readouterr().out
+    monkeypatch.setattr(reproduce, '_training_rows',
+                        lambda *args: [reproduce.Row('Go .', 'va !', 'pars !', False)])
+    assert reproduce.main(['--corpus', 'bundled']) == 1
+    out = capsys.readouterr().out
+    assert 'DIFFERS' in out and '1 of 7 cells differ: Go .' in out
