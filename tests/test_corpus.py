@@ -83,7 +83,7 @@ def test_lines_that_are_no_pair_are_dropped_counted_and_reported(tmp_path, caplo
 
 
 def test_two_files(tmp_path):
-    (tmp_path / 'src').write_text('Go.\r\nHi.\r\n', encoding='utf-8', newline='')
+    (tmp_path / 'src').write_bytes(b'Go.\r\nHi.\r\n')
     (tmp_path / 'tgt').write_text('Va\u202f!\nSalut\u00a0!', encoding='utf-8')
     assert read_corpus(f"{tmp_path / 'src'},{tmp_path / 'tgt'}").pairs == PAIRS
 
