@@ -26,7 +26,7 @@ def read_twin(path: Path) -> nbformat.NotebookNode:
 def execute(notebook: nbformat.NotebookNode) -> None:
     """Run all cells in the notebook's folder and keep their outputs."""
     NotebookClient(notebook, timeout=1800, resources={'metadata': {'path': str(FOLDER)}},
-                   record_timing=False).execute()
+                   record_timing=False, extra_arguments=['--log-level=ERROR']).execute()
     # Which version of Python ran it is the machine's business.
     notebook.metadata.pop('language_info', None)
 

@@ -16,13 +16,13 @@
 # %%
 import inspect
 
-import mxnet
 import numpy
+from d2l_seq2seq import (EncoderDecoder, MaskedSoftmaxCELoss, Seq2SeqDecoder, Seq2SeqEncoder,
+                         load_data_nmt, predict_s2s_ch9, train_s2s_ch9, try_gpu)
+from d2l_seq2seq.reference import s2s_epochs_ch9
+
+import mxnet  # after the package, which makes it ready
 from mxnet import np, npx
-
-import d2l_seq2seq as s2s
-
-npx.set_np()
 
 
 def show_code(definition):
@@ -54,14 +54,14 @@ lr, num_epochs, seed = 0.005, 300, 0
 # Here $f$ is an LSTM of two layers and $q$ takes the last state, $\mathbf{h}_T$.
 
 # %%
-show_code(s2s.Seq2SeqEncoder)
+show_code(Seq2SeqEncoder)
 
 # %% [markdown]
 # Four sentences of seven tokens, 16 hidden units: the outputs have time first. The book prints
 # `(7, 4, 16)`.
 
 # %%
-encoder = s2s.Seq2SeqEncoder(vocab_size=10, embed_size=8, num_hiddens=16, num_layers=2)
+encoder = Seq2SeqEncoder(vocab_size=10, embed_size=8, num_hiddens=16, num_layers=2)
 encoder.initialize()
 X = np.zeros((4, 7))
 output, state = encoder(X)
@@ -90,13 +90,13 @@ len(state), state[0].shape, state[1].shape
 # vocabulary at every step.
 
 # %%
-show_code(s2s.Seq2SeqDecoder)
+show_code(Seq2SeqDecoder)
 
 # %% [markdown]
 # The logits have the batch first. The book prints `((4, 7, 10), 2, (2, 4, 16), (2, 4, 16))`.
 
 # %%
-decoder = s2s.Seq2SeqDecoder(vocab_size=10, embed_size=8, num_hiddens=16, num_layers=2)
+decoder = Seq2SeqDecoder(vocab_size=10, embed_size=8, num_hiddens=16, num_layers=2)
 decoder.initialize()
 state = decoder.init_state(encoder(X))
 out, state = decoder(X, state)
@@ -125,7 +125,7 @@ npx.sequence_mask(X, np.array([1, 2]), True, value=-1, axis=1)
 # So a mask of weights turns Gluon's softmax cross-entropy into one that ignores padding.
 
 # %%
-show_code(s2s.MaskedSoftmaxCELoss)
+show_code(MaskedSoftmaxCELoss)
 
 # %% [markdown]
 # Three equal sentences with 4, 2 and 0 valid positions must lose in the ratio 2 : 1 : 0. The book
@@ -133,7 +133,7 @@ show_code(s2s.MaskedSoftmaxCELoss)
 # exact to about 3e-6.
 
 # %%
-loss = s2s.MaskedSoftmaxCELoss()
+loss = MaskedSoftmaxCELoss()
 loss(np.ones((3, 4, 10)), np.ones((3, 4)), np.array([4, 2, 0]))
 
 # %% [markdown]
@@ -143,8 +143,6 @@ loss(np.ones((3, 4, 10)), np.ones((3, 4)), np.array([4, 2, 0]))
 # one (teacher forcing). The gradient is clipped, Adam makes the step.
 
 # %%
-from d2l_seq2seq.reference import s2s_epochs_ch9
-
 show_code(s2s_epochs_ch9)
 
 # %% [markdown]
@@ -152,7 +150,7 @@ show_code(s2s_epochs_ch9)
 # had, else the one that comes with the package. The book has 180 English and 162 French tokens.
 
 # %%
-src_vocab, tgt_vocab, train_iter = s2s.load_data_nmt(batch_size, num_steps)
+src_vocab, tgt_vocab, train_iter = load_data_nmt(batch_size, num_steps)
 len(src_vocab), len(tgt_vocab)
 
 # %% [markdown]
@@ -161,13 +159,13 @@ len(src_vocab), len(tgt_vocab)
 # once more, padding included, so 0.026 stands for 0.234 nats per token.
 
 # %%
-ctx = s2s.try_gpu()
+ctx = try_gpu()
 mxnet.random.seed(seed)
 numpy.random.seed(seed)
-encoder = s2s.Seq2SeqEncoder(len(src_vocab), embed_size, num_hiddens, num_layers, dropout)
-decoder = s2s.Seq2SeqDecoder(len(tgt_vocab), embed_size, num_hiddens, num_layers, dropout)
-model = s2s.EncoderDecoder(encoder, decoder)
-s2s.train_s2s_ch9(model, train_iter, lr, num_epochs, ctx)
+encoder = Seq2SeqEncoder(len(src_vocab), embed_size, num_hiddens, num_layers, dropout)
+decoder = Seq2SeqDecoder(len(tgt_vocab), embed_size, num_hiddens, num_layers, dropout)
+model = EncoderDecoder(encoder, decoder)
+train_s2s_ch9(model, train_iter, lr, num_epochs, ctx)
 
 # %% [markdown]
 # ## Predicting
@@ -175,7 +173,7 @@ s2s.train_s2s_ch9(model, train_iter, lr, num_epochs, ctx)
 # Greedy search: start with `<bos>`, take the likeliest word, feed it back, and stop at `<eos>`.
 
 # %%
-show_code(s2s.predict_s2s_ch9)
+show_code(predict_s2s_ch9)
 
 # %% [markdown]
 # The book prints `va !`, `<unk> !`, `ça va .` and `j'ai gagné !`. Of the 45 published runs 27 have
@@ -183,5 +181,5 @@ show_code(s2s.predict_s2s_ch9)
 
 # %%
 for sentence in ['Go .', 'Wow !', "I'm OK .", 'I won !']:
-    print(sentence + ' => ' + s2s.predict_s2s_ch9(
+    print(sentence + ' => ' + predict_s2s_ch9(
         model, sentence, src_vocab, tgt_vocab, num_steps, ctx))
