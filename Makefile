@@ -12,8 +12,8 @@ RUN = .venv/bin/python
 
 help:
 	@echo 'make train [ARGS="--num-epochs 20"]  train the chapter'"'"'s model (ARGS=-h lists the options)'
-	@echo 'make test                            run the tests, under ten minutes'
-	@echo 'make test-slow                       run the slow ones too, under thirty minutes'
+	@echo 'make test                            run the tests, about two minutes'
+	@echo 'make test-slow                       run the slow tests, about ten minutes'
 	@echo 'make check                           look at the style of the code'
 	@echo 'make notebooks                       execute the notebooks anew'
 	@echo 'make venv                            only set up the environment, .venv'

@@ -7,6 +7,7 @@ renamed, so that it is there whole or not at all.
 """
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -25,6 +26,7 @@ from .vocab import Vocab
 
 _CONFIG, _SRC_VOCAB, _TGT_VOCAB, _WEIGHTS = (
     'config.json', 'src_vocab.json', 'tgt_vocab.json', 'weights.npz')
+METRICS = 'metrics.jsonl'
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,10 @@ class Run:
     model: EncoderDecoder
 
 
-def create_run_folder(path: str | Path) -> Path:
-    """Make the folder of a new run, its parents included.
+def create_run(path: str | Path, config: RunConfig) -> Path:
+    """Make the folder of a new run, its parents included, and write its settings.
+
+    Of two processes that want the same folder at the same time, one gets it.
 
     Raises
     ------
@@ -49,18 +53,31 @@ def create_run_folder(path: str | Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         taken = next(folder.iterdir(), None)
+        if taken is None:
+            with open(folder / _CONFIG, 'xb') as file:
+                file.write(_to_json(config.to_dict()))
+    except FileExistsError:
+        taken = folder if folder.is_file() else folder / _CONFIG
     except OSError as error:
         raise InputError(f'{folder}: can not be made a folder ({error.strerror}); name another '
                          'with --out') from error
     if taken is not None:
-        raise InputError(f'{folder}: expected a new or an empty folder, found {taken.name} in it; '
-                         'name another with --out')
+        raise InputError(f'{folder}: expected a new or an empty folder, found {taken}; name '
+                         'another with --out')
     return folder
 
 
-def save_settings(folder: Path, config: RunConfig, src_vocab: Vocab, tgt_vocab: Vocab) -> None:
-    """Write all that is known before training."""
-    write_file(folder / _CONFIG, _to_json(config.to_dict()))
+def discard_run(folder: Path) -> None:
+    """Remove a run in which nothing was learned; what others put into its folder stays."""
+    for name in (_CONFIG, _SRC_VOCAB, _TGT_VOCAB, METRICS):
+        with contextlib.suppress(FileNotFoundError):
+            (folder / name).unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def save_vocabs(folder: Path, src_vocab: Vocab, tgt_vocab: Vocab) -> None:
+    """Write the tokens of both sides in order of id."""
     write_file(folder / _SRC_VOCAB, _to_json(src_vocab.idx_to_token))
     write_file(folder / _TGT_VOCAB, _to_json(tgt_vocab.idx_to_token))
 
@@ -84,10 +101,11 @@ def load_run(path: str | Path, ctx: mx.Context) -> Run:
     folder = Path(path)
     for name in (_CONFIG, _SRC_VOCAB, _TGT_VOCAB, _WEIGHTS):
         if not (folder / name).is_file():
-            raise InputError(f'{folder}: expected the folder of a finished run, but it has no '
-                             f'{name}; train one with: python -m d2l_seq2seq.train --out {folder}')
+            raise InputError(f'{folder}: expected the folder of a trained run, but it has no '
+                             f'{name}; python -m d2l_seq2seq.train makes one')
+    values = _from_json(folder / _CONFIG)
     try:
-        config = RunConfig.from_dict(_from_json(folder / _CONFIG))
+        config = RunConfig.from_dict(values)
     except InputError as error:
         raise InputError(f'{folder / _CONFIG}: {error}') from error
     src_vocab, tgt_vocab = (_read_vocab(folder / name) for name in (_SRC_VOCAB, _TGT_VOCAB))

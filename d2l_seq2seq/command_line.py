@@ -15,12 +15,18 @@ from typing import Callable, Sequence
 from .errors import InputError
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, where there are any."""
+
+    def _get_help_string(self, action):
+        return super()._get_help_string(action) if action.default else action.help
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that says what is wrong in one line, without the usage before it."""
 
     def __init__(self, **kwargs):
-        super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-                         allow_abbrev=False, **kwargs)
+        super().__init__(formatter_class=_HelpFormatter, allow_abbrev=False, **kwargs)
 
     def error(self, message: str):
         self.exit(2, f'{self.prog}: {message} (-h lists the options)\n')

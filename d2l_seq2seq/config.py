@@ -83,8 +83,8 @@ class ModelConfig(_Checked):
     embed_size: int = _field(32, _whole(1), 'size of a word vector')
     num_hiddens: int = _field(32, _whole(1), 'hidden units of an LSTM layer')
     num_layers: int = _field(2, _whole(1), 'LSTM layers')
-    dropout: float = _field(0.0, _PROBABILITY, 'dropout between LSTM layers; MXNet ignores it on '
-                                               'a CPU')
+    dropout: float = _field(
+        0.0, _PROBABILITY, 'dropout between LSTM layers; MXNet ignores it on a CPU')
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class TrainingConfig(_Checked):
     lr: float = _field(0.005, _POSITIVE, 'learning rate of Adam')
     num_epochs: int = _field(300, _whole(1), 'passes over the training pairs')
     seed: int = _field(0, _whole(0, 2 ** 31 - 1), 'seed of initialization and shuffling')
-    device: str = _field('auto', _WORD, 'auto, cpu, cpu(N) or gpu(N)')
+    device: str = _field('auto', _WORD, 'auto, cpu, cpu(N), gpu or gpu(N)')
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def read_corpus(name: str) -> Corpus:
         return _read_fra_eng()
     if name == 'bundled':
         return _read_bundled()
-    if ',' in name and not Path(name).exists():
+    if all(name.partition(',')) and not Path(name).exists():
         return _read_two_files(name)
     return _from_columns(name, _decode(_read_file(Path(name)), name))
 
@@ -71,7 +71,7 @@ def _read_auto() -> Corpus:
     try:
         return _read_fra_eng()
     except InputError as error:
-        logger.warning('training on the bundled corpus, not on the book\'s: %s', error)
+        logger.warning('taking the bundled corpus instead of the book\'s: %s', error)
         return _read_bundled()
 
 
@@ -92,7 +92,8 @@ def _fra_eng_at(path: Path) -> bytes:
         if candidate.is_file():
             return _checked_text(candidate)
     raise InputError(f"{DATA_VARIABLE}: expected {' or '.join(map(str, candidates))}, found neither"
-                     if path.is_dir() else f'{DATA_VARIABLE} names {path}, which is not there')
+                     if path.is_dir() else
+                     f'{DATA_VARIABLE} names {path}, which is not there; correct it, or unset it')
 
 
 def _fra_eng_from_cache() -> bytes:
@@ -127,7 +128,7 @@ def _download(url: str, path: Path) -> None:
         reason = type(error).__name__ if response is None else f'HTTP {response.status_code}'
         raise InputError(
             f'{url} could not be downloaded ({reason}); let {DATA_VARIABLE} name a copy of '
-            f'{path.name}, or use --corpus bundled') from error
+            f'{path.name}') from error
 
 
 def _checked_text(path: Path) -> bytes:
@@ -164,31 +165,32 @@ def _read_two_files(names: str) -> Corpus:
     if len(src_lines) != len(tgt_lines):
         raise InputError(f'expected files with a line for each line, got {len(src_lines):,} lines '
                          f'in {src_name} and {len(tgt_lines):,} in {tgt_name}')
-    return _from_rows(names, zip(src_lines, tgt_lines))
+    return _from_rows(names, zip(src_lines, tgt_lines), 'a sentence in both files')
 
 
 def _from_columns(name: str, text: str) -> Corpus:
     """Pairs from the first two of two or three tab-separated columns."""
     rows = (line.split('\t') for line in text.split('\n'))
-    return _from_rows(name, (row[:2] if len(row) <= 3 else row for row in rows))
+    return _from_rows(name, (row[:2] if len(row) <= 3 else row for row in rows),
+                      'a source, a tab and a target')
 
 
-def _from_rows(name: str, rows: Iterable[Sequence[str]]) -> Corpus:
+def _from_rows(name: str, rows: Iterable[Sequence[str]], expected: str) -> Corpus:
     """The rows that are pairs of sentences; others are counted, blank ones passed over."""
-    pairs, num_dropped = [], 0
-    for row in rows:
+    pairs, dropped = [], []
+    for number, row in enumerate(rows, 1):
         columns = [column.strip() for column in row]
         if len(columns) == 2 and all(columns):
             pairs.append((columns[0], columns[1]))
         elif any(columns):
-            num_dropped += 1
+            dropped.append(number)
     if not pairs:
-        raise InputError(f'{name}: expected lines of source, tab, target; got {num_dropped:,} '
-                         'lines that are not, and no pair')
-    if num_dropped:
-        logger.warning('%s: %d of %d lines dropped, which are not a source, a tab and a target',
-                       name, num_dropped, len(pairs) + num_dropped)
-    return Corpus(name, pairs, num_dropped)
+        found = f'line {dropped[0]} is not' if dropped else 'it is empty'
+        raise InputError(f'{name}: expected lines with {expected}, got no pair ({found})')
+    if dropped:
+        logger.warning('%s: %d of %d lines dropped for want of %s, the first is line %d', name,
+                       len(dropped), len(pairs) + len(dropped), expected, dropped[0])
+    return Corpus(name, pairs, len(dropped))
 
 
 def _read_file(path: Path) -> bytes:

@@ -11,6 +11,7 @@ import re
 from typing import NamedTuple, Sequence
 
 from ._mxnet import gluon, np
+from .config import DataConfig
 from .corpus import read_corpus
 from .vocab import Vocab
 
@@ -149,12 +150,13 @@ def load_data_nmt(batch_size: int, num_steps: int, num_examples: int | None = 10
     Raises
     ------
     InputError
-        If neither the book's corpus nor the bundled one can be read.
+        If an argument is out of its range.
 
     Notes
     -----
     The corpus is the book's where it can be had, else the one that comes with the package, and the
     log says which (``read_corpus('auto')``).
     """
+    DataConfig(num_examples=num_examples, batch_size=batch_size, num_steps=num_steps)  # checks them
     pairs = first_examples(read_corpus('auto').pairs, num_examples)
     return load_pairs(pairs, batch_size, num_steps)

@@ -35,6 +35,8 @@ def s2s_epochs_ch9(model: EncoderDecoder, data_iter: Iterable, lr: float, num_ep
     timer : d2l.Timer
         Started with the epoch and still running.
     """
+    if num_epochs < 1:
+        raise ValueError(f'expected num_epochs of at least 1, got {num_epochs}')
     model.initialize(init.Xavier(), force_reinit=True, ctx=ctx)
     trainer = gluon.Trainer(model.collect_params(), 'adam', {'learning_rate': lr})
     loss = MaskedSoftmaxCELoss()
@@ -92,7 +94,7 @@ def train_s2s_ch9(model: EncoderDecoder, data_iter: Iterable, lr: float, num_epo
     Raises
     ------
     ValueError
-        If an epoch brings no target token.
+        If `num_epochs` is below 1, or an epoch brings no target token.
 
     Notes
     -----

@@ -1,9 +1,11 @@
 """``python -m d2l_seq2seq.train``: train the chapter's model and keep it in a run folder."""
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import math
+import os
 import time
 
 from . import command_line
@@ -20,8 +22,9 @@ def _parser() -> command_line.Parser:
                  "the book's.")
     for config_class in (DataConfig, ModelConfig, TrainingConfig):
         command_line.add_options(parser, config_class)
-    parser.add_argument('--out', metavar='RUN', default=time.strftime('runs/%Y-%m-%d_%H-%M-%S'),
-                        help='the folder to write, new or empty')
+    # The number of the process keeps apart what is started in the same second.
+    parser.add_argument('--out', metavar='RUN', help='the folder to write, new or empty',
+                        default=time.strftime(f'runs/%Y-%m-%d_%H-%M-%S_{os.getpid()}'))
     return parser
 
 
@@ -43,13 +46,15 @@ def main(argv: list[str] | None = None) -> int:
     if config.model.dropout > 0 and ctx.device_type == 'cpu':
         logger.warning('--dropout %g has no effect: MXNet ignores dropout inside its LSTM on a CPU',
                        config.model.dropout)
-    folder = checkpoint.create_run_folder(options.out)
+    # What was trained on, not how it was looked for.
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, corpus=corpus.name))
+    folder = checkpoint.create_run(options.out, config)
     seed_generators(config.training.seed)
     pairs = first_examples(corpus.pairs, config.data.num_examples)
     src_vocab, tgt_vocab, data_iter = load_pairs(
         pairs, config.data.batch_size, config.data.num_steps)
     model = build_model(config.model, len(src_vocab), len(tgt_vocab))
-    checkpoint.save_settings(folder, config, src_vocab, tgt_vocab)
+    checkpoint.save_vocabs(folder, src_vocab, tgt_vocab)
     print(f'corpus {corpus.name}: {len(pairs):,} sentence pairs, {len(src_vocab):,} source and '
           f'{len(tgt_vocab):,} target tokens', flush=True)
 
@@ -58,17 +63,20 @@ def main(argv: list[str] | None = None) -> int:
         checkpoint.save_weights(folder, model)
         _print_translations(pairs, checkpoint.Run(config, src_vocab, tgt_vocab, model), ctx)
         print(f'run {folder}: weights, metrics.jsonl, loss.svg')
+    else:
+        checkpoint.discard_run(folder)
     return 0 if num_epochs_done == config.training.num_epochs else 130
 
 
 def _train(model, data_iter, config: TrainingConfig, ctx, folder) -> int:
     """Train, with metrics and picture written to the folder; returns the number of epochs done."""
+    from .checkpoint import METRICS
     from .plotting import Animator
     from .reference import book_line, s2s_epochs_ch9
 
     animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, config.num_epochs], ylim=[0, None])
     epoch = 0
-    with open(folder / 'metrics.jsonl', 'w', encoding='utf-8') as metrics:
+    with open(folder / METRICS, 'w', encoding='utf-8') as metrics:
         try:
             for epoch, metric, timer in s2s_epochs_ch9(model, data_iter, config.lr,
                                                        config.num_epochs, ctx):
@@ -83,7 +91,8 @@ def _train(model, data_iter, config: TrainingConfig, ctx, folder) -> int:
                 metrics.flush()
                 animator.add(epoch, row['book_loss'])
         except KeyboardInterrupt:
-            logger.warning('stopped in epoch %d of %d', epoch + 1, config.num_epochs)
+            logger.warning('stopped in epoch %d of %d%s', epoch + 1, config.num_epochs,
+                           '' if epoch > 0 else '; there is nothing to keep')
         finally:
             animator.close()
     if epoch > 0:

@@ -8,14 +8,17 @@ from . import command_line
 
 logger = logging.getLogger(__name__)
 
+BYTE_ORDER_MARK = '\ufeff'  # some editors begin a file with it
+REPLACEMENT = '\ufffd'  # stands where bytes could not be decoded
+
 
 def _parser() -> command_line.Parser:
     parser = command_line.parser_for(
         'translate', 'Translate sentences, one line out for each line in.')
     parser.add_argument('run', metavar='RUN', help='the folder that train wrote')
-    parser.add_argument('sentences', metavar='SENTENCE', nargs='*',
+    parser.add_argument('sentences', metavar='SENTENCE', nargs='*', default=[],
                         help='what to translate; without any, the lines of standard input')
-    parser.add_argument('--device', default='auto', help='auto, cpu, cpu(N) or gpu(N)')
+    parser.add_argument('--device', default='auto', help='auto, cpu, cpu(N), gpu or gpu(N)')
     return parser
 
 
@@ -33,7 +36,9 @@ def main(argv: list[str] | None = None) -> None:
     run = load_run(options.run, ctx)
     num_steps = run.config.data.num_steps
     for line in options.sentences or sys.stdin:
-        sentence = preprocess_nmt(' '.join(line.split()))
+        sentence = preprocess_nmt(' '.join(line.lstrip(BYTE_ORDER_MARK).split()))
+        if REPLACEMENT in sentence:
+            logger.warning('a line is not UTF-8 and is read with gaps: %s', sentence[:40])
         num_tokens = len(sentence.split())
         if num_tokens > num_steps:
             logger.warning('a sentence of %d tokens is cut to the first %d, which is all that the '

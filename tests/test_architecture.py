@@ -1,5 +1,6 @@
 """The house rules: who imports whom, what importing costs, what is public."""
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -105,3 +106,25 @@ def test_the_first_use_of_a_block_makes_mxnet_ready():
 
 def test_no_drawers():
     assert not {'utils', 'helpers', 'constants', 'common', 'misc'} & set(MODULES)
+
+
+@pytest.mark.parametrize('name, signature', [
+    ('Seq2SeqEncoder', 'vocab_size, embed_size, num_hiddens, num_layers, dropout=0, **kwargs'),
+    ('Seq2SeqDecoder', 'vocab_size, embed_size, num_hiddens, num_layers, dropout=0, **kwargs'),
+    ('EncoderDecoder', 'encoder, decoder, **kwargs'),
+    ('Vocab', 'tokens, min_freq=0, reserved_tokens=None'),
+    ('Animator', "xlabel=None, ylabel=None, legend=None, xlim=None, ylim=None, xscale='linear', "
+                 "yscale='linear', fmts=('-', 'm--', 'g-.', 'r:'), nrows=1, ncols=1, "
+                 'figsize=(3.5, 2.5)'),
+    ('load_data_nmt', 'batch_size, num_steps, num_examples=1000'),
+    ('preprocess_nmt', 'text'),
+    ('build_array', 'lines, vocab, num_steps, is_source'),
+    ('truncate_pad', 'line, num_steps, padding_token'),
+    ('train_s2s_ch9', 'model, data_iter, lr, num_epochs, ctx'),
+    ('predict_s2s_ch9', 'model, src_sentence, src_vocab, tgt_vocab, num_steps, ctx'),
+    ('try_gpu', 'i=0'),
+])
+def test_signatures_are_the_books(name, signature):
+    parameters = inspect.signature(getattr(d2l_seq2seq, name)).parameters.values()
+    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+    assert ', '.join(map(str, plain)) == signature

@@ -26,8 +26,8 @@ def saved(tmp_path, seed):
     model = build_model(CONFIG.model, len(SRC_VOCAB), len(TGT_VOCAB))
     model.initialize(init.Xavier())
     expected = logits(model)
-    folder = checkpoint.create_run_folder(tmp_path / 'some' / 'run')
-    checkpoint.save_settings(folder, CONFIG, SRC_VOCAB, TGT_VOCAB)
+    folder = checkpoint.create_run(tmp_path / 'some' / 'run', CONFIG)
+    checkpoint.save_vocabs(folder, SRC_VOCAB, TGT_VOCAB)
     checkpoint.save_weights(folder, model)
     return folder, expected
 
@@ -61,7 +61,7 @@ def test_nothing_else_is_left_in_the_folder(saved):
 def test_a_missing_file_is_named(saved, name):
     folder, _ = saved
     (folder / name).unlink()
-    with pytest.raises(InputError, match=f'has no {name}; train one with: python -m'):
+    with pytest.raises(InputError, match=f'has no {name}; python -m'):
         load_run(folder, CTX)
 
 
@@ -122,13 +122,36 @@ def test_weights_of_another_model_are_refused(saved):
 
 def test_a_folder_that_is_taken_is_left_alone(saved, tmp_path):
     folder, _ = saved
+    before = {path: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(InputError, match='expected a new or an empty folder, found'):
-        checkpoint.create_run_folder(folder)
+        checkpoint.create_run(folder, RunConfig())
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
     (tmp_path / 'file').write_text('')
+    with pytest.raises(InputError, match='expected a new or an empty folder, found'):
+        checkpoint.create_run(tmp_path / 'file', CONFIG)
     with pytest.raises(InputError, match='can not be made a folder'):
-        checkpoint.create_run_folder(tmp_path / 'file')
-    assert checkpoint.create_run_folder(tmp_path / 'new') == tmp_path / 'new'
-    assert checkpoint.create_run_folder(tmp_path / 'new') == tmp_path / 'new'
+        checkpoint.create_run(tmp_path / 'file' / 'run', CONFIG)
+    (tmp_path / 'empty').mkdir()
+    assert checkpoint.create_run(tmp_path / 'empty', CONFIG) == tmp_path / 'empty'
+
+
+def test_of_two_processes_one_gets_the_folder(tmp_path, monkeypatch):
+    checkpoint.create_run(tmp_path / 'run', CONFIG)
+    # The other one has seen the folder empty a moment before.
+    monkeypatch.setattr(checkpoint.Path, 'iterdir', lambda self: iter(()))
+    with pytest.raises(InputError, match='expected a new or an empty folder, found .*config.json'):
+        checkpoint.create_run(tmp_path / 'run', RunConfig())
+    monkeypatch.undo()
+    assert json.loads((tmp_path / 'run' / 'config.json').read_text()) == CONFIG.to_dict()
+
+
+def test_discarding_takes_only_what_a_run_wrote(tmp_path):
+    for name, extra in (('clean', []), ('mine', ['notes.txt'])):
+        folder = checkpoint.create_run(tmp_path / name, CONFIG)
+        for file in extra:
+            (folder / file).write_text('mine')
+        checkpoint.discard_run(folder)
+    assert sorted(path.name for path in tmp_path.rglob('*')) == ['mine', 'notes.txt']
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from conftest import ROOT
-from d2l_seq2seq import InputError, reproduce, train, translate
+from d2l_seq2seq import InputError, reference, reproduce, train, translate
 
 SMALL = ['--num-examples', '60', '--num-epochs', '2', '--num-hiddens', '8', '--embed-size', '4',
          '--corpus', 'bundled']
@@ -105,8 +105,8 @@ def test_a_corpus_of_ones_own(tmp_path):
     (['--corpus', '.'], 'expected a file, got a folder'),
     (['--device', 'gpu(7)'], 'there is no gpu(7)'),
     (['--device', 'tpu'], "got 'tpu'"),
-    (['--out', 'latin1.tsv'], 'can not be made a folder'),
-    (['--out', 'full'], 'expected a new or an empty folder, found precious in it'),
+    (['--out', 'latin1.tsv'], 'expected a new or an empty folder, found latin1.tsv'),
+    (['--out', 'full'], 'expected a new or an empty folder, found full/precious; name another'),
     (['--lr', '1e38'], 'the loss is nan in epoch 2; try a --lr below 1e+38'),
 ])
 def test_mistakes_get_one_line_and_exit_2(tmp_path, arguments, message):
@@ -165,8 +165,18 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path):
     assert command('translate', str(tmp_path / 'run'), 'Go.').returncode == 0
 
 
+def test_ctrl_c_before_anything_is_learned_leaves_nothing(tmp_path, monkeypatch, capsys):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(reference, 's2s_epochs_ch9', interrupted)
+    assert train.main([*SMALL, '--out', str(tmp_path / 'run')]) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_translate_gives_a_line_for_each_line(run, tmp_path):
-    text = 'Go.\n\n  go   .\t\r\nunseen words\nÀ bientôt\n\xa0\nlast line without an end'
+    text = '\ufeffGo.\n\n  go   .\t\r\nunseen words\nÀ bientôt\n\xa0\nlast line without an end'
     result = command('translate', str(run[0]), input=text.encode('utf-8'))
     assert result.returncode == 0
     out = lines(result.stdout)
@@ -180,6 +190,7 @@ def test_translate_survives_bytes_that_are_no_text(run):
     result = command('translate', str(run[0]), input=b'\xff\xfe.\nGo.\n\x00\x1b[31m\n',
                      env={'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C'})
     assert (result.returncode, len(lines(result.stdout))) == (0, 3)
+    assert lines(result.stderr)[0].startswith('a line is not UTF-8 and is read with gaps: ')
 
 
 def test_translate_says_when_it_cuts(run):
@@ -192,7 +203,7 @@ def test_translate_says_when_it_cuts(run):
 def test_translate_without_a_run(tmp_path, folder):
     result = command('translate', folder, 'Go.', cwd=tmp_path)
     assert result.returncode == 2 and len(lines(result.stderr)) == 1
-    assert 'the folder of a finished run, but it has no config.json' in lines(result.stderr)[0]
+    assert 'the folder of a trained run, but it has no config.json' in lines(result.stderr)[0]
 
 
 def test_a_reader_that_closes_early_is_no_error(run):
@@ -246,7 +257,8 @@ def test_reproduce_judges_the_loss():
 def test_reproduce_exits_1_when_a_cell_differs(monkeypatch, capsys):
     monkeypatch.setattr(reproduce, '_training_rows', lambda *args: [])
     assert reproduce.main(['--corpus', 'bundled']) == 0
-    assert 'all of the 6 cells that can be judged agree' in capsys.readouterr().out
+    assert 'all 6 judged cells agree; the loss and the translations are not compared' in (
+        capsys.readouterr().out)
     monkeypatch.setattr(reproduce, '_training_rows',
                         lambda *args: [reproduce.Row('Go .', 'va !', 'pars !', False)])
     assert reproduce.main(['--corpus', 'bundled']) == 1

@@ -79,7 +79,8 @@ def test_lines_that_are_no_pair_are_dropped_counted_and_reported(tmp_path, caplo
     path.write_text(TEXT + 'no tab\nempty target\t\na\tb\tc\td\n \n', encoding='utf-8')
     read = read_corpus(str(path))
     assert (read.pairs, read.num_dropped) == (PAIRS, 3)
-    assert '3 of 5 lines dropped' in caplog.text
+    assert '3 of 5 lines dropped for want of a source, a tab and a target' in caplog.text
+    assert 'the first is line 3' in caplog.text
 
 
 def test_two_files(tmp_path):
@@ -102,7 +103,7 @@ def test_a_file_with_a_comma_in_its_name(tmp_path):
 
 
 @pytest.mark.parametrize('data, message', [
-    (b'', 'no pair'), (b'\n\n', 'no pair'), (b'only words\n', '1 lines that are not'),
+    (b'', 'it is empty'), (b'\n\n', 'it is empty'), (b'\nonly words\n', 'no pair .line 2 is not'),
     ('Été\tSummer\n'.encode('latin-1'), 'byte 0xc9 in line 1'),
     (TEXT.encode() + b'A\tB\xff\n', 'byte 0xff in line 3'), (TEXT.encode('utf-16'), 'got UTF-16'),
 ])
@@ -119,6 +120,8 @@ def test_a_folder_and_a_missing_file_are_refused(tmp_path):
         read_corpus(str(tmp_path))
     with pytest.raises(InputError, match='there is no such file'):
         read_corpus(str(tmp_path / 'missing.tsv'))
+    with pytest.raises(InputError, match='^,missing.tsv: .* there is no such file'):
+        read_corpus(',missing.tsv')
 
 
 # The book's corpus on disk
@@ -160,7 +163,7 @@ def test_a_zip_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch, s
 
 def test_the_variable_names_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv('D2L_SEQ2SEQ_DATA', str(tmp_path / 'missing'))
-    with pytest.raises(InputError, match='missing, which is not there'):
+    with pytest.raises(InputError, match='missing, which is not there; correct it, or unset it'):
         read_corpus('fra-eng')
 
 

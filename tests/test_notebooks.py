@@ -1,12 +1,16 @@
 """The notebooks: twins agree, the saved run is complete, and each runs with small settings."""
 import ast
+import inspect
 import os
+import re
 import sys
 
 import nbformat
 import pytest
 
+import d2l_seq2seq
 from conftest import ROOT
+from d2l_seq2seq import reference
 
 sys.path.insert(0, str(ROOT / 'notebooks'))
 import execute as notebooks  # noqa: E402
@@ -25,8 +29,9 @@ def outputs(notebook):
     return [output for cell in notebook.cells for output in cell.get('outputs', [])]
 
 
-def text_of(notebook):
-    return ''.join(output.get('text', '') for output in outputs(notebook))
+def text_of(*cells):
+    """What cells printed."""
+    return ''.join(output.get('text', '') for cell in cells for output in cell.get('outputs', []))
 
 
 @TWINS
@@ -70,7 +75,7 @@ def test_it_runs_with_small_settings(twin, monkeypatch, tmp_path):
     notebooks.execute(notebook)
     figures = [output for output in outputs(notebook) if 'image/svg+xml' in output.get('data', {})]
     assert len(figures) == 1  # one figure, updated in place
-    assert text_of(notebook).count(' => ') >= 4
+    assert text_of(*notebook.cells).count(' => ') >= 4
 
 
 def test_the_chapter_shows_what_the_book_printed():
@@ -79,5 +84,16 @@ def test_the_chapter_shows_what_the_book_printed():
     assert results[:3] == ['(7, 4, 16)', '(2, (2, 4, 16), (2, 4, 16))',
                            '((4, 7, 10), 2, (2, 4, 16), (2, 4, 16))']
     assert '(180, 162)' in results
-    printed = text_of(saved(ROOT / 'notebooks/seq2seq'))
+    printed = text_of(*saved(ROOT / 'notebooks/seq2seq').cells)
     assert 'loss 0.02' in printed and 'Go . => va !' in printed and 'Wow ! => <unk> !' in printed
+
+
+@TWINS
+def test_the_code_that_is_shown_is_the_packages(twin):
+    shown = 0
+    for cell in saved(twin).cells:
+        for name in re.findall(r'^show_code\((\w+)\)', cell.source, re.MULTILINE):
+            definition = getattr(d2l_seq2seq, name, None) or getattr(reference, name)
+            assert inspect.getsource(definition) in text_of(cell), 'run: make notebooks'
+            shown += 1
+    assert shown > 0
