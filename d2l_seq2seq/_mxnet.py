@@ -1,9 +1,10 @@
 """MXNet, made ready.
 
 The only file that touches MXNet's global state: it lays down the NumPy aliases that MXNet 1.9.1
-looks for, says what to type where MXNet is missing or installed twice, and switches on the NumPy
-interface that the book uses.  Every other file takes MXNet's modules from here, so whoever comes
-first finds it ready, whether or not the user called ``npx.set_np()``.
+looks for, says what to type where MXNet is missing or installed twice, starts its threads in the
+right mode, and switches on the NumPy interface that the book uses.  Every other file takes MXNet's
+modules from here, so whoever comes first finds it ready, whether or not the user called
+``npx.set_np()``.
 """
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import importlib.util
 import numpy as onp
 
 from .errors import InputError
+from .runtime import flush_to_zero
 
 # The distributions of MXNet 1.9 and of the releases before it that provide the module `mxnet`.
 _WHEELS = ('mxnet', 'mxnet-cu112', 'mxnet-cu110', 'mxnet-cu102', 'mxnet-cu101', 'mxnet-cu100',
@@ -62,6 +64,8 @@ except OSError as error:  # a shared library of the CUDA build is missing
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn, rnn
 
+with flush_to_zero():  # the first operation starts the threads that compute
+    mx.nd.zeros(1).wait_to_read()
 npx.set_np()
 
 

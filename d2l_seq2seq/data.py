@@ -101,15 +101,20 @@ def build_array(lines: list[list[str]], vocab: Vocab, num_steps: int,
     return array, (array != vocab['<pad>']).sum(axis=1)
 
 
-def load_pairs(pairs: Sequence[tuple[str, str]], batch_size: int,
-               num_steps: int) -> tuple[Vocab, Vocab, gluon.data.DataLoader]:
-    """Vocabularies and shuffled batches of the sentence pairs given; see `load_data_nmt`."""
+def encode_pairs(pairs: Sequence[tuple[str, str]], num_steps: int) -> tuple[Vocab, Vocab, Batch]:
+    """Vocabularies and arrays of the sentence pairs given, all of them as one batch in order."""
     source, target = tokenize_nmt(pairs)
     src_vocab, tgt_vocab = (Vocab(tokens, MIN_FREQ, list(RESERVED_TOKENS))
                             for tokens in (source, target))
     _warn_of_losses(source, target, src_vocab, tgt_vocab, num_steps)
-    arrays = Batch(*build_array(source, src_vocab, num_steps, is_source=True),
-                   *build_array(target, tgt_vocab, num_steps, is_source=False))
+    return src_vocab, tgt_vocab, Batch(*build_array(source, src_vocab, num_steps, is_source=True),
+                                       *build_array(target, tgt_vocab, num_steps, is_source=False))
+
+
+def load_pairs(pairs: Sequence[tuple[str, str]], batch_size: int,
+               num_steps: int) -> tuple[Vocab, Vocab, gluon.data.DataLoader]:
+    """Vocabularies and shuffled batches of the sentence pairs given; see `load_data_nmt`."""
+    src_vocab, tgt_vocab, arrays = encode_pairs(pairs, num_steps)
     dataset = gluon.data.ArrayDataset(*arrays)
     return src_vocab, tgt_vocab, gluon.data.DataLoader(dataset, batch_size, shuffle=True)
 

@@ -1,7 +1,9 @@
 """The masked softmax cross-entropy of d2l 0.14, section 9.7.3."""
 from __future__ import annotations
 
-from ._mxnet import gluon
+import numpy as onp
+
+from ._mxnet import gluon, mx
 
 
 class MaskedSoftmaxCELoss(gluon.loss.SoftmaxCELoss):
@@ -40,3 +42,37 @@ class MaskedSoftmaxCELoss(gluon.loss.SoftmaxCELoss):
         weights = F.np.expand_dims(F.np.ones_like(label), axis=-1)  # (batch_size, num_steps, 1)
         weights = F.npx.sequence_mask(weights, valid_len, True, axis=1)
         return super().hybrid_forward(F, pred, label, weights)
+
+
+def cross_entropy_and_gradient(shape: tuple[int, int]) -> mx.sym.Symbol:
+    """Softmax cross-entropy with its gradient written down: softmax minus one-hot.
+
+    Autograd would go back through the logarithm and the choice of labels, over arrays as large as
+    the logits at each step; the gradient is the probabilities with 1 taken off at the label.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        (num_rows, vocab_size) of the logits.
+
+    Returns
+    -------
+    symbol of the inputs, in this order,
+        - logits : float32 array of shape (num_rows, vocab_size)
+        - label_index : float32 array of shape (2, num_rows), the rows' numbers and their labels
+        - row_weight : float32 array of shape (num_rows,), 0 keeps a row out of the sum
+    with the outputs
+        - nll_sum : float32 array of shape (1,), in nats; a label of a probability below 1.2e-38
+          counts as 87.3 nats
+        - gradient : float32 array of shape (num_rows, vocab_size), of the sum of all rows' losses
+          with respect to the logits, whatever their weight: the caller clears the others' rows
+    """
+    logits, label_index, row_weight = map(mx.sym.var, ('logits', 'label_index', 'row_weight'))
+    probs = mx.sym.softmax(logits)
+    label_probs = mx.sym.gather_nd(probs, label_index)  # (num_rows,)
+    log_probs = mx.sym.log(mx.sym.maximum(label_probs, float(onp.finfo('float32').tiny)))
+    nll_sum = -mx.sym.sum(log_probs * row_weight)
+    # Sets the places of the labels, in the memory of `probs` itself where MXNet can arrange it.
+    gradient = mx.sym._internal._scatter_set_nd(probs, label_probs - 1, label_index, shape=shape)
+    # MXNet wants a gradient for every operator, and setting places has none: both end here.
+    return mx.sym.Group([mx.sym.BlockGrad(nll_sum), mx.sym.BlockGrad(gradient)])

@@ -10,7 +10,7 @@ and the same seed would no longer give the book's model.
 """
 from __future__ import annotations
 
-from ._mxnet import nn, rnn
+from ._mxnet import init, nn, np, rnn
 from .config import ModelConfig
 
 
@@ -158,6 +158,18 @@ class Seq2SeqDecoder(nn.HybridBlock, Decoder):
         outputs, state = self.rnn(X, state)  # (num_steps, batch_size, num_hiddens)
         logits = F.np.swapaxes(self.dense(outputs), 0, 1)  # (batch_size, num_steps, vocab_size)
         return logits, state
+
+
+def initialize(model: EncoderDecoder, ctx) -> None:
+    """Draw the weights as the chapter does (Xavier) and in its order, with a plain forward pass.
+
+    Hybridizing first, or giving the layers their input sizes, would draw in another order, and the
+    same seed would give another model.
+    """
+    model.initialize(init.Xavier(), force_reinit=True, ctx=ctx)
+    two_tokens = np.zeros((1, 2), ctx=ctx)
+    one_length = np.ones((1,), ctx=ctx)
+    model(two_tokens, two_tokens, one_length, one_length)
 
 
 def build_model(config: ModelConfig, src_vocab_size: int, tgt_vocab_size: int) -> EncoderDecoder:

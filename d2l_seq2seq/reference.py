@@ -66,12 +66,6 @@ def s2s_epochs_ch9(model: EncoderDecoder, data_iter: Iterable, lr: float, num_ep
         yield epoch, metric, timer
 
 
-def book_line(metric: d2l.Accumulator, seconds: float, ctx: mx.Context) -> str:
-    """The line that the book prints after training."""
-    return (f'loss {metric[0] / metric[1]:.3f}, {metric[1] / seconds:.1f} '
-            f'tokens/sec on {str(ctx)}')
-
-
 def train_s2s_ch9(model: EncoderDecoder, data_iter: Iterable, lr: float, num_epochs: int,
                   ctx: mx.Context) -> None:
     """Train a sequence-to-sequence model and print the book's line (d2l 0.14, section 9.7.4).
@@ -109,7 +103,8 @@ def train_s2s_ch9(model: EncoderDecoder, data_iter: Iterable, lr: float, num_epo
             animator.add(epoch, (metric[0] / metric[1],))
     seconds = timer.stop()
     animator.close()
-    print(book_line(metric, seconds, ctx))
+    print(f'loss {metric[0] / metric[1]:.3f}, {metric[1] / seconds:.1f} '
+          f'tokens/sec on {str(ctx)}')
 
 
 def predict_s2s_ch9(model: EncoderDecoder, src_sentence: str, src_vocab: Vocab, tgt_vocab: Vocab,

@@ -12,6 +12,7 @@ from . import command_line
 from .config import DataConfig, ModelConfig, RunConfig, TrainingConfig
 from .corpus import read_corpus
 from .errors import InputError
+from .runtime import choose_threads
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +36,14 @@ def main(argv: list[str] | None = None) -> int:
                          for config_class in (DataConfig, ModelConfig, TrainingConfig)))
     corpus = read_corpus(config.data.corpus)
 
-    # Only now MXNet, which takes seconds to load.
+    # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
+    choose_threads(config.model.num_hiddens)
     from . import checkpoint
     from ._mxnet import seed_generators
-    from .data import first_examples, load_pairs
+    from .data import encode_pairs, first_examples
     from .device import device_from_name
-    from .model import build_model
+    from .feed import Feed
+    from .model import build_model, initialize
 
     ctx = device_from_name(config.training.device)
     if config.model.dropout > 0 and ctx.device_type == 'cpu':
@@ -51,14 +54,15 @@ def main(argv: list[str] | None = None) -> int:
     folder = checkpoint.create_run(options.out, config)
     seed_generators(config.training.seed)
     pairs = first_examples(corpus.pairs, config.data.num_examples)
-    src_vocab, tgt_vocab, data_iter = load_pairs(
-        pairs, config.data.batch_size, config.data.num_steps)
-    model = build_model(config.model, len(src_vocab), len(tgt_vocab))
+    src_vocab, tgt_vocab, arrays = encode_pairs(pairs, config.data.num_steps)
     checkpoint.save_vocabs(folder, src_vocab, tgt_vocab)
     print(f'corpus {corpus.name}: {len(pairs):,} sentence pairs, {len(src_vocab):,} source and '
           f'{len(tgt_vocab):,} target tokens', flush=True)
 
-    num_epochs_done = _train(model, data_iter, config.training, ctx, folder)
+    model = build_model(config.model, len(src_vocab), len(tgt_vocab))
+    initialize(model, ctx)
+    feed = Feed(arrays, config.data.batch_size, config.training.seed, ctx)
+    num_epochs_done = _train(model, feed, config.training, folder)
     if num_epochs_done > 0:
         checkpoint.save_weights(folder, model)
         _print_translations(pairs, checkpoint.Run(config, src_vocab, tgt_vocab, model), ctx)
@@ -68,38 +72,42 @@ def main(argv: list[str] | None = None) -> int:
     return 0 if num_epochs_done == config.training.num_epochs else 130
 
 
-def _train(model, data_iter, config: TrainingConfig, ctx, folder) -> int:
+def _train(model, feed, config: TrainingConfig, folder) -> int:
     """Train, with metrics and picture written to the folder; returns the number of epochs done."""
     from .checkpoint import METRICS
     from .plotting import Animator
-    from .reference import book_line, s2s_epochs_ch9
+    from .training import fit
 
     animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, config.num_epochs], ylim=[0, None])
-    epoch = 0
-    with open(folder / METRICS, 'w', encoding='utf-8') as metrics:
+    done = []
+
+    def keep(metrics, state) -> None:
+        if not math.isfinite(metrics.train.nll_sum):
+            raise InputError(f'the loss is {metrics.train.nll_sum} in epoch {metrics.epoch}; try a '
+                             f'--lr below {config.lr:g}')
+        row = {'epoch': metrics.epoch, 'book_loss': metrics.train.book_loss,
+               'nll_per_token': metrics.train.nll_per_token,
+               'tokens_per_sec': metrics.tokens_per_sec}
+        file.write(json.dumps(row) + '\n')
+        file.flush()
+        animator.add(metrics.epoch, row['book_loss'])
+        done.append(metrics)
+
+    with open(folder / METRICS, 'w', encoding='utf-8') as file:
         try:
-            for epoch, metric, timer in s2s_epochs_ch9(model, data_iter, config.lr,
-                                                       config.num_epochs, ctx):
-                seconds = timer.stop()
-                if not math.isfinite(metric[0]):
-                    raise InputError(f'the loss is {metric[0]} in epoch {epoch}; try a --lr below '
-                                     f'{config.lr:g}')
-                row = {'epoch': epoch, 'book_loss': metric[0] / metric[1],
-                       'nll_per_token': metric[2] / metric[1],
-                       'tokens_per_sec': metric[1] / seconds}
-                metrics.write(json.dumps(row) + '\n')
-                metrics.flush()
-                animator.add(epoch, row['book_loss'])
+            fit(model, feed, num_epochs=config.num_epochs, lr=config.lr, on_epoch_end=keep)
         except KeyboardInterrupt:
-            logger.warning('stopped in epoch %d of %d%s', epoch + 1, config.num_epochs,
-                           '' if epoch > 0 else '; there is nothing to keep')
+            logger.warning('stopped in epoch %d of %d%s', len(done) + 1, config.num_epochs,
+                           '' if done else '; there is nothing to keep')
         finally:
             animator.close()
-    if epoch > 0:
+    if done:
         animator.save(folder / 'loss.svg')
-        print(book_line(metric, seconds, ctx))
-        print(f'nll_per_token {row["nll_per_token"]:.3f}')
-    return epoch
+        last = done[-1]
+        print(f'loss {last.train.book_loss:.3f}, {last.tokens_per_sec:.1f} tokens/sec on '
+              f'{feed.ctx}')
+        print(f'nll_per_token {last.train.nll_per_token:.3f}')
+    return len(done)
 
 
 def _print_translations(pairs, run, ctx) -> None:

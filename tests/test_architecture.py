@@ -17,11 +17,13 @@ ROWS = [
     {'command_line'},
     {'__init__'},
     {'reference'},
-    {'checkpoint'},
+    {'checkpoint', 'training'},
+    {'step'},
+    {'feed', 'graph'},
     {'model', 'data'},
-    {'config', 'corpus', 'vocab', 'loss', 'device', 'plotting'},
+    {'config', 'corpus', 'vocab', 'loss', 'device', 'plotting', 'flat'},
     {'_mxnet'},
-    {'errors'},
+    {'errors', 'runtime'},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob('*.py'))
 

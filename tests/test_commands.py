@@ -10,7 +10,7 @@ import time
 import pytest
 
 from conftest import ROOT
-from d2l_seq2seq import InputError, reference, reproduce, train, translate
+from d2l_seq2seq import InputError, reproduce, train, training, translate
 
 SMALL = ['--num-examples', '60', '--num-epochs', '2', '--num-hiddens', '8', '--embed-size', '4',
          '--corpus', 'bundled']
@@ -166,11 +166,10 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path):
 
 
 def test_ctrl_c_before_anything_is_learned_leaves_nothing(tmp_path, monkeypatch, capsys):
-    def interrupted(*args):
+    def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
-        yield
 
-    monkeypatch.setattr(reference, 's2s_epochs_ch9', interrupted)
+    monkeypatch.setattr(training, 'fit', interrupted)
     assert train.main([*SMALL, '--out', str(tmp_path / 'run')]) == 130
     assert list(tmp_path.iterdir()) == []
 

@@ -3,7 +3,8 @@ import numpy as onp
 import pytest
 
 from d2l_seq2seq import MaskedSoftmaxCELoss
-from d2l_seq2seq._mxnet import autograd, np, npx
+from d2l_seq2seq._mxnet import autograd, mx, np, npx
+from d2l_seq2seq.loss import cross_entropy_and_gradient
 
 
 def loss_by_loop(pred, label, valid_len):
@@ -56,3 +57,62 @@ def test_padding_gets_no_gradient(seed, hybridized):
     total.backward()
     gradient = pred.grad.asnumpy()
     assert (gradient[0, 1:] == 0).all() and (gradient[0, 0] != 0).all() and (gradient[1] != 0).all()
+
+
+def nll_and_gradient(logits, labels, weight):
+    """The written-down loss and gradient, run."""
+    operator = mx.nd.CachedOp(cross_entropy_and_gradient(logits.shape))
+    index = onp.stack([onp.arange(len(labels)), labels])
+    nll_sum, gradient = operator(*map(mx.nd.array, (logits, index, weight)))
+    return nll_sum.asscalar(), gradient.asnumpy()
+
+
+def exact_nll(logits, labels, weight):
+    """In float64, by log-sum-exp."""
+    logits = logits.astype('float64')
+    top = logits.max(axis=1)
+    log_sum = top + onp.log(onp.exp(logits - top[:, None]).sum(axis=1))
+    return ((log_sum - logits[onp.arange(len(labels)), labels]) * weight).sum()
+
+
+def draw(seed, spread):
+    rng = onp.random.RandomState(seed)
+    logits = (rng.randn(6, 9) * spread).astype('float32')
+    return logits, rng.randint(9, size=6), onp.array([1, 1, 0, 1, 1, 0], dtype='float32')
+
+
+@pytest.mark.parametrize('spread', [0.1, 3, 12])  # the last has probabilities near 0 and 1
+def test_the_written_gradient_against_autograd(seed, spread):
+    logits, labels, weight = draw(seed, spread)
+    nll_sum, gradient = nll_and_gradient(logits, labels, weight)
+    array = np.array(logits)
+    array.attach_grad()
+    with autograd.record():
+        nll = -npx.pick(npx.log_softmax(array, axis=-1), np.array(labels))
+        total = (nll * np.array(weight)).sum()
+    total.backward()
+    assert nll_sum == pytest.approx(exact_nll(logits, labels, weight), rel=1e-5, abs=1e-5)
+    assert total.item() == pytest.approx(nll_sum, rel=1e-4, abs=1e-4)
+    expected = array.grad.asnumpy()
+    counted = weight == 1
+    onp.testing.assert_allclose(gradient[counted], expected[counted], rtol=1e-4, atol=2e-6)
+
+
+def test_the_written_gradient_against_finite_differences(seed):
+    logits, labels, weight = draw(seed, 2)
+    ones = onp.ones_like(weight)
+    _, gradient = nll_and_gradient(logits, labels, ones)
+    for row in range(6):
+        for word in range(9):
+            step = onp.zeros(logits.shape)
+            step[row, word] = 1e-6
+            slope = (exact_nll(logits + step, labels, ones)
+                     - exact_nll(logits - step, labels, ones)) / 2e-6
+            assert gradient[row, word] == pytest.approx(slope, abs=2e-6)
+
+
+def test_a_certain_and_an_impossible_label():
+    logits = onp.array([[200, 0, 0], [200, 0, 0]], dtype='float32')
+    nll_sum, gradient = nll_and_gradient(logits, onp.array([0, 1]), onp.ones(2, dtype='float32'))
+    assert nll_sum == pytest.approx(87.3, abs=0.1)  # the cap; 200 without it
+    assert gradient.tolist() == [[0, 0, 0], [1, -1, 0]]

@@ -1,0 +1,103 @@
+"""Batches brought to the device: their order, their random state, their upload.
+
+MXNet copies an array to the device behind everything that is still to be computed, so the usual
+upload waits each time.  Here a batch is laid out in one array of the host, handed to MXNet without
+a copy (or copied to a GPU in one piece), and its parts are views.  That happens while the device is
+still busy with the batches before.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator
+
+import numpy as onp
+
+from ._mxnet import mx, npx
+from .data import Batch
+
+ROW_BLOCK = 32  # label rows are filled up to a multiple of it, so that few shapes occur
+
+
+@dataclass(frozen=True)
+class DeviceBatch:
+    """A batch as the training step wants it: views on the device, and counts on the host."""
+
+    src: mx.nd.NDArray  # float32 (batch_size, num_src_steps), token ids
+    src_valid_len: mx.nd.NDArray  # float32 (batch_size,)
+    tgt: mx.nd.NDArray  # float32 (batch_size, num_tgt_steps), decoder input, cut to its longest
+    tgt_valid_len: mx.nd.NDArray  # float32 (batch_size,), labels of each sentence
+    rows: mx.nd.NDArray  # float32 (num_rows,), places among batch_size * num_tgt_steps with a label
+    label_index: mx.nd.NDArray  # float32 (2, num_rows): 0, 1, 2, ... and the labels' token ids
+    row_weight: mx.nd.NDArray  # float32 (num_rows,), 1 for a label and 0 for a row that fills up
+    num_tokens: int  # labels, the rows of weight 1; they come first
+    num_label_steps: int  # label positions of a sentence before the cut, the book's divisor
+
+
+class Feed:
+    """The shuffled batches of a corpus; one pass over it is an epoch.
+
+    The order is drawn from a generator of its own, in the way in which the book's data loader draws
+    it from NumPy's global one: with the same seed the batches are the same.
+
+    Parameters
+    ----------
+    arrays : Batch
+        The whole corpus: token ids (num_sentences, num_steps) and valid lengths (num_sentences,).
+    batch_size : int
+    seed : int
+    ctx : mxnet.Context, optional
+
+    Attributes
+    ----------
+    random_state : numpy.random.RandomState
+        What draws the orders; its `get_state` before an epoch is all that is needed to repeat it.
+    """
+
+    def __init__(self, arrays: Batch, batch_size: int, seed: int, ctx: mx.Context | None = None):
+        self._arrays = Batch(*(array.asnumpy().astype('float32') for array in arrays))
+        self.batch_size = batch_size
+        self.ctx = ctx or npx.cpu()
+        self.random_state = onp.random.RandomState(seed)
+
+    def __len__(self) -> int:
+        return -(-len(self._arrays.src) // self.batch_size)
+
+    def __iter__(self) -> Iterator[DeviceBatch]:
+        order = onp.arange(len(self._arrays.src))
+        self.random_state.shuffle(order)
+        for start in range(0, len(order), self.batch_size):
+            chosen = order[start:start + self.batch_size]
+            yield _upload(_layout(Batch(*(array[chosen] for array in self._arrays))), self.ctx)
+
+
+def _layout(batch: Batch) -> dict:
+    """A batch's arrays on the host, by the names of `DeviceBatch`, and its counts."""
+    num_labels = batch.tgt_valid_len.astype(int) - 1
+    num_tgt_steps = max(1, num_labels.max())  # behind that, all is padding
+    steps = onp.arange(num_tgt_steps)
+    sentence, step = onp.nonzero(steps < num_labels[:, None])
+    num_tokens = len(sentence)
+    num_rows = max(ROW_BLOCK, num_tokens + -num_tokens % ROW_BLOCK)
+    rows, labels, weight = onp.zeros((3, num_rows), dtype='float32')
+    rows[:num_tokens] = sentence * num_tgt_steps + step
+    labels[:num_tokens] = batch.tgt[sentence, step + 1]
+    weight[:num_tokens] = 1
+    return {
+        'src': batch.src, 'src_valid_len': batch.src_valid_len,
+        'tgt': batch.tgt[:, :num_tgt_steps], 'tgt_valid_len': batch.tgt_valid_len - 1, 'rows': rows,
+        'label_index': onp.stack([onp.arange(num_rows, dtype='float32'), labels]),
+        'row_weight': weight, 'num_tokens': num_tokens,
+        'num_label_steps': batch.tgt.shape[1] - 1,
+    }
+
+
+def _upload(layout: dict, ctx: mx.Context) -> DeviceBatch:
+    """The batch's arrays as views of one array on the device."""
+    arrays = {name: value for name, value in layout.items() if isinstance(value, onp.ndarray)}
+    host = onp.concatenate([array.ravel() for array in arrays.values()])
+    device = mx.nd.from_numpy(host, zero_copy=True).as_in_context(ctx)
+    start = 0
+    for name, array in arrays.items():
+        layout[name] = device[start:start + array.size].reshape(array.shape)
+        start += array.size
+    return DeviceBatch(**layout)

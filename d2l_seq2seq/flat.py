@@ -1,0 +1,75 @@
+"""A model's parameters as views of one array, and their gradients as views of another.
+
+With all weights in one array the optimizer, the norm of the gradient and a copy of the model are
+one operation each, whatever the number of parameters.  The model does not notice: its Gluon
+parameters hold the views, so `model(...)`, `collect_params()`, `save_parameters` and `grad()` work
+as before.
+"""
+from __future__ import annotations
+
+from typing import Iterable, Sequence
+
+from ._mxnet import autograd, gluon, mx
+
+ALIGNMENT = 16  # float32 values, 64 bytes: a cache line, and what MXNet's own arrays begin on
+
+
+class FlatParameters:
+    """The storage of a model's parameters.
+
+    Parameters
+    ----------
+    parameters : iterable of gluon.Parameter
+        Initialized, float32, on one context.  They keep their values and are bound to the storage.
+    adjacent : iterable of list of str
+        Names of parameters that have to lie one after the other without a gap.
+
+    Attributes
+    ----------
+    weights, gradients : float32 NDArray of shape (size,)
+        Gaps for alignment hold zeros.
+    """
+
+    def __init__(self, parameters: Iterable[gluon.Parameter],
+                 adjacent: Iterable[Sequence[str]] = ()):
+        self._parameters = by_name = {parameter.name: parameter for parameter in parameters}
+        groups = [list(names) for names in adjacent]
+        grouped = {name for names in groups for name in names}
+        groups += [[name] for name in by_name if name not in grouped]
+        self._places = {}
+        size = 0
+        for names in groups:
+            for name in names:
+                self._places[name] = slice(size, size + by_name[name].data().size)
+                size = self._places[name].stop
+            size += -size % ALIGNMENT
+        ctx = next(iter(by_name.values())).list_ctx()[0]
+        self.weights, self.gradients = mx.nd.zeros(size, ctx=ctx), mx.nd.zeros(size, ctx=ctx)
+        for name, parameter in by_name.items():
+            self._bind(name, parameter)
+
+    def _bind(self, name: str, parameter: gluon.Parameter) -> None:
+        """Copy a parameter's values into the storage and make it a view of its place there."""
+        # Slices of the first axis and reshapes of a classic array share its memory.
+        view, gradient = (storage[self._places[name]].reshape(parameter.shape).as_np_ndarray()
+                          for storage in (self.weights, self.gradients))
+        view[:] = parameter.data()
+        autograd.mark_variables([view], [gradient], 'write')
+        parameter._data, parameter._grad = [view], [gradient]
+
+    def variables(self, packed: dict[str, list[str]]) -> dict[str, mx.nd.NDArray]:
+        """All parameters by name, those of each group of `packed` as one vector under its name.
+
+        Classic arrays that share the storage; autograd puts their gradients in place.
+        """
+        in_groups = {name for names in packed.values() for name in names}
+        return {**{name: parameter.data().as_nd_ndarray()
+                   for name, parameter in self._parameters.items() if name not in in_groups},
+                **{group: self._vector(names) for group, names in packed.items()}}
+
+    def _vector(self, names: Sequence[str]) -> mx.nd.NDArray:
+        """Adjacent parameters as one vector with its gradient."""
+        place = slice(self._places[names[0]].start, self._places[names[-1]].stop)
+        view, gradient = self.weights[place], self.gradients[place]
+        autograd.mark_variables([view], [gradient], 'write')
+        return view

@@ -1,0 +1,115 @@
+"""A model's teacher-forced forward pass as one graph, cut down to what training needs.
+
+Any `EncoderDecoder` of hybridizable blocks is traced with symbols in place of arrays, as Gluon does
+when it hybridizes a block.  Then the graph is rewritten in two places, neither of which changes a
+result:
+
+- Gluon's recurrent layers join their weights into one vector at every call.  Here the vector is an
+  input: `flat.py` lays those weights one after the other in memory, and the vector is a view.
+- The dense layer comes last and is the largest product of all; here it is taken of the rows that
+  have a label, and not of padding.
+"""
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from ._mxnet import mx
+from .model import EncoderDecoder
+
+DATA = ('src', 'src_valid_len', 'tgt', 'tgt_valid_len', 'rows')
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The logits of a model as a function of a batch and its parameters."""
+
+    # float32 (num_rows, vocab_size), of the inputs
+    #   src (batch_size, num_src_steps) and tgt (batch_size, num_tgt_steps), token ids,
+    #   src_valid_len and tgt_valid_len (batch_size,), where the model uses them,
+    #   rows (num_rows,), places in the batch's label positions, sentence by sentence.
+    logits: mx.sym.Symbol
+    # For each input that stands for several parameters, their names in the order in which they lie.
+    packed: dict[str, list[str]]
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of what the graph reads, in the order in which a compiled graph takes them."""
+        return self.logits.list_inputs()
+
+
+def trace(model: EncoderDecoder) -> Graph:
+    """The graph of a model whose blocks can all be hybridized.
+
+    Raises
+    ------
+    TypeError
+        If a block can't be traced with symbols.
+    """
+    src, src_valid_len, tgt, tgt_valid_len, rows = (
+        mx.sym.var(name).as_np_ndarray() for name in DATA)
+    try:
+        logits, _ = model(src, tgt, src_valid_len, tgt_valid_len)
+    except Exception as error:
+        raise TypeError(f'expected a model of hybridizable blocks, got one that can not be traced '
+                        f'({error}); write hybrid_forward in place of forward, or train it with '
+                        'train_s2s_ch9') from error
+    logits, packed = _take_packed_weights(logits.as_nd_ndarray())
+    return Graph(_of_rows(logits, rows.as_nd_ndarray()), packed)
+
+
+def _take_packed_weights(symbol: mx.sym.Symbol) -> tuple[mx.sym.Symbol, dict[str, list[str]]]:
+    """Make each concatenation of recurrent weights an input, and name the weights in it."""
+    graph = json.loads(symbol.tojson())
+    nodes, packed = graph['nodes'], {}
+    for node in nodes:
+        if node['op'] == '_rnn_param_concat':
+            flattened = [nodes[index] for index, *_ in node['inputs']]
+            weights = [nodes[reshape['inputs'][0][0]] for reshape in flattened]
+            packed[node['name']] = [weight['name'] for weight in weights]
+            node.update(op='null', inputs=[])
+            del node['attrs']
+    return mx.sym.load_json(json.dumps(_without_unused(graph))), packed
+
+
+def _without_unused(graph: dict) -> dict:
+    """The graph's JSON without the nodes that nothing leads to any more."""
+    nodes, used = graph['nodes'], set()
+    stack = [index for index, *_ in graph['heads']]
+    while stack:
+        index = stack.pop()
+        if index not in used:
+            used.add(index)
+            stack.extend(source for source, *_ in nodes[index]['inputs'])
+    number = {index: new for new, index in enumerate(sorted(used))}
+
+    def renumbered(entries):
+        return [[number[index], *rest] for index, *rest in entries]
+
+    kept = [{**nodes[index], 'inputs': renumbered(nodes[index]['inputs'])} for index in number]
+    return {'nodes': kept, 'heads': renumbered(graph['heads']), 'attrs': graph['attrs'],
+            'arg_nodes': [new for new, node in enumerate(kept) if node['op'] == 'null']}
+
+
+def _of_rows(logits: mx.sym.Symbol, rows: mx.sym.Symbol) -> mx.sym.Symbol:
+    """The logits (num_rows, vocab_size) of some label positions.
+
+    A dense layer treats every row alike, so the rows can be chosen before it.  The chapter's
+    decoder ends in a dense layer and a swap of axes; both are recognized, alone or together.
+    """
+    is_swapped = _op_of(logits) == 'SwapAxis'
+    dense = logits.get_children()[0] if is_swapped else logits
+    if _op_of(dense) != 'FullyConnected':
+        return mx.sym.take(mx.sym.reshape(logits, shape=(-3, 0)), rows)
+    features, *weights = dense.get_children()
+    if is_swapped:
+        features = mx.sym.SwapAxis(features, dim1=0, dim2=1)  # (batch_size, num_steps, num_hiddens)
+    features = mx.sym.take(mx.sym.reshape(features, shape=(-3, 0)), rows)
+    return mx.sym.FullyConnected(features, *weights, flatten=False, no_bias=len(weights) == 1,
+                                 num_hidden=int(dense.attr('num_hidden')))
+
+
+def _op_of(symbol: mx.sym.Symbol) -> str:
+    """The name of the operator whose output the symbol is."""
+    graph = json.loads(symbol.tojson())
+    return graph['nodes'][graph['heads'][0][0]]['op']

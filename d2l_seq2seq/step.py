@@ -1,0 +1,143 @@
+"""One step of training: forward, loss, backward, clipping, Adam, with no wait for the device."""
+from __future__ import annotations
+
+import math
+from typing import Callable, NamedTuple
+
+from ._mxnet import autograd, mx
+from .feed import DeviceBatch
+from .flat import FlatParameters
+from .graph import Graph
+from .loss import cross_entropy_and_gradient
+
+MAX_NORM = 1.0  # the chapter's
+MAX_STATIC_LOGITS = 1 << 20
+
+
+class GradientScale(NamedTuple):
+    """How the gradient of the summed negative log-likelihood is scaled around the clipping."""
+
+    before: float
+    after: float
+
+
+def book_objective(batch: DeviceBatch) -> GradientScale:
+    """The chapter's: the mean over label positions, clipped, divided by the number of labels."""
+    return GradientScale(1 / batch.num_label_steps, 1 / batch.num_tokens)
+
+
+def per_token_objective(batch: DeviceBatch) -> GradientScale:
+    """The mean over labels, clipped."""
+    return GradientScale(1 / batch.num_tokens, 1.0)
+
+
+class Forward:
+    """A traced model and its loss, compiled once for each shape of batch that occurs.
+
+    Parameters
+    ----------
+    graph : Graph
+        The model's, from `trace`.
+    variables : dict of str to NDArray
+        The graph's inputs that aren't data, such as `FlatParameters.variables` gives.
+    """
+
+    def __init__(self, graph: Graph, variables: dict[str, mx.nd.NDArray]):
+        self._graph, self._variables = graph, variables
+        self._compiled = {}  # shapes of a batch: operators
+
+    def __call__(self, batch: DeviceBatch) -> tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray]:
+        """The logits, and the sum and the gradient of their loss; see `cross_entropy_and_gradient`.
+
+        Only the logits are recorded by autograd.
+        """
+        inputs = [self._variables[name] if name in self._variables else getattr(batch, name)
+                  for name in self._graph.inputs]
+        key = (batch.src.shape, batch.tgt.shape, batch.rows.shape)
+        if key not in self._compiled:
+            self._compiled[key] = self._compile([array.shape for array in inputs])
+        logits_of, loss_of = self._compiled[key]
+        logits = logits_of(*inputs)
+        with autograd.pause():
+            nll_sum, gradient = loss_of(logits, batch.label_index, batch.row_weight)
+        return logits, nll_sum, gradient
+
+    def _compile(self, shapes: list[tuple]) -> tuple[mx.nd.CachedOp, mx.nd.CachedOp]:
+        """The operators that give the logits, and their loss, for inputs of these shapes."""
+        _, (logits_shape,), _ = self._graph.logits.infer_shape(
+            **dict(zip(self._graph.inputs, shapes)))
+        # Memory that is planned ahead saves time where batches are small, and is kept for each
+        # shape: at a vocabulary of 10,000 words more than a gigabyte.
+        is_static = math.prod(logits_shape) < MAX_STATIC_LOGITS
+        flags = [('static_alloc', is_static), ('static_shape', is_static)]
+        return (mx.nd.CachedOp(self._graph.logits, flags),
+                mx.nd.CachedOp(cross_entropy_and_gradient(logits_shape), flags))
+
+
+class TrainStep:
+    """Makes a model's weights better by one batch.
+
+    Parameters
+    ----------
+    forward : Forward
+    flat : FlatParameters
+        The storage that `forward` reads.
+    optimizer : Adam
+    objective : function of a batch
+        `book_objective` or `per_token_objective`.
+    """
+
+    def __init__(self, forward: Forward, flat: FlatParameters, optimizer: Adam,
+                 objective: Callable[[DeviceBatch], GradientScale]):
+        self._forward, self._flat = forward, flat
+        self._optimizer, self._objective = optimizer, objective
+
+    def __call__(self, batch: DeviceBatch, lr: float) -> mx.nd.NDArray:
+        """Train on a batch; returns its summed negative log-likelihood, float32 (1,), in nats."""
+        if batch.num_tokens == 0:
+            return mx.nd.zeros(1, ctx=self._flat.weights.context)
+        with autograd.record():
+            logits, nll_sum, gradient = self._forward(batch)
+        if batch.num_tokens < len(gradient):
+            gradient[batch.num_tokens:] = 0
+        autograd.backward([logits], [gradient])
+        scale = self._objective(batch)
+        clip_to(self._flat.gradients, scale.before, MAX_NORM)
+        self._optimizer.update(self._flat, lr, scale.after)
+        return nll_sum
+
+
+def clip_to(gradients: mx.nd.NDArray, factor: float, max_norm: float) -> None:
+    """Multiply by `factor`, or by less where the norm would come out above `max_norm`.
+
+    The norm stays on the device, so nothing waits for it: g * min(factor, max_norm / |g|).
+    """
+    squared_norm = mx.nd.dot(gradients, gradients)  # (1,)
+    scale = mx.nd.minimum(max_norm * mx.nd.rsqrt(squared_norm), factor)
+    mx.nd.broadcast_mul(gradients, scale, out=gradients)
+
+
+class Adam:
+    """Adam over all weights at once (Kingma and Ba 2015, algorithm 1), as Gluon's trainer has it.
+
+    Attributes
+    ----------
+    mean, variance : float32 NDArray of shape (size,)
+        The moments.
+    num_updates : int
+    """
+
+    beta1, beta2, epsilon = 0.9, 0.999, 1e-8
+
+    def __init__(self, flat: FlatParameters):
+        self.mean, self.variance = mx.nd.zeros_like(flat.weights), mx.nd.zeros_like(flat.weights)
+        self.num_updates = 0
+
+    def update(self, flat: FlatParameters, lr: float, gradient_factor: float) -> None:
+        """Change the weights; `gradient_factor` multiplies the gradients first."""
+        self.num_updates += 1
+        correction = (math.sqrt(1 - self.beta2 ** self.num_updates)
+                      / (1 - self.beta1 ** self.num_updates))
+        mx.nd.adam_update(flat.weights, flat.gradients, self.mean, self.variance,
+                          lr=lr * correction, beta1=self.beta1, beta2=self.beta2,
+                          epsilon=self.epsilon, rescale_grad=gradient_factor, out=flat.weights)

@@ -1,0 +1,138 @@
+"""The fast path: `fit` trains any model of hybridizable blocks with the chapter's mathematics.
+
+Here is the loop over epochs, and nothing of plots or files: whoever wants to log, save or stop
+hands in `on_epoch_end`.  What makes it fast lives in a few rooms below: batches that are on the
+device before they are needed (`feed`), all weights in one array (`flat`), the model as one graph
+without padding in its head (`graph`), and a step that never waits for the device (`step`).
+"""
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Callable, Iterable
+
+from ._mxnet import mx
+from .feed import DeviceBatch, Feed
+from .flat import FlatParameters
+from .graph import trace
+from .model import EncoderDecoder
+from .step import Adam, Forward, GradientScale, TrainStep, book_objective
+
+
+@dataclass(frozen=True)
+class LossSums:
+    """Losses of some batches as sums with their denominator, so that they can be added up."""
+
+    nll_sum: float  # nats
+    book_sum: float  # each batch's nll_sum over its number of label positions
+    num_tokens: int  # labels
+
+    @property
+    def nll_per_token(self) -> float:
+        """Nats per label."""
+        return self.nll_sum / self.num_tokens
+
+    @property
+    def book_loss(self) -> float:
+        """The figure that the book prints; see `train_s2s_ch9`."""
+        return self.book_sum / self.num_tokens
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What an epoch brought."""
+
+    epoch: int  # from 1
+    train: LossSums
+    valid: LossSums | None
+    seconds: float  # of training, from the first batch laid out to the last weight changed
+
+    @property
+    def tokens_per_sec(self) -> float:
+        """Labels trained on in a second, padding not counted."""
+        return self.train.num_tokens / self.seconds
+
+
+@dataclass
+class TrainState:
+    """What `fit` needs, next to the model's weights, to go on as if it had not stopped."""
+
+    epoch: int  # epochs done
+    optimizer: Adam
+    feed_state: tuple  # of the training feed's random generator
+
+
+def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None, *,
+        num_epochs: int, lr: float, state: TrainState | None = None,
+        objective: Callable[[DeviceBatch], GradientScale] = book_objective,
+        on_epoch_end: Callable[[EpochMetrics, TrainState], None] = lambda metrics, state: None,
+        ) -> TrainState:
+    """Train a model with Adam, its gradient clipped to a norm of 1.
+
+    Parameters
+    ----------
+    model : EncoderDecoder
+        Initialized (see `model.initialize`), of blocks that can be hybridized.  It stays what it
+        is: it can be called and saved while it is trained and afterwards.
+    train_feed, valid_feed : Feed
+        On the model's context.  The second is evaluated after each epoch.
+    num_epochs : int
+        Epochs in all, those of `state` included.
+    lr : float
+    state : TrainState, optional
+        What an earlier call returned or handed to `on_epoch_end`: training goes on from there.
+    objective : function of a batch
+        `book_objective`, the chapter's, or `per_token_objective`.
+    on_epoch_end : function of EpochMetrics and TrainState
+        Called after each epoch.  What it raises ends the training and leaves the model as it is.
+
+    Returns
+    -------
+    TrainState
+        After the last epoch.
+
+    Raises
+    ------
+    TypeError
+        If the model can't be traced with symbols.
+    """
+    graph = trace(model)
+    flat = FlatParameters(model.collect_params().values(), graph.packed.values())
+    if state is None:
+        state = TrainState(0, Adam(flat), train_feed.random_state.get_state())
+    train_feed.random_state.set_state(state.feed_state)
+    forward = Forward(graph, flat.variables(graph.packed))
+    step = TrainStep(forward, flat, state.optimizer, objective)
+    for epoch in range(state.epoch + 1, num_epochs + 1):
+        start = time.perf_counter()
+        train = sum_losses((batch, step(batch, lr)) for batch in train_feed)
+        seconds = time.perf_counter() - start
+        valid = _losses_of(forward, valid_feed) if valid_feed else None
+        state.epoch, state.feed_state = epoch, train_feed.random_state.get_state()
+        on_epoch_end(EpochMetrics(epoch, train, valid, seconds), state)
+    return state
+
+
+def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
+    """The losses of a model over one pass of a feed, without training."""
+    graph, parameters = trace(model), model.collect_params()
+    # Copies, because the model may be in training: its parameters stay bound to their storage.
+    variables = {name: parameter.data().as_nd_ndarray() for name, parameter in parameters.items()}
+    for group, names in graph.packed.items():
+        variables[group] = mx.nd.concat(*(variables[name].reshape(-1) for name in names), dim=0)
+    return _losses_of(Forward(graph, variables), feed)
+
+
+def _losses_of(forward: Forward, feed: Feed) -> LossSums:
+    return sum_losses((batch, forward(batch)[1]) for batch in feed)
+
+
+def sum_losses(results: Iterable[tuple[DeviceBatch, mx.nd.NDArray]]) -> LossSums:
+    """Add up the losses of batches.
+
+    All batches are handed to the device before the first loss is read, which waits for it.
+    """
+    results = [(batch.num_label_steps, batch.num_tokens, nll) for batch, nll in results]
+    num_label_steps, num_tokens, nlls = zip(*results)
+    nlls = mx.nd.concat(*nlls, dim=0).asnumpy().astype('float64')
+    return LossSums(float(nlls.sum()), float((nlls / num_label_steps).sum()), sum(num_tokens))

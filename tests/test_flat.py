@@ -1,0 +1,73 @@
+"""Parameters as views of one array: nothing else changes."""
+import numpy as onp
+import pytest
+
+from d2l_seq2seq import ModelConfig
+from d2l_seq2seq._mxnet import autograd, mx, np, npx
+from d2l_seq2seq.flat import ALIGNMENT, FlatParameters
+from d2l_seq2seq.graph import trace
+from d2l_seq2seq.model import build_model, initialize
+
+
+@pytest.fixture
+def model(seed):
+    model = build_model(ModelConfig(5, 6, 2, 0.0), 11, 13)
+    initialize(model, npx.cpu())
+    return model
+
+
+def values(model):
+    return {name: parameter.data().asnumpy() for name, parameter in model.collect_params().items()}
+
+
+def run(model):
+    X = np.array([[1, 2, 3], [4, 5, 6]])
+    with autograd.record():
+        logits, _ = model(X, X)
+        total = (logits ** 2).sum()
+    total.backward()
+    return logits.asnumpy(), {name: parameter.grad().asnumpy()
+                              for name, parameter in model.collect_params().items()}
+
+
+def flatten(model):
+    return FlatParameters(model.collect_params().values(), trace(model).packed.values())
+
+
+def test_values_outputs_and_gradients_stay(model):
+    before, (logits, gradients) = values(model), run(model)
+    flat = flatten(model)
+    after = values(model)
+    assert all(onp.array_equal(before[name], after[name]) for name in before)
+    logits_after, gradients_after = run(model)
+    assert onp.array_equal(logits, logits_after)
+    for name in gradients:
+        assert onp.array_equal(gradients[name], gradients_after[name])
+    squares = sum((gradient.astype('float64') ** 2).sum() for gradient in gradients.values())
+    assert mx.nd.dot(flat.gradients, flat.gradients).asscalar() == pytest.approx(squares, rel=1e-5)
+
+
+def test_changing_the_storage_changes_the_model_and_back(model):
+    flat = flatten(model)
+    flat.weights[:] = 0
+    assert all((value == 0).all() for value in values(model).values())
+    for parameter in model.collect_params().values():
+        parameter.set_data(np.ones(parameter.shape))
+    num_weights = sum(value.size for value in values(model).values())
+    assert flat.weights.sum().asscalar() == num_weights  # the gaps stay zero
+
+
+def test_a_vector_is_the_concatenation_of_its_parameters(model):
+    packed = trace(model).packed
+    flat = flatten(model)
+    for names in packed.values():
+        expected = onp.concatenate([values(model)[name].ravel() for name in names])
+        assert onp.array_equal(flat._vector(names).asnumpy(), expected)
+
+
+def test_every_group_begins_on_a_cache_line(model):
+    packed = list(trace(model).packed.values())
+    flat = flatten(model)
+    inside = {name for names in packed for name in names[1:]}
+    starts = [place.start for name, place in flat._places.items() if name not in inside]
+    assert all(start % ALIGNMENT == 0 for start in starts) and flat.weights.size % ALIGNMENT == 0

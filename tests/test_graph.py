@@ -1,0 +1,89 @@
+"""A traced model gives the model's own logits at the chosen rows."""
+import numpy as onp
+import pytest
+
+from d2l_seq2seq import Decoder, Encoder, EncoderDecoder, ModelConfig
+from d2l_seq2seq._mxnet import mx, nn, np, npx, rnn
+from d2l_seq2seq.flat import FlatParameters
+from d2l_seq2seq.graph import trace
+from d2l_seq2seq.model import build_model, initialize
+
+
+class GRUEncoder(nn.HybridBlock, Encoder):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.rnn = nn.Embedding(11, 4), rnn.GRU(6, 2)
+
+    def forward(self, X, *args):
+        return super().forward(X)
+
+    def hybrid_forward(self, F, X):
+        X = F.np.swapaxes(self.embedding(X), 0, 1)
+        return self.rnn(X, [F.np.tile(F.np.zeros_like(X[:1, :, :1]), (2, 1, 6))])
+
+
+class GRUDecoder(nn.HybridBlock, Decoder):
+    """Batch first, and its logits are no plain dense layer's."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.rnn = nn.Embedding(13, 4), rnn.GRU(6, 2, layout='NTC')
+        self.dense = nn.Dense(13, flatten=False)
+
+    def init_state(self, enc_outputs, *args):
+        return enc_outputs[1]
+
+    def hybrid_forward(self, F, X, state):
+        outputs, state = self.rnn(self.embedding(X), state)
+        return F.np.tanh(self.dense(outputs)), state
+
+
+MODELS = {'chapter': lambda: build_model(ModelConfig(5, 6, 2, 0.0), 11, 13),
+          'gru, another head': lambda: EncoderDecoder(GRUEncoder(), GRUDecoder())}
+
+
+@pytest.fixture(params=MODELS)
+def model(request, seed):
+    model = MODELS[request.param]()
+    initialize(model, npx.cpu())
+    return model
+
+
+def test_the_graph_gives_the_models_logits_at_the_rows(model, seed):
+    rng = onp.random.RandomState(seed)
+    src, tgt = rng.randint(11, size=(3, 5)), rng.randint(13, size=(3, 4))
+    expected = model(np.array(src), np.array(tgt), np.ones(3), np.ones(3))[0].asnumpy()
+    rows = rng.permutation(12)[:7]
+
+    graph = trace(model)
+    flat = FlatParameters(model.collect_params().values(), graph.packed.values())
+    data = {'src': src, 'tgt': tgt, 'rows': rows}
+    variables = flat.variables(graph.packed)
+    inputs = [mx.nd.array(data[name]) if name in data else variables[name]
+              for name in graph.inputs]
+    ours = mx.nd.CachedOp(graph.logits)(*inputs).asnumpy()
+    onp.testing.assert_allclose(ours, expected.reshape(12, 13)[rows], rtol=1e-5, atol=1e-6)
+
+
+def test_no_recurrent_weight_is_joined_at_run_time(model):
+    """Pins how Gluon writes it: if the operator had another name, nothing would be packed."""
+    graph = trace(model)
+    assert len(graph.packed) == 2 and all(len(names) == 8 for names in graph.packed.values())
+    assert '_rnn_param_concat' not in graph.logits.tojson().replace('_rnn_param_concat0', '')
+
+
+def test_the_chapters_head_is_taken_of_the_rows():
+    model = MODELS['chapter']()
+    initialize(model, npx.cpu())
+    internals = trace(model).logits.get_internals().list_outputs()
+    assert 'take' in internals[-4] and internals[-1].startswith('fullyconnected')
+
+
+def test_a_model_that_can_not_be_traced_says_what_to_do():
+    class Plain(Encoder):
+        def forward(self, X, *args):
+            return np.array(X.asnumpy())
+
+    model = EncoderDecoder(Plain(), MODELS['chapter']().decoder)
+    with pytest.raises(TypeError, match='one that can not be traced .*; write hybrid_forward'):
+        trace(model)

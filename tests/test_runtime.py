@@ -1,0 +1,51 @@
+"""Threads chosen before MXNet is loaded; tiny numbers flushed in MXNet's threads alone."""
+import os
+import subprocess
+import sys
+
+import numpy as onp
+import pytest
+
+from d2l_seq2seq import runtime
+from d2l_seq2seq._mxnet import mx
+
+
+@pytest.mark.parametrize('num_hiddens, all_cores', [(32, False), (255, False), (256, True)])
+def test_threads_follow_the_size_of_the_model(monkeypatch, num_hiddens, all_cores):
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    runtime.choose_threads(num_hiddens)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    assert os.environ['OMP_NUM_THREADS'] == str(cores if all_cores else 1)
+
+
+def test_a_number_given_stands(monkeypatch):
+    monkeypatch.setenv('OMP_NUM_THREADS', '7')
+    runtime.choose_threads(32)
+    assert os.environ['OMP_NUM_THREADS'] == '7'
+
+
+def test_choosing_comes_before_loading():
+    code = ('import sys\nfrom d2l_seq2seq.runtime import choose_threads\nchoose_threads(32)\n'
+            "assert 'mxnet' not in sys.modules and 'numpy' not in sys.modules")
+    subprocess.run([sys.executable, '-c', code], check=True)
+
+
+needs_the_mode = pytest.mark.skipif(
+    not (sys.platform == 'linux' and os.uname().machine == 'x86_64'),
+    reason='flushing to zero is known for 64-bit Intel and AMD processors under Linux only')
+
+
+@needs_the_mode
+def test_mxnets_threads_flush_and_numpy_does_not():
+    tiny = onp.float32(1e-38) * onp.float32(0.01)
+    assert tiny > 0
+    assert (mx.nd.array([1e-38]) * 0.01).asscalar() == 0
+    assert mx.nd.sum(mx.nd.full((64, 64), float(tiny))).asscalar() == 0
+
+
+@needs_the_mode
+def test_the_callers_mode_comes_back():
+    smallest = onp.float32(1e-38)
+    with runtime.flush_to_zero():
+        assert smallest * onp.float32(0.01) == 0
+    assert smallest * onp.float32(0.01) > 0
