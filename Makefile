@@ -8,13 +8,14 @@ MXNET ?=
 ARGS ?=
 RUN = .venv/bin/python
 
-.PHONY: help venv train test test-slow check notebooks clean
+.PHONY: help venv train test test-slow check notebooks bench clean
 
 help:
 	@echo 'make train [ARGS="--num-epochs 20"]  train the chapter'"'"'s model (ARGS=-h lists the options)'
 	@echo 'make test                            run the tests, about two minutes'
 	@echo 'make test-slow                       run the slow tests, about ten minutes'
 	@echo 'make check                           look at the style of the code'
+	@echo 'make bench                           measure, beside d2l 0.14.0 and PyTorch (20 minutes)'
 	@echo 'make notebooks                       execute the notebooks anew'
 	@echo 'make venv                            only set up the environment, .venv'
 
@@ -31,10 +32,14 @@ test-slow: venv
 	$(RUN) -m pytest -m slow tests $(ARGS)
 
 check: venv
-	$(RUN) -m flake8 d2l_seq2seq tests notebooks
+	$(RUN) -m flake8 d2l_seq2seq tests notebooks benchmarks
 
 notebooks: venv
 	$(RUN) notebooks/execute.py
+
+bench: venv
+	$(RUN) benchmarks/training_speed.py
+	$(RUN) benchmarks/growth.py
 
 clean:
 	rm -rf .venv .peers build *.egg-info .pytest_cache

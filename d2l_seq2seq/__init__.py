@@ -10,6 +10,7 @@ __version__ = '0.1.0'
 
 _HOME_OF = {
     'Animator': 'plotting',
+    'BucketFeed': 'feed',
     'DataConfig': 'config',
     'Decoder': 'model',
     'Encoder': 'model',
@@ -21,6 +22,7 @@ _HOME_OF = {
     'RunConfig': 'config',
     'Seq2SeqDecoder': 'model',
     'Seq2SeqEncoder': 'model',
+    'TokenFeed': 'feed',
     'TrainState': 'training',
     'TrainingConfig': 'config',
     'Vocab': 'vocab',

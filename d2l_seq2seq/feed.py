@@ -66,8 +66,89 @@ class Feed:
         order = onp.arange(len(self._arrays.src))
         self.random_state.shuffle(order)
         for start in range(0, len(order), self.batch_size):
-            chosen = order[start:start + self.batch_size]
-            yield _upload(_layout(Batch(*(array[chosen] for array in self._arrays))), self.ctx)
+            yield self._batch(order[start:start + self.batch_size])
+
+    def _batch(self, chosen: onp.ndarray) -> DeviceBatch:
+        """The sentences of these numbers on the device, as far padded as they came."""
+        return _upload(_layout(Batch(*(array[chosen] for array in self._arrays))), self.ctx)
+
+
+class BucketFeed(Feed):
+    """Batches of sentences of similar length, cut to it, in a drawn order.
+
+    For corpora whose lengths vary: most of the padding that a fixed `num_steps` brings is never
+    computed.  Sentences are alike when both sides, rounded up to a multiple of `width`, are; a
+    bucket's last batch is smaller than the others.
+
+    Parameters
+    ----------
+    arrays, batch_size, seed, ctx : as for `Feed`
+    width : int
+        Tokens between one bucket and the next.
+
+    Notes
+    -----
+    An encoder that reads padding, as the chapter's does, sees less of it here than with a `Feed`,
+    so it learns another function, and `book_objective` takes its mean over fewer positions.
+    """
+
+    def __init__(self, arrays: Batch, batch_size: int, seed: int, ctx: mx.Context | None = None,
+                 width: int = 4):
+        super().__init__(arrays, batch_size, seed, ctx)
+        limits = self._arrays.src.shape[1], self._arrays.tgt.shape[1]
+        # (num_sentences, 2): how many source and target tokens are kept.
+        self._widths = onp.stack([
+            onp.minimum(-(-lengths // width) * width, limit).astype(int)
+            for lengths, limit in zip((self._arrays.src_valid_len, self._arrays.tgt_valid_len),
+                                      limits)], axis=1)
+
+    def _capacity(self, src_width: int, tgt_width: int) -> int:
+        """How many sentences of these widths make a batch."""
+        return self.batch_size
+
+    def _buckets(self, order: onp.ndarray) -> Iterator[onp.ndarray]:
+        """Batches of sentence numbers, bucket by bucket, each bucket in the given order."""
+        for widths in onp.unique(self._widths, axis=0):
+            members = order[(self._widths[order] == widths).all(axis=1)]
+            capacity = self._capacity(*widths)
+            yield from (members[start:start + capacity]
+                        for start in range(0, len(members), capacity))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._buckets(onp.arange(len(self._widths))))
+
+    def __iter__(self) -> Iterator[DeviceBatch]:
+        order = onp.arange(len(self._widths))
+        self.random_state.shuffle(order)
+        batches = list(self._buckets(order))
+        for number in self.random_state.permutation(len(batches)):
+            yield self._batch(batches[number])
+
+    def _batch(self, chosen: onp.ndarray) -> DeviceBatch:
+        src_width, tgt_width = self._widths[chosen[0]]
+        src, src_valid_len, tgt, tgt_valid_len = (array[chosen] for array in self._arrays)
+        return _upload(_layout(Batch(src[:, :src_width], src_valid_len, tgt[:, :tgt_width],
+                                     tgt_valid_len)), self.ctx)
+
+
+class TokenFeed(BucketFeed):
+    """Batches of similar length with as many tokens each: many short sentences, few long ones.
+
+    Parameters
+    ----------
+    arrays, seed, ctx, width : as for `BucketFeed`
+    max_tokens : int
+        The most tokens of a batch, padding included, on the side that has more of them.  A single
+        sentence may be longer.
+    """
+
+    def __init__(self, arrays: Batch, max_tokens: int, seed: int, ctx: mx.Context | None = None,
+                 width: int = 4):
+        super().__init__(arrays, max_tokens, seed, ctx, width)
+        self.max_tokens = max_tokens
+
+    def _capacity(self, src_width: int, tgt_width: int) -> int:
+        return max(1, self.max_tokens // max(src_width, tgt_width))
 
 
 def _layout(batch: Batch) -> dict:

@@ -51,7 +51,7 @@ def trace(model: EncoderDecoder) -> Graph:
     try:
         logits, _ = model(src, tgt, src_valid_len, tgt_valid_len)
     except Exception as error:
-        raise TypeError(f'expected a model of hybridizable blocks, got one that can not be traced '
+        raise TypeError('expected a model of hybridizable blocks, got one that can not be traced '
                         f'({error}); write hybrid_forward in place of forward, or train it with '
                         'train_s2s_ch9') from error
     logits, packed = _take_packed_weights(logits.as_nd_ndarray())

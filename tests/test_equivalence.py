@@ -14,27 +14,21 @@ from d2l_seq2seq.data import first_examples, load_pairs, preprocess_nmt
 from d2l_seq2seq.model import build_model
 from d2l_seq2seq.reference import predict_s2s_ch9, s2s_epochs_ch9
 
+sys.path.insert(0, str(ROOT / 'benchmarks'))
+import environments  # noqa: E402
+
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
 NUM_EPOCHS = 60
-REQUIREMENTS = ['d2l==0.14.0', 'mxnet==1.9.1', 'numpy==1.23.5', 'ipython<8.24', 'setuptools<80']
 
 
 @pytest.fixture(scope='session')
 def peer_python() -> Path:
     """The interpreter of an environment with d2l 0.14.0, made once and kept in .peers."""
-    if sys.version_info >= (3, 12):
-        pytest.skip('d2l 0.14.0 needs NumPy 1.23.5, which Python 3.12 has not')
-    folder = ROOT / '.peers' / f'd2l-0.14.0-py{sys.version_info[0]}.{sys.version_info[1]}'
-    python = folder / 'bin' / 'python'
-    if not (folder / 'complete').exists():
-        subprocess.run([sys.executable, '-m', 'venv', '--clear', folder], check=True)
-        pip = [python, '-m', 'pip', '--disable-pip-version-check', 'install', '-qq']
-        if subprocess.run([*pip, '--upgrade', 'pip']).returncode != 0:
-            pytest.skip('the package registry can not be reached, and d2l 0.14.0 is not here')
-        subprocess.run([*pip, *REQUIREMENTS], check=True)
-        (folder / 'complete').touch()
-    return python
+    try:
+        return environments.python_of('d2l-0.14.0')
+    except environments.NotAvailable as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from d2l_seq2seq._mxnet import np, npx
 from d2l_seq2seq.data import Batch, encode_pairs, load_pairs
-from d2l_seq2seq.feed import ROW_BLOCK, Feed
+from d2l_seq2seq.feed import ROW_BLOCK, BucketFeed, Feed, TokenFeed
 
 
 @pytest.fixture
@@ -78,3 +78,53 @@ def test_sentences_without_a_label():
     arrays = Batch(np.array([[4, 5]]), np.array([2]), np.array([[2, 1, 1]]), np.array([1]))
     batch, = Feed(arrays, 8, 0)
     assert batch.num_tokens == 0 and batch.row_weight.asnumpy().sum() == 0
+
+
+def sentences_of(feed):
+    """Each sentence's source and target tokens without padding, over one epoch, sorted."""
+    found = []
+    for batch in feed:
+        src, tgt = batch.src.asnumpy(), batch.tgt.asnumpy()
+        lengths = zip(batch.src_valid_len.asnumpy(), batch.tgt_valid_len.asnumpy())
+        labels = iter(batch.label_index.asnumpy()[1])
+        for i, (src_len, tgt_len) in enumerate(lengths):
+            found.append((src[i, :int(src_len)].tolist(), tgt[i, :int(tgt_len)].tolist(),
+                          [next(labels) for _ in range(int(tgt_len))]))
+    return sorted(found)
+
+
+@pytest.mark.parametrize('bucketed', [
+    lambda arrays, seed: BucketFeed(arrays, 16, seed),
+    lambda arrays, seed: BucketFeed(arrays, 1000, seed, width=1),
+    lambda arrays, seed: TokenFeed(arrays, 60, seed),
+])
+def test_buckets_bring_every_sentence_once(pairs, seed, bucketed):
+    arrays = arrays_of(pairs, 12)
+    feed = bucketed(arrays, seed)
+    assert sentences_of(feed) == sentences_of(Feed(arrays, 64, seed))
+    assert len(feed) == len(list(feed))
+
+
+def test_buckets_are_cut_to_their_width(pairs, seed):
+    for batch in BucketFeed(arrays_of(pairs, 12), 16, seed, width=4):
+        assert len(batch.src) <= 16
+        src_width, longest = batch.src.shape[1], batch.src_valid_len.asnumpy().max()
+        assert src_width - 4 < batch.src_valid_len.asnumpy().min() <= longest <= src_width
+        assert src_width in (4, 8, 12) and batch.num_label_steps in (3, 7, 11)
+
+
+def test_buckets_come_in_another_order_each_epoch(pairs, seed):
+    feed = BucketFeed(arrays_of(pairs, 12), 16, seed)
+    first, second = ([batch.src.asnumpy().tolist() for batch in feed] for _ in range(2))
+    assert first != second
+    again = BucketFeed(arrays_of(pairs, 12), 16, seed)
+    assert [batch.src.asnumpy().tolist() for batch in again] == first
+
+
+def test_token_batches_keep_to_their_size(pairs, seed):
+    batches = list(TokenFeed(arrays_of(pairs, 12), 60, seed))
+    for batch in batches:
+        tokens = len(batch.src) * max(batch.src.shape[1], batch.num_label_steps + 1)
+        assert tokens <= 60
+    assert len({len(batch.src) for batch in batches}) > 1
+    assert all(len(batch.src) == 1 for batch in TokenFeed(arrays_of(pairs[:9], 12), 1, seed))

@@ -5,7 +5,7 @@ import pytest
 from d2l_seq2seq import EncoderDecoder, ModelConfig, reproduce
 from d2l_seq2seq._mxnet import autograd, gluon, np, npx, seed_generators
 from d2l_seq2seq.data import Batch, encode_pairs, first_examples, load_pairs
-from d2l_seq2seq.feed import Feed
+from d2l_seq2seq.feed import BucketFeed, Feed, TokenFeed
 from d2l_seq2seq.model import build_model, initialize
 from d2l_seq2seq.reference import s2s_epochs_ch9
 from d2l_seq2seq.step import per_token_objective
@@ -163,6 +163,16 @@ def test_another_model_is_trained(toy, seed):
     initialize(model, CTX)
     history, _ = fitted(model, Feed(arrays, 64, seed), 20)
     assert history[-1].train.nll_per_token < 0.9 * history[0].train.nll_per_token
+
+
+@pytest.mark.parametrize('feed_class, size', [(BucketFeed, 16), (TokenFeed, 100)])
+def test_training_on_buckets(toy, seed, feed_class, size):
+    model = new_model(toy, seed)
+    history, _ = fitted(model, feed_class(toy[2], size, seed), 4)
+    losses = [metrics.train.nll_per_token for metrics in history]
+    assert losses == sorted(losses, reverse=True)
+    assert {metrics.train.num_tokens for metrics in history} == {
+        int((toy[2].tgt_valid_len - 1).sum())}
 
 
 def test_evaluation_in_the_midst_of_training_changes_nothing(toy, seed):

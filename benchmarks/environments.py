@@ -1,0 +1,42 @@
+"""Environments of their own for what can't be installed beside the project, made once in .peers."""
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[1] / '.peers'
+REQUIREMENTS = {
+    # The edition's own package, which pins other versions than d2l 1.0.3 does.
+    'd2l-0.14.0': ['d2l==0.14.0', 'mxnet==1.9.1', 'numpy==1.23.5', 'ipython<8.24', 'setuptools<80'],
+    'torch-2.13.0': ['torch==2.13.0', 'numpy<3'],
+}
+
+
+class NotAvailable(Exception):
+    """The environment isn't there and can't be made here."""
+
+
+def python_of(name: str) -> Path:
+    """The interpreter of an environment, which is made when it isn't there.
+
+    Raises
+    ------
+    NotAvailable
+        If this Python can't have it, or the package registry can't be reached.
+    """
+    if name == 'd2l-0.14.0' and sys.version_info >= (3, 12):
+        raise NotAvailable('d2l 0.14.0 needs NumPy 1.23.5, which Python 3.12 has not')
+    version = '.'.join(map(str, sys.version_info[:2]))
+    folder = FOLDER / f'{name}-py{version}'
+    python = folder / 'bin' / 'python'
+    if not (folder / 'complete').exists():
+        print(f'making {folder}', file=sys.stderr)
+        subprocess.run([sys.executable, '-m', 'venv', '--clear', folder], check=True)
+        pip = [python, '-m', 'pip', '--disable-pip-version-check', 'install', '-qq']
+        if subprocess.run([*pip, '--upgrade', 'pip']).returncode != 0:
+            raise NotAvailable(f'{name} is not here, and the package registry can not be reached')
+        if subprocess.run([*pip, *REQUIREMENTS[name]]).returncode != 0:
+            raise NotAvailable(f'{name} can not be installed here')
+        (folder / 'complete').touch()
+    return python

@@ -1,0 +1,111 @@
+"""The contestants in PyTorch: python pytorch.py JOB plain|strong
+
+`plain` is the chapter's loop as one writes it in PyTorch: data loader, masked loss over all
+positions, clipping with the norm on the host, Adam.  `strong` has what makes `fit` fast: one
+thread's worth of work ahead, the dense layer on labels alone, decoder inputs cut to the longest,
+clipping without waiting, the fused Adam, denormals flushed, losses read once an epoch.
+"""
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from rounds import wait_for_turn  # noqa: E402
+
+job = json.loads(Path(sys.argv[1]).read_text())
+arrays = [torch.from_numpy(array).long() for array in np.load(job['arrays']).values()]
+torch.manual_seed(0)
+# PyTorch's default number of threads does not follow OMP_NUM_THREADS in every build.
+if 'OMP_NUM_THREADS' in os.environ:
+    torch.set_num_threads(int(os.environ['OMP_NUM_THREADS']))
+
+
+class Seq2Seq(nn.Module):
+    """The chapter's model."""
+
+    def __init__(self):
+        super().__init__()
+        embed_size, num_hiddens, num_layers = (
+            job['embed_size'], job['num_hiddens'], job['num_layers'])
+        self.src_embedding = nn.Embedding(job['src_vocab_size'], embed_size)
+        self.encoder = nn.LSTM(embed_size, num_hiddens, num_layers)
+        self.tgt_embedding = nn.Embedding(job['tgt_vocab_size'], embed_size)
+        self.decoder = nn.LSTM(embed_size, num_hiddens, num_layers)
+        self.dense = nn.Linear(num_hiddens, job['tgt_vocab_size'])
+        for name, weight in self.named_parameters():  # Gluon's Xavier
+            if weight.dim() == 2:
+                nn.init.xavier_uniform_(weight)
+            else:
+                nn.init.zeros_(weight)
+
+    def features(self, src, tgt):
+        """The decoder's outputs, (num_steps, batch_size, num_hiddens)."""
+        _, state = self.encoder(self.src_embedding(src.T))
+        outputs, _ = self.decoder(self.tgt_embedding(tgt.T), state)
+        return outputs
+
+
+def plain_epochs(model):
+    """Losses of epoch after epoch, as the book's figure."""
+    dataset = torch.utils.data.TensorDataset(*arrays)
+    loader = torch.utils.data.DataLoader(dataset, job['batch_size'], shuffle=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=job['lr'])
+    cross_entropy = nn.CrossEntropyLoss(reduction='none')
+    while True:
+        loss_sum = num_tokens = 0
+        for src, _, tgt, tgt_valid_len in loader:
+            labels, valid_len = tgt[:, 1:], tgt_valid_len - 1
+            optimizer.zero_grad()
+            logits = model.dense(model.features(src, tgt[:, :-1])).transpose(0, 1)
+            mask = torch.arange(labels.shape[1]) < valid_len[:, None]
+            loss = (cross_entropy(logits.permute(0, 2, 1), labels) * mask).mean(dim=1)
+            loss.sum().backward()
+            norm = torch.sqrt(sum((weight.grad ** 2).sum() for weight in model.parameters()))
+            n = int(valid_len.sum())
+            scale = min(1.0, 1.0 / float(norm)) / n
+            for weight in model.parameters():
+                weight.grad *= scale
+            optimizer.step()
+            loss_sum += float(loss.detach().sum())
+            num_tokens += n
+        yield loss_sum / num_tokens
+
+
+def strong_epochs(model):
+    """The same mathematics without waiting and without padding in the head."""
+    torch.set_flush_denormal(True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=job['lr'], fused=True)
+    src, _, tgt, tgt_valid_len = arrays
+    num_label_steps = tgt.shape[1] - 1
+    weights = list(model.parameters())
+    while True:
+        losses, num_tokens = [], 0
+        for chosen in torch.randperm(len(src)).split(job['batch_size']):
+            valid_len = tgt_valid_len[chosen] - 1
+            longest = int(valid_len.max())
+            batch_tgt = tgt[chosen]
+            mask = (torch.arange(longest) < valid_len[:, None]).T.flatten()
+            rows = mask.nonzero().squeeze(1)
+            labels = batch_tgt[:, 1:longest + 1].T.flatten()[rows]
+            features = model.features(src[chosen], batch_tgt[:, :longest]).flatten(0, 1)
+            logits = model.dense(features.index_select(0, rows))
+            loss = nn.functional.cross_entropy(logits, labels, reduction='sum') / num_label_steps
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            gradients = [weight.grad for weight in weights]
+            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+            torch._foreach_mul_(gradients, (1 / norm).clamp(max=1) / len(rows))
+            optimizer.step()
+            losses.append(loss.detach())
+            num_tokens += len(rows)
+        yield float(torch.stack(losses).sum()) / num_tokens
+
+
+wait_for_turn()
+for epoch_loss in {'plain': plain_epochs, 'strong': strong_epochs}[sys.argv[2]](Seq2Seq()):
+    wait_for_turn([epoch_loss])
