@@ -57,7 +57,8 @@ SIZES = {
 
 def write_job(size: Size, folder: Path) -> Path:
     """The arrays and sizes that every contestant reads."""
-    pairs = read_corpus('auto').pairs
+    corpus = read_corpus('auto')
+    pairs = corpus.pairs
     src_vocab, tgt_vocab, arrays = encode_pairs(
         pairs if size.spread else first_examples(pairs, size.num_pairs - 1), size.num_steps)
     values = [array.asnumpy() for array in arrays]
@@ -72,6 +73,7 @@ def write_job(size: Size, folder: Path) -> Path:
     onp.savez(folder / 'arrays.npz', *values)
     job = folder / 'job.json'
     job.write_text(json.dumps({**dataclasses.asdict(size), **sizes,
+                               'corpus': corpus.name,
                                'arrays': str(folder / 'arrays.npz')}))
     return job
 
@@ -95,7 +97,9 @@ def start_contestants(job: Path) -> dict[str, list[Contestant]]:
 def measure(size: Size) -> list[str]:
     """A table for one size, as lines of Markdown."""
     with tempfile.TemporaryDirectory() as folder:
-        groups = start_contestants(write_job(size, Path(folder)))
+        job = write_job(size, Path(folder))
+        corpus = json.loads(job.read_text())['corpus']
+        groups = start_contestants(job)
         everyone = [contestant for group in groups.values() for contestant in group]
         times = {contestant.name: [] for contestant in everyone}
         losses = {}
@@ -109,7 +113,7 @@ def measure(size: Size) -> list[str]:
             contestant.close()
     num_batches = -(-size.num_pairs // size.batch_size)
     ours = times['fit']
-    lines = [f'Size: {size.description}.', '',
+    lines = [f'Size: {size.description}; corpus {corpus}.', '',
              '| | ms a batch | times as long as fit | loss at the end |', '|---|---|---|---|']
     for name, group in groups.items():
         best = min((contestant.name for contestant in group),

@@ -44,16 +44,12 @@ class MaskedSoftmaxCELoss(gluon.loss.SoftmaxCELoss):
         return super().hybrid_forward(F, pred, label, weights)
 
 
-def cross_entropy_and_gradient(shape: tuple[int, int]) -> mx.sym.Symbol:
-    """Softmax cross-entropy with its gradient written down: softmax minus one-hot.
+def cross_entropy_of_rows() -> mx.sym.Symbol:
+    """Softmax cross-entropy over rows, with what its gradient is made of.
 
     Autograd would go back through the logarithm and the choice of labels, over arrays as large as
-    the logits at each step; the gradient is the probabilities with 1 taken off at the label.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        (num_rows, vocab_size) of the logits.
+    the logits at each step.  The gradient of a row's loss is known: its probabilities, with 1 taken
+    off at the label; `logits_gradient` makes it of the outputs.
 
     Returns
     -------
@@ -64,15 +60,24 @@ def cross_entropy_and_gradient(shape: tuple[int, int]) -> mx.sym.Symbol:
     with the outputs
         - nll_sum : float32 array of shape (1,), in nats; a label of a probability below 1.2e-38
           counts as 87.3 nats
-        - gradient : float32 array of shape (num_rows, vocab_size), of the sum of all rows' losses
-          with respect to the logits, whatever their weight: the caller clears the others' rows
+        - probs : float32 array of shape (num_rows, vocab_size)
+        - label_probs : float32 array of shape (num_rows,), those of the labels
     """
     logits, label_index, row_weight = map(mx.sym.var, ('logits', 'label_index', 'row_weight'))
     probs = mx.sym.softmax(logits)
-    label_probs = mx.sym.gather_nd(probs, label_index)  # (num_rows,)
+    label_probs = mx.sym.gather_nd(probs, label_index)
     log_probs = mx.sym.log(mx.sym.maximum(label_probs, float(onp.finfo('float32').tiny)))
-    nll_sum = -mx.sym.sum(log_probs * row_weight)
-    # Sets the places of the labels, in the memory of `probs` itself where MXNet can arrange it.
-    gradient = mx.sym._internal._scatter_set_nd(probs, label_probs - 1, label_index, shape=shape)
-    # MXNet wants a gradient for every operator, and setting places has none: both end here.
-    return mx.sym.Group([mx.sym.BlockGrad(nll_sum), mx.sym.BlockGrad(gradient)])
+    return mx.sym.Group([-mx.sym.sum(log_probs * row_weight), probs, label_probs])
+
+
+def logits_gradient(probs: mx.nd.NDArray, label_probs: mx.nd.NDArray, label_index: mx.nd.NDArray,
+                    num_tokens: int) -> mx.nd.NDArray:
+    """The gradient of `nll_sum` with respect to the logits, in the memory of `probs`.
+
+    The arrays are those of `cross_entropy_of_rows`; the first `num_tokens` rows count.
+    """
+    mx.nd._internal._scatter_set_nd(probs, label_probs - 1, label_index, shape=probs.shape,
+                                    out=probs)
+    if num_tokens < len(probs):
+        probs[num_tokens:] = 0
+    return probs

@@ -8,7 +8,7 @@ from ._mxnet import autograd, mx
 from .feed import DeviceBatch
 from .flat import FlatParameters
 from .graph import Graph
-from .loss import cross_entropy_and_gradient
+from .loss import cross_entropy_of_rows, logits_gradient
 
 MAX_NORM = 1.0  # the chapter's
 MAX_STATIC_LOGITS = 1 << 20
@@ -46,10 +46,8 @@ class Forward:
         self._graph, self._variables = graph, variables
         self._compiled = {}  # shapes of a batch: operators
 
-    def __call__(self, batch: DeviceBatch) -> tuple[mx.nd.NDArray, mx.nd.NDArray, mx.nd.NDArray]:
-        """The logits, and the sum and the gradient of their loss; see `cross_entropy_and_gradient`.
-
-        Only the logits are recorded by autograd.
+    def __call__(self, batch: DeviceBatch) -> tuple[mx.nd.NDArray, list[mx.nd.NDArray]]:
+        """The logits, and the outputs of `cross_entropy_of_rows`, which autograd does not record.
         """
         inputs = [self._variables[name] if name in self._variables else getattr(batch, name)
                   for name in self._graph.inputs]
@@ -59,8 +57,7 @@ class Forward:
         logits_of, loss_of = self._compiled[key]
         logits = logits_of(*inputs)
         with autograd.pause():
-            nll_sum, gradient = loss_of(logits, batch.label_index, batch.row_weight)
-        return logits, nll_sum, gradient
+            return logits, loss_of(logits, batch.label_index, batch.row_weight)
 
     def _compile(self, shapes: list[tuple]) -> tuple[mx.nd.CachedOp, mx.nd.CachedOp]:
         """The operators that give the logits, and their loss, for inputs of these shapes."""
@@ -71,7 +68,7 @@ class Forward:
         is_static = math.prod(logits_shape) < MAX_STATIC_LOGITS
         flags = [('static_alloc', is_static), ('static_shape', is_static)]
         return (mx.nd.CachedOp(self._graph.logits, flags),
-                mx.nd.CachedOp(cross_entropy_and_gradient(logits_shape), flags))
+                mx.nd.CachedOp(cross_entropy_of_rows(), flags))
 
 
 class TrainStep:
@@ -97,9 +94,8 @@ class TrainStep:
         if batch.num_tokens == 0:
             return mx.nd.zeros(1, ctx=self._flat.weights.context)
         with autograd.record():
-            logits, nll_sum, gradient = self._forward(batch)
-        if batch.num_tokens < len(gradient):
-            gradient[batch.num_tokens:] = 0
+            logits, (nll_sum, probs, label_probs) = self._forward(batch)
+        gradient = logits_gradient(probs, label_probs, batch.label_index, batch.num_tokens)
         autograd.backward([logits], [gradient])
         scale = self._objective(batch)
         clip_to(self._flat.gradients, scale.before, MAX_NORM)

@@ -126,7 +126,7 @@ def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
 
 
 def _losses_of(forward: Forward, feed: Feed) -> LossSums:
-    return sum_losses((batch, forward(batch)[1]) for batch in feed)
+    return sum_losses((batch, forward(batch)[1][0]) for batch in feed)
 
 
 def sum_losses(results: Iterable[tuple[DeviceBatch, mx.nd.NDArray]]) -> LossSums:
