@@ -13,7 +13,7 @@ RUN = .venv/bin/python
 help:
 	@echo 'make train [ARGS="--num-epochs 20"]  train the chapter'"'"'s model (ARGS=-h lists the options)'
 	@echo 'make test                            run the tests, about two minutes'
-	@echo 'make test-slow                       run the slow tests, about ten minutes'
+	@echo 'make test-slow                       run the slow tests, about fifteen minutes'
 	@echo 'make check                           look at the style of the code'
 	@echo 'make bench                           measure, beside d2l 0.14.0 and PyTorch (20 minutes)'
 	@echo 'make notebooks                       execute the notebooks anew'
@@ -40,6 +40,7 @@ notebooks: venv
 bench: venv
 	$(RUN) benchmarks/training_speed.py
 	$(RUN) benchmarks/growth.py
+	$(RUN) benchmarks/operator_profile.py
 
 clean:
 	rm -rf .venv .peers build *.egg-info .pytest_cache

@@ -32,7 +32,8 @@ def python_of(name: str) -> Path:
     python = folder / 'bin' / 'python'
     if not (folder / 'complete').exists():
         print(f'making {folder}', file=sys.stderr)
-        subprocess.run([sys.executable, '-m', 'venv', '--clear', folder], check=True)
+        if subprocess.run([sys.executable, '-m', 'venv', '--clear', folder]).returncode != 0:
+            raise NotAvailable(f'{sys.executable} can not make environments')
         pip = [python, '-m', 'pip', '--disable-pip-version-check', 'install', '-qq']
         if subprocess.run([*pip, '--upgrade', 'pip']).returncode != 0:
             raise NotAvailable(f'{name} is not here, and the package registry can not be reached')

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as onp
 
-from environments import python_of
+from environments import NotAvailable, python_of
 from rounds import Contestant
 from training_speed import HERE, describe_machine
 
@@ -139,4 +139,7 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except NotAvailable as reason:
+        sys.exit(str(reason))

@@ -1,7 +1,7 @@
 """Contestants of a benchmark: processes that each run an epoch when it is their turn.
 
-A contestant calls `wait_for_turn` between epochs; the benchmark calls `Contestant.run_epochs`.
-Nothing here imports the package, so that peers can use it in their own environments.
+A contestant holds a `Turns`, the benchmark a `Contestant` for each of them.  Nothing here imports
+the package, so that peers can use it in their own environments.
 """
 from __future__ import annotations
 
@@ -13,18 +13,25 @@ import time
 from pathlib import Path
 
 
-def wait_for_turn(losses=(), started=[]) -> None:
-    """Report the epoch that has just ended, if one has, and return when the next may begin.
+class Turns:
+    """A contestant's side: wait for a turn, train an epoch, report it."""
 
-    The device has to be idle when this is called.  `losses` are the book's figure of the epochs so
-    far.
-    """
-    if started:
-        report = {'seconds': time.perf_counter() - started.pop(), 'loss': float(list(losses)[-1])}
+    def __init__(self):
+        self._start = None
+
+    def wait(self) -> None:
+        """Return when the next epoch may begin; ends the process when the benchmark is over."""
+        if not sys.stdin.readline():
+            os._exit(0)
+        self._start = time.perf_counter()
+
+    def end(self, loss: float) -> None:
+        """Report the epoch that began when `wait` returned, and its loss as the book counts it.
+
+        The device has to be idle.
+        """
+        report = {'seconds': time.perf_counter() - self._start, 'loss': float(loss)}
         print('epoch ' + json.dumps(report), flush=True)
-    if not sys.stdin.readline():
-        os._exit(0)  # the benchmark is over
-    started.append(time.perf_counter())
 
 
 class Contestant:

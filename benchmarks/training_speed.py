@@ -22,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import numpy as onp  # noqa: E402
 
-from environments import python_of  # noqa: E402
+from environments import NotAvailable, python_of  # noqa: E402
 from rounds import Contestant  # noqa: E402
 from d2l_seq2seq.data import encode_pairs, first_examples  # noqa: E402
 from d2l_seq2seq.corpus import read_corpus  # noqa: E402
@@ -152,4 +152,7 @@ def describe_machine() -> str:
 
 
 if __name__ == '__main__':
-    main()
+    try:
+        main()
+    except NotAvailable as reason:
+        sys.exit(str(reason))

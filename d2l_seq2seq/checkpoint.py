@@ -135,29 +135,39 @@ def write_file(path: Path, data: bytes) -> None:
 
 def _load_weights(path: Path, model: EncoderDecoder, ctx: mx.Context) -> None:
     """Give the model the parameters of a file, once all names and shapes are found right."""
-    model.initialize(init.Zero(), ctx=ctx)
-    one_token = np.zeros((1, 1), ctx=ctx)
-    model(one_token, one_token)  # the layers learn their shapes
     parameters = named_parameters(model)
     arrays = _read_arrays(path)
     if set(arrays) != set(parameters):
         unlike = ', '.join(sorted(set(arrays) ^ set(parameters)))
         raise InputError(f'{path}: expected the weights of the model in {_CONFIG}, got others '
                          f'({unlike})')
+    # Before anything of the sizes in a stranger's configuration is allocated: a -1 stands for a
+    # size that a layer learns from its input.
     for name, parameter in parameters.items():
-        if arrays[name].shape != parameter.shape or arrays[name].dtype != onp.float32:
-            raise InputError(f'{path}: expected {name} as float32 {parameter.shape}, got '
-                             f'{arrays[name].dtype} {arrays[name].shape}')
+        _check_shape(path, name, arrays[name], parameter.shape)
+    model.initialize(init.Zero(), ctx=ctx)
+    one_token = np.zeros((1, 1), ctx=ctx)
+    model(one_token, one_token)  # now the layers know their shapes
+    for name, parameter in parameters.items():
+        _check_shape(path, name, arrays[name], parameter.shape)
     for name, parameter in parameters.items():
         parameter.set_data(np.array(arrays[name], ctx=ctx))
+
+
+def _check_shape(path: Path, name: str, array: onp.ndarray, shape: tuple) -> None:
+    """Raise `InputError` unless an array is float32 of that shape, where -1 stands for any size."""
+    if (array.dtype != onp.float32 or array.ndim != len(shape)
+            or any(expected not in (-1, found) for expected, found in zip(shape, array.shape))):
+        raise InputError(f'{path}: expected {name} as float32 {shape}, got {array.dtype} '
+                         f'{array.shape}')
 
 
 def _read_arrays(path: Path) -> dict[str, onp.ndarray]:
     try:
         with onp.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile,
-            zlib.error) as error:
+            return {name: onp.asarray(archive[name]) for name in archive.files}
+    except (ValueError, OSError, EOFError, AttributeError, NotImplementedError, RuntimeError,
+            zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f'{path}: expected arrays as numpy.savez writes them; the file is damaged '
                          f'({error})') from error
 

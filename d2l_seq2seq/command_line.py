@@ -19,7 +19,8 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, where there are any."""
 
     def _get_help_string(self, action):
-        return super()._get_help_string(action) if action.default else action.help
+        has_one = action.default is not None and action.default != []
+        return super()._get_help_string(action) if has_one else action.help
 
 
 class Parser(argparse.ArgumentParser):

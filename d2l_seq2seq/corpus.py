@@ -1,6 +1,6 @@
 """Where sentence pairs come from: the book's file, the bundled corpus, or the user's files.
 
-All of them become a `Corpus`: pairs of untouched sentences, and how many lines were unusable.
+All of them become a `Corpus`: pairs of sentences, and how many lines were unusable.
 Tokens and ids are `data.py`'s business.
 """
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import pkgutil
+import re
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Corpus:
     """Sentence pairs and their origin."""
 
     name: str  # what to call it in a message: fra-eng, bundled, or the user's words
-    pairs: list[tuple[str, str]]  # (source, target), untouched
+    pairs: list[tuple[str, str]]  # (source, target), as they stand but for needless spaces
     num_dropped: int = 0  # lines that were neither blank nor a pair
 
 
@@ -90,7 +91,7 @@ def _fra_eng_at(path: Path) -> bytes:
     candidates = [path / 'fra-eng.zip', path / 'fra.txt'] if path.is_dir() else [path]
     for candidate in candidates:
         if candidate.is_file():
-            return _checked_text(candidate)
+            return _checked_text(_read_file(candidate), candidate)
     raise InputError(f"{DATA_VARIABLE}: expected {' or '.join(map(str, candidates))}, found neither"
                      if path.is_dir() else
                      f'{DATA_VARIABLE} names {path}, which is not there; correct it, or unset it')
@@ -103,8 +104,9 @@ def _fra_eng_from_cache() -> bytes:
     path = Path(pooch.os_cache('d2l_seq2seq')) / 'fra-eng.zip'
     if not path.exists():
         _download(FRA_ENG_URL, path)
+    data = _read_file(path)
     try:
-        return _checked_text(path)
+        return _checked_text(data, path)
     except InputError:
         path.unlink()  # so that the next run downloads it again
         raise
@@ -131,9 +133,8 @@ def _download(url: str, path: Path) -> None:
             f'{path.name}') from error
 
 
-def _checked_text(path: Path) -> bytes:
+def _checked_text(data: bytes, path: Path) -> bytes:
     """The bytes of fra.txt, from a zip or as it is, refused unless they are the book's."""
-    data = _read_file(path)
     if zipfile.is_zipfile(io.BytesIO(data)):
         data = _fra_txt_in_zip(data, path)
     digest = hashlib.sha256(data).hexdigest()
@@ -179,7 +180,7 @@ def _from_rows(name: str, rows: Iterable[Sequence[str]], expected: str) -> Corpu
     """The rows that are pairs of sentences; others are counted, blank ones passed over."""
     pairs, dropped = [], []
     for number, row in enumerate(rows, 1):
-        columns = [column.strip() for column in row]
+        columns = [re.sub('  +', ' ', column.strip()) for column in row]
         if len(columns) == 2 and all(columns):
             pairs.append((columns[0], columns[1]))
         elif any(columns):

@@ -102,7 +102,21 @@ def build_array(lines: list[list[str]], vocab: Vocab, num_steps: int,
 
 
 def encode_pairs(pairs: Sequence[tuple[str, str]], num_steps: int) -> tuple[Vocab, Vocab, Batch]:
-    """Vocabularies and arrays of the sentence pairs given, all of them as one batch in order."""
+    """Vocabularies and arrays of sentence pairs, all of them as one batch in order.
+
+    Parameters
+    ----------
+    pairs : sequence of (str, str)
+        Source and target sentences, not preprocessed.
+    num_steps : int
+        Tokens that every sentence is cut or padded to.
+
+    Returns
+    -------
+    src_vocab, tgt_vocab : Vocab
+        Of the words seen three times or more.
+    arrays : Batch
+    """
     source, target = tokenize_nmt(pairs)
     src_vocab, tgt_vocab = (Vocab(tokens, MIN_FREQ, list(RESERVED_TOKENS))
                             for tokens in (source, target))

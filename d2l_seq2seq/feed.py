@@ -51,9 +51,17 @@ class Feed:
     ----------
     random_state : numpy.random.RandomState
         What draws the orders; its `get_state` before an epoch is all that is needed to repeat it.
+
+    Raises
+    ------
+    ValueError
+        If there is no sentence, or `batch_size` is below 1.
     """
 
     def __init__(self, arrays: Batch, batch_size: int, seed: int, ctx: mx.Context | None = None):
+        if batch_size < 1 or len(arrays.src) == 0:
+            raise ValueError(f'expected sentences and a batch_size of at least 1, got '
+                             f'{len(arrays.src)} sentences and {batch_size}')
         self._arrays = Batch(*(array.asnumpy().astype('float32') for array in arrays))
         self.batch_size = batch_size
         self.ctx = ctx or npx.cpu()
@@ -95,6 +103,8 @@ class BucketFeed(Feed):
     def __init__(self, arrays: Batch, batch_size: int, seed: int, ctx: mx.Context | None = None,
                  width: int = 4):
         super().__init__(arrays, batch_size, seed, ctx)
+        if width < 1:
+            raise ValueError(f'expected a width of at least 1, got {width}')
         limits = self._arrays.src.shape[1], self._arrays.tgt.shape[1]
         # (num_sentences, 2): how many source and target tokens are kept.
         self._widths = onp.stack([
@@ -144,7 +154,7 @@ class TokenFeed(BucketFeed):
 
     def __init__(self, arrays: Batch, max_tokens: int, seed: int, ctx: mx.Context | None = None,
                  width: int = 4):
-        super().__init__(arrays, max_tokens, seed, ctx, width)
+        super().__init__(arrays, len(arrays.src), seed, ctx, width)
         self.max_tokens = max_tokens
 
     def _capacity(self, src_width: int, tgt_width: int) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Iterable, Sequence
 
+import numpy as onp
+
 from ._mxnet import autograd, gluon, mx
 
 ALIGNMENT = 16  # float32 values, 64 bytes: a cache line, and what MXNet's own arrays begin on
@@ -24,6 +26,11 @@ class FlatParameters:
     adjacent : iterable of list of str
         Names of parameters that have to lie one after the other without a gap.
 
+    Raises
+    ------
+    ValueError
+        If a parameter is of another type, on several contexts, or not trained like the others.
+
     Attributes
     ----------
     weights, gradients : float32 NDArray of shape (size,)
@@ -33,6 +40,8 @@ class FlatParameters:
     def __init__(self, parameters: Iterable[gluon.Parameter],
                  adjacent: Iterable[Sequence[str]] = ()):
         self._parameters = by_name = {parameter.name: parameter for parameter in parameters}
+        for parameter in by_name.values():
+            _check(parameter)
         groups = [list(names) for names in adjacent]
         grouped = {name for names in groups for name in names}
         groups += [[name] for name in by_name if name not in grouped]
@@ -73,3 +82,16 @@ class FlatParameters:
         view, gradient = self.weights[place], self.gradients[place]
         autograd.mark_variables([view], [gradient], 'write')
         return view
+
+
+def _check(parameter: gluon.Parameter) -> None:
+    """Raise ValueError unless one array and one update can serve the parameter."""
+    expected = {'grad_req': 'write', 'lr_mult': 1.0, 'wd_mult': 1.0, 'dtype': 'float32',
+                'contexts': 1}
+    found = {'grad_req': parameter.grad_req, 'lr_mult': parameter.lr_mult,
+             'wd_mult': parameter.wd_mult, 'dtype': onp.dtype(parameter.data().dtype).name,
+             'contexts': len(parameter.list_ctx())}
+    for name, value in expected.items():
+        if found[name] != value:
+            raise ValueError(f'{parameter.name}: expected {name} {value}, got {found[name]}; train '
+                             'it with gluon.Trainer')

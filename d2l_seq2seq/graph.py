@@ -61,14 +61,18 @@ def trace(model: EncoderDecoder) -> Graph:
 def _take_packed_weights(symbol: mx.sym.Symbol) -> tuple[mx.sym.Symbol, dict[str, list[str]]]:
     """Make each concatenation of recurrent weights an input, and name the weights in it."""
     graph = json.loads(symbol.tojson())
-    nodes, packed = graph['nodes'], {}
-    for node in nodes:
+    nodes, packed, place_of = graph['nodes'], {}, {}
+    same = list(range(len(nodes)))  # a layer that is called twice joins the same weights twice
+    for place, node in enumerate(nodes):
+        node['inputs'] = [[same[index], *rest] for index, *rest in node['inputs']]
         if node['op'] == '_rnn_param_concat':
             flattened = [nodes[index] for index, *_ in node['inputs']]
-            weights = [nodes[reshape['inputs'][0][0]] for reshape in flattened]
-            packed[node['name']] = [weight['name'] for weight in weights]
-            node.update(op='null', inputs=[])
-            del node['attrs']
+            names = tuple(nodes[reshape['inputs'][0][0]]['name'] for reshape in flattened)
+            same[place] = place_of.setdefault(names, place)
+            if same[place] == place:
+                packed[node['name']] = list(names)
+                node.update(op='null', inputs=[])
+                del node['attrs']
     return mx.sym.load_json(json.dumps(_without_unused(graph))), packed
 
 

@@ -165,6 +165,12 @@ def initialize(model: EncoderDecoder, ctx) -> None:
 
     Hybridizing first, or giving the layers their input sizes, would draw in another order, and the
     same seed would give another model.
+
+    Parameters
+    ----------
+    model : EncoderDecoder
+        Weights that it has already are drawn anew.
+    ctx : mxnet.Context
     """
     model.initialize(init.Xavier(), force_reinit=True, ctx=ctx)
     two_tokens = np.zeros((1, 2), ctx=ctx)
@@ -173,7 +179,7 @@ def initialize(model: EncoderDecoder, ctx) -> None:
 
 
 def build_model(config: ModelConfig, src_vocab_size: int, tgt_vocab_size: int) -> EncoderDecoder:
-    """The chapter's model in the sizes of `config`, not yet initialized."""
+    """The chapter's model in the sizes of `config`, not yet initialized; see `initialize`."""
     sizes = (config.embed_size, config.num_hiddens, config.num_layers, config.dropout)
     return EncoderDecoder(Seq2SeqEncoder(src_vocab_size, *sizes),
                           Seq2SeqDecoder(tgt_vocab_size, *sizes))

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import command_line
-from .config import DataConfig, RunConfig, TrainingConfig
+from .config import DataConfig, ModelConfig, RunConfig, TrainingConfig
 from .corpus import Corpus, read_corpus
+from .runtime import choose_threads
 
 PRINTED_LOSSES = [2.3025851, 1.1512926, 0.0]
 # The least and the greatest loss that a published run printed or plotted after so many epochs.
@@ -57,7 +58,8 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     corpus = read_corpus(options.corpus)
 
-    # Only now MXNet, which takes seconds to load.
+    # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
+    choose_threads(ModelConfig().num_hiddens)
     from .device import device_from_name
 
     ctx = device_from_name(options.device)

@@ -11,7 +11,7 @@ from .graph import Graph
 from .loss import cross_entropy_of_rows, logits_gradient
 
 MAX_NORM = 1.0  # the chapter's
-MAX_STATIC_LOGITS = 1 << 20
+MAX_STATIC_SIZE = 1 << 20  # float32 values
 
 
 class GradientScale(NamedTuple):
@@ -63,9 +63,10 @@ class Forward:
         """The operators that give the logits, and their loss, for inputs of these shapes."""
         _, (logits_shape,), _ = self._graph.logits.infer_shape(
             **dict(zip(self._graph.inputs, shapes)))
-        # Memory that is planned ahead saves time where batches are small, and is kept for each
-        # shape: at a vocabulary of 10,000 words more than a gigabyte.
-        is_static = math.prod(logits_shape) < MAX_STATIC_LOGITS
+        # Memory that is planned ahead saves time where model and batches are small, and is kept
+        # for each shape: at a vocabulary of 10,000 words more than a gigabyte.
+        num_weights = sum(variable.size for variable in self._variables.values())
+        is_static = max(math.prod(logits_shape), num_weights) < MAX_STATIC_SIZE
         flags = [('static_alloc', is_static), ('static_shape', is_static)]
         return (mx.nd.CachedOp(self._graph.logits, flags),
                 mx.nd.CachedOp(cross_entropy_of_rows(), flags))

@@ -84,7 +84,7 @@ def _train(model, feed, config: TrainingConfig, folder) -> int:
     def keep(metrics, state) -> None:
         if not math.isfinite(metrics.train.nll_sum):
             raise InputError(f'the loss is {metrics.train.nll_sum} in epoch {metrics.epoch}; try a '
-                             f'--lr below {config.lr:g}')
+                             f'--lr below {config.lr:g} (the metrics so far are in {folder})')
         row = {'epoch': metrics.epoch, 'book_loss': metrics.train.book_loss,
                'nll_per_token': metrics.train.nll_per_token,
                'tokens_per_sec': metrics.tokens_per_sec}

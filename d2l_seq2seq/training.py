@@ -18,6 +18,8 @@ from .graph import trace
 from .model import EncoderDecoder
 from .step import Adam, Forward, GradientScale, TrainStep, book_objective
 
+MAX_AHEAD = 16  # batches
+
 
 @dataclass(frozen=True)
 class LossSums:
@@ -55,7 +57,11 @@ class EpochMetrics:
 
 @dataclass
 class TrainState:
-    """What `fit` needs, next to the model's weights, to go on as if it had not stopped."""
+    """What `fit` needs, next to the model's weights, to go on as if it had not stopped.
+
+    `fit` changes it in place: after an epoch it holds for that moment, and a hook that wants to
+    keep it copies it.  MXNet's own generator, which dropout draws from, is not in it.
+    """
 
     epoch: int  # epochs done
     optimizer: Adam
@@ -95,6 +101,8 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
     ------
     TypeError
         If the model can't be traced with symbols.
+    ValueError
+        If its parameters can't be trained as one; see `FlatParameters`.
     """
     graph = trace(model)
     flat = FlatParameters(model.collect_params().values(), graph.packed.values())
@@ -109,14 +117,32 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
         train = sum_losses((batch, step(batch, lr)) for batch in train_feed)
         mx.nd.waitall()
         seconds = time.perf_counter() - start
-        valid = _losses_of(forward, valid_feed) if valid_feed else None
+        valid = None if valid_feed is None else _losses_of(forward, valid_feed)
         state.epoch, state.feed_state = epoch, train_feed.random_state.get_state()
         on_epoch_end(EpochMetrics(epoch, train, valid, seconds), state)
     return state
 
 
 def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
-    """The losses of a model over one pass of a feed, without training."""
+    """The losses of a model over one pass of a feed, without training.
+
+    Parameters
+    ----------
+    model : EncoderDecoder
+        Initialized, of blocks that can be hybridized.  It may be in training: nothing is changed.
+    feed : Feed
+        On the model's context.
+
+    Returns
+    -------
+    LossSums
+        In nats.
+
+    Raises
+    ------
+    TypeError
+        If the model can't be traced with symbols.
+    """
     graph, parameters = trace(model), model.collect_params()
     # Copies, because the model may be in training: its parameters stay bound to their storage.
     variables = {name: parameter.data().as_nd_ndarray() for name, parameter in parameters.items()}
@@ -132,9 +158,15 @@ def _losses_of(forward: Forward, feed: Feed) -> LossSums:
 def sum_losses(results: Iterable[tuple[DeviceBatch, mx.nd.NDArray]]) -> LossSums:
     """Add up the losses of batches.
 
-    All batches are handed to the device before the first loss is read, which waits for it.
+    The losses are read after the last batch.  Until then the caller stays `MAX_AHEAD` batches ahead
+    of the device: enough that it never idles, and few enough that Ctrl-C is heard.
     """
-    results = [(batch.num_label_steps, batch.num_tokens, nll) for batch, nll in results]
-    num_label_steps, num_tokens, nlls = zip(*results)
-    nlls = mx.nd.concat(*nlls, dim=0).asnumpy().astype('float64')
-    return LossSums(float(nlls.sum()), float((nlls / num_label_steps).sum()), sum(num_tokens))
+    num_label_steps, num_tokens, nlls = [], [], []
+    for batch, nll_sum in results:
+        num_label_steps.append(batch.num_label_steps)
+        num_tokens.append(batch.num_tokens)
+        nlls.append(nll_sum)
+        if len(nlls) > MAX_AHEAD:
+            nlls[-MAX_AHEAD].wait_to_read()
+    values = mx.nd.concat(*nlls, dim=0).asnumpy().astype('float64')
+    return LossSums(float(values.sum()), float((values / num_label_steps).sum()), sum(num_tokens))

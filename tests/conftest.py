@@ -13,13 +13,17 @@ if _SHARED_DATA.exists():
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch, tmp_path):
-    """The download goes to a port of this machine where nothing listens; the cache is empty."""
+    """The download goes to a port of this machine where nothing listens; the cache is empty.
+
+    And a command that is called in this process leaves no choice of threads behind.
+    """
     import pooch
 
     from d2l_seq2seq import corpus
 
     monkeypatch.setattr(corpus, 'FRA_ENG_URL', 'http://127.0.0.1:9/fra-eng.zip')
     monkeypatch.setattr(pooch, 'os_cache', lambda project: tmp_path / 'cache' / project)
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')  # a command that is called in here chooses nothing
 
 
 @pytest.fixture

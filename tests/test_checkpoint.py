@@ -88,6 +88,30 @@ def test_a_flipped_bit_in_the_weights_is_found(saved):
         load_run(folder, CTX)
 
 
+def test_no_byte_of_a_header_crashes_the_loader(saved):
+    folder, _ = saved
+    path = folder / 'weights.npz'
+    data = path.read_bytes()
+    directory = data.rindex(b'PK\x01\x02')
+    for place in [*range(60), *range(directory, len(data))]:
+        damaged = bytearray(data)
+        damaged[place] ^= 0xff
+        path.write_bytes(damaged)
+        try:
+            load_run(folder, CTX)  # some bytes of a zip are read by nobody
+        except InputError as error:
+            assert 'weights.npz' in str(error)
+
+
+def test_a_stranger_s_sizes_are_not_allocated(saved):
+    folder, _ = saved
+    values = json.loads((folder / 'config.json').read_text())
+    values['model']['num_hiddens'] = 10 ** 9
+    (folder / 'config.json').write_text(json.dumps(values))
+    with pytest.raises(InputError, match='as float32'):
+        load_run(folder, CTX)
+
+
 class Trap:
     """Unpickled, it would raise another exception than the test expects."""
 
@@ -112,7 +136,7 @@ def test_weights_of_another_model_are_refused(saved):
     values = json.loads((folder / 'config.json').read_text())
     values['model']['num_hiddens'] = 7
     (folder / 'config.json').write_text(json.dumps(values))
-    with pytest.raises(InputError, match=r'as float32 \(28, 4\), got float32 \(24, 4\)'):
+    with pytest.raises(InputError, match=r'as float32 \(28, -1\), got float32 \(24, 4\)'):
         load_run(folder, CTX)
     values['model']['num_layers'] = 1
     (folder / 'config.json').write_text(json.dumps(values))

@@ -1,4 +1,5 @@
 """The commands as a user types them."""
+import dataclasses
 import json
 import os
 import re
@@ -10,7 +11,8 @@ import time
 import pytest
 
 from conftest import ROOT
-from d2l_seq2seq import InputError, reproduce, train, training, translate
+from d2l_seq2seq import DataConfig, InputError, ModelConfig, TrainingConfig
+from d2l_seq2seq import reproduce, train, training, translate
 
 SMALL = ['--num-examples', '60', '--num-epochs', '2', '--num-hiddens', '8', '--embed-size', '4',
          '--corpus', 'bundled']
@@ -218,8 +220,9 @@ def test_every_setting_is_an_option_with_its_default():
                    '--num-hiddens', '--num-layers', '--dropout', '--lr', '--num-epochs', '--seed',
                    '--device', '--out'):
         assert option in help_text
-    for default in ('auto', '1000', '64', '0.005', '300'):
-        assert f'(default: {default})' in help_text
+    for config_class in (DataConfig, ModelConfig, TrainingConfig):
+        for field in dataclasses.fields(config_class):
+            assert f'(default: {field.default})' in help_text
 
 
 def test_a_defect_keeps_its_traceback():

@@ -128,3 +128,12 @@ def test_token_batches_keep_to_their_size(pairs, seed):
         assert tokens <= 60
     assert len({len(batch.src) for batch in batches}) > 1
     assert all(len(batch.src) == 1 for batch in TokenFeed(arrays_of(pairs[:9], 12), 1, seed))
+
+
+@pytest.mark.parametrize('make', [
+    lambda arrays: Feed(arrays, 0, 0), lambda arrays: BucketFeed(arrays, 4, 0, width=0),
+    lambda arrays: Feed(Batch(*(array[:0] for array in arrays)), 4, 0),
+])
+def test_feeds_of_nothing_are_refused(pairs, make):
+    with pytest.raises(ValueError, match='expected .* at least 1, got'):
+        make(arrays_of(pairs))

@@ -71,3 +71,15 @@ def test_every_group_begins_on_a_cache_line(model):
     inside = {name for names in packed for name in names[1:]}
     starts = [place.start for name, place in flat._places.items() if name not in inside]
     assert all(start % ALIGNMENT == 0 for start in starts) and flat.weights.size % ALIGNMENT == 0
+
+
+@pytest.mark.parametrize('change, message', [
+    (lambda parameter: setattr(parameter, 'grad_req', 'null'), 'expected grad_req write, got null'),
+    (lambda parameter: setattr(parameter, 'lr_mult', 0.1), 'expected lr_mult 1.0, got 0.1'),
+    (lambda parameter: parameter.cast('float64'), 'expected dtype float32, got float64'),
+    (lambda parameter: parameter.reset_ctx([npx.cpu(0), npx.cpu(1)]), 'expected contexts 1, got 2'),
+])
+def test_parameters_that_want_something_else_are_refused(model, change, message):
+    change(model.decoder.dense.bias)
+    with pytest.raises(ValueError, match=message):
+        flatten(model)

@@ -3,7 +3,7 @@ import numpy as onp
 import pytest
 
 from d2l_seq2seq import Decoder, Encoder, EncoderDecoder, ModelConfig
-from d2l_seq2seq._mxnet import mx, nn, np, npx, rnn
+from d2l_seq2seq._mxnet import autograd, mx, nn, np, npx, rnn
 from d2l_seq2seq.flat import FlatParameters
 from d2l_seq2seq.graph import trace
 from d2l_seq2seq.model import build_model, initialize
@@ -38,8 +38,18 @@ class GRUDecoder(nn.HybridBlock, Decoder):
         return F.np.tanh(self.dense(outputs)), state
 
 
+class TwoPassEncoder(GRUEncoder):
+    """Reads the source twice with the same layer."""
+
+    def hybrid_forward(self, F, X):
+        X = F.np.swapaxes(self.embedding(X), 0, 1)
+        _, state = self.rnn(X, [F.np.tile(F.np.zeros_like(X[:1, :, :1]), (2, 1, 6))])
+        return self.rnn(X, state)
+
+
 MODELS = {'chapter': lambda: build_model(ModelConfig(5, 6, 2, 0.0), 11, 13),
-          'gru, another head': lambda: EncoderDecoder(GRUEncoder(), GRUDecoder())}
+          'gru, another head': lambda: EncoderDecoder(GRUEncoder(), GRUDecoder()),
+          'a layer called twice': lambda: EncoderDecoder(TwoPassEncoder(), GRUDecoder())}
 
 
 @pytest.fixture(params=MODELS)
@@ -63,6 +73,32 @@ def test_the_graph_gives_the_models_logits_at_the_rows(model, seed):
               for name in graph.inputs]
     ours = mx.nd.CachedOp(graph.logits)(*inputs).asnumpy()
     onp.testing.assert_allclose(ours, expected.reshape(12, 13)[rows], rtol=1e-5, atol=1e-6)
+
+
+def test_the_graphs_gradients_are_the_models(model, seed):
+    """Each parameter's, those that are read in two places included."""
+    rng = onp.random.RandomState(seed)
+    src, tgt = rng.randint(11, size=(3, 5)), rng.randint(13, size=(3, 4))
+    head = rng.randn(12, 13).astype('float32')
+    with autograd.record():
+        logits, _ = model(np.array(src), np.array(tgt), np.ones(3), np.ones(3))
+        total = (logits.reshape(12, 13) * np.array(head)).sum()
+    total.backward()
+    expected = {name: parameter.grad().asnumpy()
+                for name, parameter in model.collect_params().items()}
+
+    graph = trace(model)
+    flat = FlatParameters(model.collect_params().values(), graph.packed.values())
+    variables = flat.variables(graph.packed)
+    data = {'src': src, 'tgt': tgt, 'rows': onp.arange(12)}
+    with autograd.record():
+        ours = mx.nd.CachedOp(graph.logits)(*(
+            mx.nd.array(data[name]) if name in data else variables[name]
+            for name in graph.inputs))
+    autograd.backward([ours], [mx.nd.array(head)])
+    for name, parameter in model.collect_params().items():
+        onp.testing.assert_allclose(parameter.grad().asnumpy(), expected[name], rtol=1e-4,
+                                    atol=1e-5)
 
 
 def test_no_recurrent_weight_is_joined_at_run_time(model):

@@ -1,15 +1,17 @@
 """The fast path: the chapter's losses, bit-equal repetition, going on from a state."""
+import types
+
 import numpy as onp
 import pytest
 
 from d2l_seq2seq import EncoderDecoder, ModelConfig, reproduce
-from d2l_seq2seq._mxnet import autograd, gluon, np, npx, seed_generators
+from d2l_seq2seq._mxnet import autograd, gluon, mx, np, npx, seed_generators
 from d2l_seq2seq.data import Batch, encode_pairs, first_examples, load_pairs
 from d2l_seq2seq.feed import BucketFeed, Feed, TokenFeed
 from d2l_seq2seq.model import build_model, initialize
 from d2l_seq2seq.reference import s2s_epochs_ch9
 from d2l_seq2seq.step import per_token_objective
-from d2l_seq2seq.training import evaluate_loss, fit
+from d2l_seq2seq.training import MAX_AHEAD, evaluate_loss, fit, sum_losses
 from test_graph import GRUDecoder, GRUEncoder
 
 CTX = npx.cpu()
@@ -163,6 +165,23 @@ def test_another_model_is_trained(toy, seed):
     initialize(model, CTX)
     history, _ = fitted(model, Feed(arrays, 64, seed), 20)
     assert history[-1].train.nll_per_token < 0.9 * history[0].train.nll_per_token
+
+
+def test_the_caller_stays_within_reach_of_the_device(monkeypatch):
+    """A step that is handed over after MAX_AHEAD others finds the first of them read."""
+    reads, batch = [], types.SimpleNamespace(num_label_steps=1, num_tokens=1)
+
+    class Loss(mx.nd.NDArray):
+        def wait_to_read(self):
+            reads.append(self)
+
+    def results():
+        for number in range(MAX_AHEAD + 3):
+            assert len(reads) == max(0, number - MAX_AHEAD)
+            yield batch, Loss(mx.nd.ones(1).handle)
+
+    monkeypatch.setattr(mx.nd.NDArray, '__del__', lambda self: None)
+    assert sum_losses(results()).nll_sum == MAX_AHEAD + 3
 
 
 @pytest.mark.parametrize('feed_class, size', [(BucketFeed, 16), (TokenFeed, 100)])

@@ -4,30 +4,32 @@ import sys
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[number]) for number in (1, 2)]
-from rounds import wait_for_turn  # noqa: E402
+from rounds import Turns  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())
+turns = Turns()
 from d2l_seq2seq.runtime import choose_threads  # noqa: E402
 
 choose_threads(job['num_hiddens'])
 import numpy as onp  # noqa: E402
-from d2l_seq2seq import Feed, ModelConfig, build_model, fit, initialize, try_gpu  # noqa: E402
-from d2l_seq2seq._mxnet import mx, np, seed_generators  # noqa: E402
+from d2l_seq2seq import Feed, ModelConfig, build_model, fit, initialize  # noqa: E402
+from d2l_seq2seq._mxnet import mx, np, npx, seed_generators  # noqa: E402
 from d2l_seq2seq.data import Batch  # noqa: E402
 
 arrays = Batch(*(np.array(array) for array in onp.load(job['arrays']).values()))
 seed_generators(0)
 sizes = ModelConfig(job['embed_size'], job['num_hiddens'], job['num_layers'])
 model = build_model(sizes, job['src_vocab_size'], job['tgt_vocab_size'])
-initialize(model, try_gpu())
+initialize(model, npx.cpu())
 
 
 def between_epochs(metrics, state):
     """Hand the turn on."""
     mx.nd.waitall()
-    wait_for_turn([metrics.train.book_loss])
+    turns.end(metrics.train.book_loss)
+    turns.wait()
 
 
-wait_for_turn()
-fit(model, Feed(arrays, job['batch_size'], 0, try_gpu()), num_epochs=10 ** 6, lr=job['lr'],
+turns.wait()
+fit(model, Feed(arrays, job['batch_size'], 0, npx.cpu()), num_epochs=10 ** 6, lr=job['lr'],
     on_epoch_end=between_epochs)

@@ -15,9 +15,10 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from rounds import wait_for_turn  # noqa: E402
+from rounds import Turns  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())
+turns = Turns()
 arrays = [torch.from_numpy(array).long() for array in np.load(job['arrays']).values()]
 torch.manual_seed(0)
 # PyTorch's default number of threads does not follow OMP_NUM_THREADS in every build.
@@ -106,6 +107,7 @@ def strong_epochs(model):
         yield float(torch.stack(losses).sum()) / num_tokens
 
 
-wait_for_turn()
+turns.wait()
 for epoch_loss in {'plain': plain_epochs, 'strong': strong_epochs}[sys.argv[2]](Seq2Seq()):
-    wait_for_turn([epoch_loss])
+    turns.end(epoch_loss)
+    turns.wait()
