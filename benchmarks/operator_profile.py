@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from d2l_seq2seq.runtime import choose_threads  # noqa: E402
 
-choose_threads(32)
+choose_threads(64, 32)
 from matplotlib import rc_context  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from d2l_seq2seq import (Feed, ModelConfig, build_model, encode_pairs, fit,  # noqa: E402

@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     corpus = read_corpus(options.corpus)
 
     # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
-    choose_threads(ModelConfig().num_hiddens)
+    choose_threads(DataConfig().batch_size, ModelConfig().num_hiddens)
     from .device import device_from_name
 
     ctx = device_from_name(options.device)

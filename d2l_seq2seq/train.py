@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     corpus = read_corpus(config.data.corpus)
 
     # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
-    choose_threads(config.model.num_hiddens)
+    choose_threads(config.data.batch_size, config.model.num_hiddens)
     from . import checkpoint
     from ._mxnet import seed_generators
     from .data import encode_pairs, first_examples

@@ -10,22 +10,23 @@ from d2l_seq2seq import runtime
 from d2l_seq2seq._mxnet import mx
 
 
-@pytest.mark.parametrize('num_hiddens, all_cores', [(32, False), (255, False), (256, True)])
-def test_threads_follow_the_size_of_the_model(monkeypatch, num_hiddens, all_cores):
+@pytest.mark.parametrize('batch_size, num_hiddens, all_cores', [
+    (64, 32, False), (64, 127, False), (64, 128, True), (16, 512, True)])
+def test_threads_follow_the_size_of_a_step(monkeypatch, batch_size, num_hiddens, all_cores):
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
-    runtime.choose_threads(num_hiddens)
+    runtime.choose_threads(batch_size, num_hiddens)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     assert os.environ['OMP_NUM_THREADS'] == str(cores if all_cores else 1)
 
 
 def test_a_number_given_stands(monkeypatch):
     monkeypatch.setenv('OMP_NUM_THREADS', '7')
-    runtime.choose_threads(32)
+    runtime.choose_threads(64, 32)
     assert os.environ['OMP_NUM_THREADS'] == '7'
 
 
 def test_choosing_comes_before_loading():
-    code = ('import sys\nfrom d2l_seq2seq.runtime import choose_threads\nchoose_threads(32)\n'
+    code = ('import sys\nfrom d2l_seq2seq.runtime import choose_threads\nchoose_threads(64, 32)\n'
             "assert 'mxnet' not in sys.modules and 'numpy' not in sys.modules")
     subprocess.run([sys.executable, '-c', code], check=True)
 

@@ -10,7 +10,7 @@ job = json.loads(Path(sys.argv[1]).read_text())
 turns = Turns()
 from d2l_seq2seq.runtime import choose_threads  # noqa: E402
 
-choose_threads(job['num_hiddens'])
+choose_threads(job['batch_size'], job['num_hiddens'])
 import numpy as onp  # noqa: E402
 from d2l_seq2seq import Feed, ModelConfig, build_model, fit, initialize  # noqa: E402
 from d2l_seq2seq._mxnet import mx, np, npx, seed_generators  # noqa: E402
