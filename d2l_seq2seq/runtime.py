@@ -34,6 +34,9 @@ def flush_to_zero() -> Iterator[None]:
     10,000 words an update takes three times as long after 2,000 steps.  Threads inherit the mode,
     so MXNet's are started in it, while the caller's own arithmetic gets its mode back.  Known for
     64-bit Intel and AMD processors under Linux; elsewhere nothing happens.
+
+    MXNet starts its threads anew when the process forks (before Python 3.10 every subprocess is a
+    fork); those are back in the usual mode, slower in that case and otherwise as good.
     """
     if (platform.system(), platform.machine()) != ('Linux', 'x86_64'):
         yield
