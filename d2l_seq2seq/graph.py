@@ -101,7 +101,8 @@ def _of_rows(logits: mx.sym.Symbol, rows: mx.sym.Symbol) -> mx.sym.Symbol:
     A dense layer treats every row alike, so the rows can be chosen before it.  The chapter's
     decoder ends in a dense layer and a swap of axes; both are recognized, alone or together.
     """
-    is_swapped = _op_of(logits) == 'SwapAxis'
+    is_swapped = (_op_of(logits) == 'SwapAxis'
+                  and {logits.attr('dim1'), logits.attr('dim2')} == {'0', '1'})
     dense = logits.get_children()[0] if is_swapped else logits
     if _op_of(dense) != 'FullyConnected':
         return mx.sym.take(mx.sym.reshape(logits, shape=(-3, 0)), rows)

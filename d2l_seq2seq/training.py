@@ -144,7 +144,7 @@ def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
         If the model can't be traced with symbols.
     """
     graph, parameters = trace(model), model.collect_params()
-    # Copies, because the model may be in training: its parameters stay bound to their storage.
+    # No new storage: a training that is under way would lose the parameters that are bound to its.
     variables = {name: parameter.data().as_nd_ndarray() for name, parameter in parameters.items()}
     for group, names in graph.packed.items():
         variables[group] = mx.nd.concat(*(variables[name].reshape(-1) for name in names), dim=0)

@@ -2,7 +2,7 @@
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import Decoder, Encoder, EncoderDecoder, ModelConfig
+from d2l_seq2seq import Decoder, Encoder, EncoderDecoder, ModelConfig, graph
 from d2l_seq2seq._mxnet import autograd, mx, nn, np, npx, rnn
 from d2l_seq2seq.flat import FlatParameters
 from d2l_seq2seq.graph import trace
@@ -65,13 +65,13 @@ def test_the_graph_gives_the_models_logits_at_the_rows(model, seed):
     expected = model(np.array(src), np.array(tgt), np.ones(3), np.ones(3))[0].asnumpy()
     rows = rng.permutation(12)[:7]
 
-    graph = trace(model)
-    flat = FlatParameters(model.collect_params().values(), graph.packed.values())
+    traced = trace(model)
+    flat = FlatParameters(model.collect_params().values(), traced.packed.values())
     data = {'src': src, 'tgt': tgt, 'rows': rows}
-    variables = flat.variables(graph.packed)
+    variables = flat.variables(traced.packed)
     inputs = [mx.nd.array(data[name]) if name in data else variables[name]
-              for name in graph.inputs]
-    ours = mx.nd.CachedOp(graph.logits)(*inputs).asnumpy()
+              for name in traced.inputs]
+    ours = mx.nd.CachedOp(traced.logits)(*inputs).asnumpy()
     onp.testing.assert_allclose(ours, expected.reshape(12, 13)[rows], rtol=1e-5, atol=1e-6)
 
 
@@ -87,14 +87,14 @@ def test_the_graphs_gradients_are_the_models(model, seed):
     expected = {name: parameter.grad().asnumpy()
                 for name, parameter in model.collect_params().items()}
 
-    graph = trace(model)
-    flat = FlatParameters(model.collect_params().values(), graph.packed.values())
-    variables = flat.variables(graph.packed)
+    traced = trace(model)
+    flat = FlatParameters(model.collect_params().values(), traced.packed.values())
+    variables = flat.variables(traced.packed)
     data = {'src': src, 'tgt': tgt, 'rows': onp.arange(12)}
     with autograd.record():
-        ours = mx.nd.CachedOp(graph.logits)(*(
+        ours = mx.nd.CachedOp(traced.logits)(*(
             mx.nd.array(data[name]) if name in data else variables[name]
-            for name in graph.inputs))
+            for name in traced.inputs))
     autograd.backward([ours], [mx.nd.array(head)])
     for name, parameter in model.collect_params().items():
         onp.testing.assert_allclose(parameter.grad().asnumpy(), expected[name], rtol=1e-4,
@@ -103,9 +103,9 @@ def test_the_graphs_gradients_are_the_models(model, seed):
 
 def test_no_recurrent_weight_is_joined_at_run_time(model):
     """Pins how Gluon writes it: if the operator had another name, nothing would be packed."""
-    graph = trace(model)
-    assert len(graph.packed) == 2 and all(len(names) == 8 for names in graph.packed.values())
-    assert '_rnn_param_concat' not in graph.logits.tojson().replace('_rnn_param_concat0', '')
+    traced = trace(model)
+    assert len(traced.packed) == 2 and all(len(names) == 8 for names in traced.packed.values())
+    assert '_rnn_param_concat' not in traced.logits.tojson().replace('_rnn_param_concat0', '')
 
 
 def test_the_chapters_head_is_taken_of_the_rows():
@@ -113,6 +113,18 @@ def test_the_chapters_head_is_taken_of_the_rows():
     initialize(model, npx.cpu())
     internals = trace(model).logits.get_internals().list_outputs()
     assert 'take' in internals[-4] and internals[-1].startswith('fullyconnected')
+
+
+def test_a_head_that_swaps_other_axes_is_not_taken_for_the_chapters(seed):
+    """(2, 6, 4) from the dense layer, swapped to 4 steps and 6 words."""
+    rng = onp.random.RandomState(seed)
+    arrays = {'features': rng.randn(2, 6, 3), 'weight': rng.randn(4, 3), 'rows': [3, 1]}
+    features, weight, rows = map(mx.sym.var, arrays)
+    dense = mx.sym.FullyConnected(features, weight, num_hidden=4, flatten=False, no_bias=True)
+    chosen = graph._of_rows(mx.sym.SwapAxis(dense, dim1=1, dim2=2), rows)
+    ours = mx.nd.CachedOp(chosen)(*(mx.nd.array(arrays[name]) for name in chosen.list_inputs()))
+    expected = (arrays['features'] @ arrays['weight'].T).swapaxes(1, 2).reshape(8, 6)[[3, 1]]
+    onp.testing.assert_allclose(ours.asnumpy(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_that_can_not_be_traced_says_what_to_do():

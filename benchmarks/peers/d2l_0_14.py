@@ -4,35 +4,15 @@ import sys
 from pathlib import Path
 
 import numpy as onp
-from d2l import mxnet as d2l
 from mxnet import cpu, nd, np, npx, random as mx_random
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from quiet_d2l import Recorded, d2l  # noqa: E402
 from rounds import Turns  # noqa: E402
 
 npx.set_np()
 job = json.loads(Path(sys.argv[1]).read_text())
 turns = Turns()
-
-
-class NoPlot:
-    """In place of the animator, which needs a notebook."""
-
-    def __init__(self, **kwargs):
-        pass
-
-    def add(self, x, y):
-        pass
-
-
-class Recorded(d2l.Accumulator):
-    """The training loop makes one accumulator for each epoch."""
-
-    made = []
-
-    def __init__(self, n):
-        super().__init__(n)
-        self.made.append(self)
 
 
 class TurnTaking:
@@ -50,7 +30,6 @@ class TurnTaking:
         return iter(self.loader)
 
 
-d2l.Animator, d2l.Accumulator = NoPlot, Recorded
 arrays = [np.array(array) if array.ndim == 2 else np.array(array, dtype='int64')
           for array in onp.load(job['arrays']).values()]
 mx_random.seed(0)
