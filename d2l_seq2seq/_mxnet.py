@@ -14,7 +14,7 @@ import importlib.util
 import numpy as onp
 
 from .errors import InputError
-from .runtime import flush_to_zero
+from .runtime import flush_to_zero, keep_memory
 
 # The distributions of MXNet 1.9 and of the releases before it that provide the module `mxnet`.
 _WHEELS = ('mxnet', 'mxnet-cu112', 'mxnet-cu110', 'mxnet-cu102', 'mxnet-cu101', 'mxnet-cu100',
@@ -64,6 +64,7 @@ except OSError as error:  # a shared library of the CUDA build is missing
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn, rnn
 
+keep_memory()
 with flush_to_zero():  # the first operation starts the threads that compute
     mx.nd.zeros(1).wait_to_read()
 npx.set_np()

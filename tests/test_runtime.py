@@ -1,5 +1,6 @@
-"""Threads chosen before MXNet is loaded; tiny numbers flushed in MXNet's threads alone."""
+"""Threads chosen before MXNet is loaded; freed memory kept; tiny numbers flushed by MXNet alone."""
 import os
+import platform
 import subprocess
 import sys
 
@@ -50,3 +51,29 @@ def test_the_callers_mode_comes_back():
     with runtime.flush_to_zero():
         assert smallest * onp.float32(0.01) == 0
     assert smallest * onp.float32(0.01) > 0
+
+
+PAGE_FAULTS = '''
+import resource
+from d2l_seq2seq._mxnet import mx
+
+def faults_of_an_array():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    mx.nd.ones(2 ** 24).wait_to_read()  # 64 MiB, freed at once
+    mx.nd.waitall()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(*[faults_of_an_array() for _ in range(6)])  # an array is freed a little later
+'''
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='mallopt is known for glibc only')
+@pytest.mark.parametrize('environment, is_kept', [
+    ({}, True), ({'MALLOC_TRIM_THRESHOLD_': '131072'}, False)])
+def test_freed_memory_is_handed_out_again(environment, is_kept):
+    unset = {name: value for name, value in os.environ.items() if not name.startswith('MALLOC_')}
+    output = subprocess.run([sys.executable, '-c', PAGE_FAULTS], check=True, text=True,
+                            stdout=subprocess.PIPE, env={**unset, **environment}).stdout
+    first, *others = map(int, output.split())
+    assert first >= 2 ** 26 // 65536  # at least one for each page, of the largest pages in use
+    assert (min(others) < first // 10) == is_kept, output

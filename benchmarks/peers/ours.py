@@ -12,7 +12,8 @@ from d2l_seq2seq.runtime import choose_threads  # noqa: E402
 
 choose_threads(job['batch_size'], job['num_hiddens'])
 import numpy as onp  # noqa: E402
-from d2l_seq2seq import Feed, ModelConfig, build_model, fit, initialize  # noqa: E402
+from d2l_seq2seq import (BucketFeed, Feed, ModelConfig, build_model, fit,  # noqa: E402
+                         initialize)
 from d2l_seq2seq._mxnet import mx, np, npx, seed_generators  # noqa: E402
 from d2l_seq2seq.data import Batch  # noqa: E402
 
@@ -30,6 +31,7 @@ def between_epochs(metrics, state):
     turns.wait()
 
 
+feed = (BucketFeed(arrays, job['batch_size'], 0, npx.cpu(), job['bucket_width'])
+        if job['bucket_width'] else Feed(arrays, job['batch_size'], 0, npx.cpu()))
 turns.wait()
-fit(model, Feed(arrays, job['batch_size'], 0, npx.cpu()), num_epochs=10 ** 6, lr=job['lr'],
-    on_epoch_end=between_epochs)
+fit(model, feed, num_epochs=10 ** 6, lr=job['lr'], on_epoch_end=between_epochs)

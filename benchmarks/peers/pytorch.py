@@ -1,9 +1,10 @@
 """The contestants in PyTorch: python pytorch.py JOB plain|strong
 
 `plain` is the chapter's loop as one writes it in PyTorch: data loader, masked loss over all
-positions, clipping with the norm on the host, Adam.  `strong` has what makes `fit` fast: one
-thread's worth of work ahead, the dense layer on labels alone, decoder inputs cut to the longest,
-clipping without waiting, the fused Adam, denormals flushed, losses read once an epoch.
+positions, clipping with the norm on the host, Adam.  `strong` has what makes `fit` fast: the dense
+layer on labels alone, decoder inputs cut to the longest, clipping without waiting, the fused Adam,
+denormals flushed, freed memory kept, losses read once an epoch.  Where the job asks for buckets,
+both take their batches from the same buckets as `fit`.
 """
 import json
 import os
@@ -14,7 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = [str(Path(__file__).resolve().parents[number]) for number in (1, 2)]
+from d2l_seq2seq.runtime import keep_memory  # noqa: E402
 from rounds import Turns  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())
@@ -51,15 +53,41 @@ class Seq2Seq(nn.Module):
         return outputs
 
 
+class BatchNumbers:
+    """A sampler of batches: lists of sentence numbers, in another order at each iteration."""
+
+    def __init__(self):
+        width = job['bucket_width']
+        self._buckets = [torch.arange(len(arrays[0]))]
+        if width:
+            limits = torch.tensor([arrays[0].shape[1], arrays[2].shape[1]])
+            lengths = torch.stack([arrays[1], arrays[3]], dim=1)
+            widths = torch.minimum(-(-lengths // width) * width, limits)
+            self._buckets = [(widths == these).all(dim=1).nonzero().squeeze(1)
+                             for these in torch.unique(widths, dim=0)]
+
+    def __iter__(self):
+        batches = [batch for bucket in self._buckets
+                   for batch in bucket[torch.randperm(len(bucket))].split(job['batch_size'])]
+        return (batches[number].tolist() for number in torch.randperm(len(batches)))
+
+
+def cut(sentences, valid_len):
+    """Sentences up to the width of their bucket, or whole where there are no buckets."""
+    width = job['bucket_width']
+    return sentences[:, :-(-int(valid_len.max()) // width) * width] if width else sentences
+
+
 def plain_epochs(model):
     """Losses of epoch after epoch, as the book's figure."""
     dataset = torch.utils.data.TensorDataset(*arrays)
-    loader = torch.utils.data.DataLoader(dataset, job['batch_size'], shuffle=True)
+    loader = torch.utils.data.DataLoader(dataset, batch_sampler=BatchNumbers())
     optimizer = torch.optim.Adam(model.parameters(), lr=job['lr'])
     cross_entropy = nn.CrossEntropyLoss(reduction='none')
     while True:
         loss_sum = num_tokens = 0
-        for src, _, tgt, tgt_valid_len in loader:
+        for src, src_valid_len, tgt, tgt_valid_len in loader:
+            src, tgt = cut(src, src_valid_len), cut(tgt, tgt_valid_len)
             labels, valid_len = tgt[:, 1:], tgt_valid_len - 1
             optimizer.zero_grad()
             logits = model.dense(model.features(src, tgt[:, :-1])).transpose(0, 1)
@@ -80,22 +108,25 @@ def plain_epochs(model):
 def strong_epochs(model):
     """The same mathematics without waiting and without padding in the head."""
     torch.set_flush_denormal(True)
+    keep_memory()
     optimizer = torch.optim.Adam(model.parameters(), lr=job['lr'], fused=True)
-    src, _, tgt, tgt_valid_len = arrays
-    num_label_steps = tgt.shape[1] - 1
+    src, src_valid_len, tgt, tgt_valid_len = arrays
+    numbers = BatchNumbers()
     weights = list(model.parameters())
     while True:
         losses, num_tokens = [], 0
-        for chosen in torch.randperm(len(src)).split(job['batch_size']):
+        for chosen in map(torch.tensor, numbers):
             valid_len = tgt_valid_len[chosen] - 1
             longest = int(valid_len.max())
-            batch_tgt = tgt[chosen]
+            batch_src = cut(src[chosen], src_valid_len[chosen])
+            batch_tgt = cut(tgt[chosen], tgt_valid_len[chosen])
             mask = (torch.arange(longest) < valid_len[:, None]).T.flatten()
             rows = mask.nonzero().squeeze(1)
             labels = batch_tgt[:, 1:longest + 1].T.flatten()[rows]
-            features = model.features(src[chosen], batch_tgt[:, :longest]).flatten(0, 1)
+            features = model.features(batch_src, batch_tgt[:, :longest]).flatten(0, 1)
             logits = model.dense(features.index_select(0, rows))
-            loss = nn.functional.cross_entropy(logits, labels, reduction='sum') / num_label_steps
+            loss_sum = nn.functional.cross_entropy(logits, labels, reduction='sum')
+            loss = loss_sum / (batch_tgt.shape[1] - 1)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             gradients = [weight.grad for weight in weights]
