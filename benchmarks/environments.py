@@ -10,6 +10,8 @@ REQUIREMENTS = {
     # The edition's own package, which pins other versions than d2l 1.0.3 does.
     'd2l-0.14.0': ['d2l==0.14.0', 'mxnet==1.9.1', 'numpy==1.23.5', 'ipython<8.24', 'setuptools<80'],
     'torch-2.13.0': ['torch==2.13.0', 'numpy<3'],
+    # What the OpenGenus article's code runs with.
+    'tensorflow-2.13.1': ['tensorflow-cpu==2.13.1', 'tensorflow-addons==0.23.0', 'numpy<1.25'],
 }
 
 

@@ -21,8 +21,9 @@ import numpy as onp
 from ._mxnet import init, mx, np
 from .config import RunConfig
 from .errors import InputError
-from .model import EncoderDecoder, build_model
+from .model import EncoderDecoder
 from .vocab import Vocab
+from .wiring import build_model
 
 _CONFIG, _SRC_VOCAB, _TGT_VOCAB, _WEIGHTS = (
     'config.json', 'src_vocab.json', 'tgt_vocab.json', 'weights.npz')
@@ -146,8 +147,8 @@ def _load_weights(path: Path, model: EncoderDecoder, ctx: mx.Context) -> None:
     for name, parameter in parameters.items():
         _check_shape(path, name, arrays[name], parameter.shape)
     model.initialize(init.Zero(), ctx=ctx)
-    one_token = np.zeros((1, 1), ctx=ctx)
-    model(one_token, one_token)  # now the layers know their shapes
+    one_token, one_length = np.zeros((1, 1), ctx=ctx), np.ones((1,), ctx=ctx)
+    model(one_token, one_token, one_length, one_length)  # now the layers know their shapes
     for name, parameter in parameters.items():
         _check_shape(path, name, arrays[name], parameter.shape)
     for name, parameter in parameters.items():

@@ -12,6 +12,7 @@ import os
 import sys
 from typing import Callable, Sequence
 
+from .config import FLAG
 from .errors import InputError
 
 
@@ -38,15 +39,36 @@ def parser_for(command: str, description: str) -> Parser:
     return Parser(prog=f'python -m d2l_seq2seq.{command}', description=description)
 
 
+def add_presets(parser: Parser, presets: dict[str, dict]) -> None:
+    """An option that chooses other defaults; see `parse_with_preset`."""
+    parser.add_argument('--preset', choices=list(presets), default=next(iter(presets)),
+                        help='the defaults of the options below')
+
+
+def parse_with_preset(parser: Parser, presets: dict[str, dict],
+                      argv: list[str] | None) -> argparse.Namespace:
+    """The options, those that are not given as the chosen preset has them."""
+    chosen = Parser(add_help=False)
+    chosen.add_argument('--preset', default='')
+    parser.set_defaults(**presets.get(chosen.parse_known_args(argv)[0].preset, {}))
+    return parser.parse_args(argv)
+
+
 def add_options(parser: Parser, config_class: type, only: Sequence[str] | None = None) -> None:
     """An option for each field of a configuration (or `only` for some), named with dashes."""
     group = parser.add_argument_group(config_class.__name__[:-len('Config')].lower())
     for field in dataclasses.fields(config_class):
         if only is not None and field.name not in only:
             continue
-        group.add_argument(f"--{field.name.replace('_', '-')}", default=field.default,
-                           metavar=field.name.upper(), help=field.metadata['help'],
-                           type=_reader(field.metadata['domain']))
+        option, text = field.name.replace('_', '-'), field.metadata['help']
+        if field.metadata['domain'] is FLAG:
+            group.add_argument(f'--{option}', action='store_true', help=text)
+            group.add_argument(f'--no-{option}', dest=field.name, action='store_false',
+                               help=argparse.SUPPRESS)
+            group.set_defaults(**{field.name: field.default})
+        else:
+            group.add_argument(f'--{option}', default=field.default, metavar=field.name.upper(),
+                               help=text, type=_reader(field.metadata['domain']))
 
 
 def _reader(domain) -> Callable[[str], object]:

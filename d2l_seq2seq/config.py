@@ -43,10 +43,21 @@ def _whole(least: int, most: int | None = None) -> Domain:
                   least <= value <= (math.inf if most is None else most))
 
 
+def _one_of(*words: str) -> Domain:
+    """Some words."""
+    return Domain(f"one of {', '.join(words)}", str, lambda value: value in words)
+
+
 _WORD = Domain('a word', str, lambda value: isinstance(value, str) and value != '')
 _POSITIVE = Domain('a number above 0', float, lambda value: _is_finite(value) and value > 0)
 _PROBABILITY = Domain('a number from 0 up to, not including, 1', float,
                       lambda value: _is_finite(value) and 0 <= value < 1)
+_FRACTION = Domain('a number from 0 to 1', float,
+                   lambda value: _is_finite(value) and 0 <= value <= 1)
+FLAG = Domain('true or false', bool, lambda value: isinstance(value, bool))
+_NORM = Domain("a number above 0, or 'none'",
+               lambda text: None if text == 'none' else float(text),
+               lambda value: value is None or (_is_finite(value) and value > 0))
 _COUNT_OR_ALL = Domain("a whole number of at least 1, or 'all'",
                        lambda text: None if text == 'all' else int(text),
                        lambda value: value is None or (_is_whole(value) and value >= 1))
@@ -69,22 +80,49 @@ class _Checked:
 class DataConfig(_Checked):
     """Which sentence pairs, and how they become batches."""
 
-    corpus: str = _field('auto', _WORD, 'auto, fra-eng, bundled, FILE.tsv, or two files SRC,TGT')
+    corpus: str = _field('auto', _WORD, 'auto, fra-eng, bundled, FILE.tsv, two files SRC,TGT, or a '
+                         'made-up task: copy, reverse, numbers, pseudo')
     num_examples: int | None = _field(
         1000, _COUNT_OR_ALL, 'sentence pairs to train on, or all; like the book, one more is taken')
     batch_size: int = _field(64, _whole(1), 'sentence pairs in a batch')
     num_steps: int = _field(10, _whole(2), 'tokens a sentence is cut or padded to')
+    text_rules: str = _field('chapter', _one_of('chapter', 'opengenus'),
+                             'chapter or opengenus: whose rules turn text into ids')
+    min_freq: int = _field(3, _whole(1), 'words seen less often become <unk>')
+    reverse_source: bool = _field(False, FLAG, 'feed source sentences last token first')
+    share_vocab: bool = _field(False, FLAG, 'one vocabulary for both sides')
 
 
 @dataclass(frozen=True)
 class ModelConfig(_Checked):
-    """The sizes of encoder and decoder, equal for both."""
+    """The kind and the sizes of encoder and decoder."""
 
     embed_size: int = _field(32, _whole(1), 'size of a word vector')
-    num_hiddens: int = _field(32, _whole(1), 'hidden units of an LSTM layer')
-    num_layers: int = _field(2, _whole(1), 'LSTM layers')
-    dropout: float = _field(
-        0.0, _PROBABILITY, 'dropout between LSTM layers; MXNet ignores it on a CPU')
+    num_hiddens: int = _field(32, _whole(1), 'hidden units of a recurrent layer')
+    num_layers: int = _field(2, _whole(1), 'recurrent layers')
+    dropout: float = _field(0.0, _PROBABILITY, 'dropout between recurrent layers')
+    cell: str = _field('lstm', _one_of('rnn', 'gru', 'lstm'), 'rnn, gru or lstm')
+    masked: bool = _field(False, FLAG, "an encoder that padding does not reach, unlike the book's")
+    bidirectional: bool = _field(False, FLAG, 'an encoder in both directions (masked)')
+    context_every_step: bool = _field(
+        False, FLAG, 'give the decoder the context at every step, Eq. (9.7.4)')
+    attention: str = _field('none', _one_of('none', 'additive', 'dot', 'general'),
+                            'none, additive (Bahdanau), dot or general (Luong); masked')
+    share_embedding: bool = _field(False, FLAG, 'one embedding for both sides; needs share_vocab')
+    tied: bool = _field(False, FLAG, "the dense layer's weight is the target embedding's")
+    initializer: str = _field('xavier', _one_of('xavier', 'keras'), 'xavier or keras')
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.tied and self.embed_size != self.num_hiddens:
+            raise InputError(f'tied: expected embed_size equal to num_hiddens, got '
+                             f'{self.embed_size} and {self.num_hiddens}')
+        if self.attention == 'dot' and self.bidirectional:
+            raise InputError('attention: expected another kind than dot with a bidirectional '
+                             'encoder, whose outputs are twice as large as a query; try general')
+        if self.attention != 'none' and self.context_every_step:
+            raise InputError('context_every_step: expected no attention beside it, got '
+                             f'{self.attention}, which brings a context of its own')
 
 
 @dataclass(frozen=True)
@@ -95,6 +133,11 @@ class TrainingConfig(_Checked):
     num_epochs: int = _field(300, _whole(1), 'passes over the training pairs')
     seed: int = _field(0, _whole(0, 2 ** 31 - 1), 'seed of initialization and shuffling')
     device: str = _field('auto', _WORD, 'auto, cpu, cpu(N), gpu or gpu(N)')
+    objective: str = _field('book', _one_of('book', 'per-token'), "book or per-token: what a "
+                            "label's loss is divided by")
+    max_norm: float | None = _field(1.0, _NORM, 'norm that the gradient is clipped to, or none')
+    teacher_forcing: float = _field(1.0, _FRACTION, "how often the decoder reads the target's "
+                                    'token in training instead of its own')
 
 
 @dataclass(frozen=True)
@@ -104,6 +147,11 @@ class RunConfig:
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
+
+    def __post_init__(self):
+        if self.model.share_embedding and not self.data.share_vocab:
+            raise InputError('share_embedding: expected share_vocab with it, since one embedding '
+                             'needs one vocabulary')
 
     def to_dict(self) -> dict:
         """A JSON object with one object for each part."""
@@ -123,6 +171,18 @@ class RunConfig:
         for name, part in parts.items():
             _check_keys(name, values[name], [field.name for field in dataclasses.fields(part)])
         return cls(**{name: part(**values[name]) for name, part in parts.items()})
+
+
+# What --preset stands for: values of fields, which options on the command line override.
+PRESETS = {
+    'chapter': {},
+    # The OpenGenus article: one embedding for both sides, one layer of 512 units, Keras's defaults.
+    'opengenus': {
+        'batch_size': 32, 'num_steps': 16, 'text_rules': 'opengenus', 'min_freq': 1,
+        'reverse_source': True, 'share_vocab': True, 'embed_size': 10, 'num_hiddens': 512,
+        'num_layers': 1, 'share_embedding': True, 'initializer': 'keras', 'lr': 0.001,
+        'num_epochs': 2, 'objective': 'per-token', 'max_norm': None},
+}
 
 
 def _check_keys(name: str, values: Any, expected) -> None:

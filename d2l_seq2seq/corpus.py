@@ -1,4 +1,4 @@
-"""Where sentence pairs come from: the book's file, the bundled corpus, or the user's files.
+"""Where sentence pairs come from: the book's file, the bundled corpus, the user's files, a task.
 
 All of them become a `Corpus`: pairs of sentences, and how many lines were unusable.
 Tokens and ids are `data.py`'s business.
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterable, Sequence
 
+from . import synthetic
 from .errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,16 @@ class Corpus:
     name: str  # what to call it in a message: fra-eng, bundled, or the user's words
     pairs: list[tuple[str, str]]  # (source, target), as they stand but for needless spaces
     num_dropped: int = 0  # lines that were neither blank nor a pair
+    is_ids: bool = False  # True: the words are token ids, not text
+
+
+# Tasks are the same on every machine.  Their sentences fit the chapter's num_steps of 10.
+_TASKS = {
+    'copy': lambda: Corpus('copy', synthetic.copy_pairs(5000, 8, seed=0)),
+    'reverse': lambda: Corpus('reverse', synthetic.reverse_pairs(5000, 8, seed=0)),
+    'numbers': lambda: Corpus('numbers', synthetic.number_pairs(5000, 100_000, seed=0)),
+    'pseudo': lambda: Corpus('pseudo', synthetic.pseudo_pairs(seed=0), is_ids=True),
+}
 
 
 def read_corpus(name: str) -> Corpus:
@@ -51,6 +62,7 @@ def read_corpus(name: str) -> Corpus:
         - ``auto``: ``fra-eng`` where it can be had, else ``bundled``; the log says why.
         - ``FILE``: two or three tab-separated columns, the third one (an attribution) ignored.
         - ``SRC,TGT``: two files with a sentence a line.
+        - ``copy``, ``reverse``, ``numbers``, ``pseudo``: made up; see `synthetic`.
 
     Raises
     ------
@@ -63,6 +75,8 @@ def read_corpus(name: str) -> Corpus:
         return _read_fra_eng()
     if name == 'bundled':
         return _read_bundled()
+    if name in _TASKS:
+        return _TASKS[name]()
     if all(name.partition(',')) and not Path(name).exists():
         return _read_two_files(name)
     return _from_columns(name, _decode(_read_file(Path(name)), name))
@@ -197,8 +211,8 @@ def _from_rows(name: str, rows: Iterable[Sequence[str]], expected: str) -> Corpu
 def _read_file(path: Path) -> bytes:
     """The bytes of an ordinary file."""
     if not path.exists():
-        raise InputError(f'{path}: expected a corpus (auto, fra-eng, bundled, FILE.tsv or '
-                         'SRC,TGT), but there is no such file')
+        raise InputError(f'{path}: expected a corpus (auto, fra-eng, bundled, FILE.tsv, '
+                         'SRC,TGT, copy, reverse, numbers or pseudo), but there is no such file')
     if not path.is_file():
         raise InputError(f'{path}: expected a file, got a folder or a device')
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import NamedTuple, Sequence
+from typing import Callable, NamedTuple, Sequence
 
 from ._mxnet import gluon, np
 from .config import DataConfig
@@ -53,7 +53,36 @@ def first_examples(pairs: Sequence[tuple[str, str]],
     return pairs if num_examples is None else pairs[:num_examples + 1]
 
 
-def tokenize_nmt(pairs: Sequence[tuple[str, str]]) -> tuple[list[list[str]], list[list[str]]]:
+class TextRules(NamedTuple):
+    """How the text of a corpus becomes tokens and vocabularies; `CHAPTER_RULES` are the book's."""
+
+    src_tokens: Callable[[str], list[str]]  # of a source sentence
+    tgt_tokens: Callable[[str], list[str]]  # of a target sentence
+    vocab_of: Callable[[list[list[str]]], Vocab]  # of all sentences of a side
+    share_vocab: bool = False  # True: one vocabulary, made of both sides
+
+
+def chapter_tokens(sentence: str) -> list[str]:
+    """The words of a sentence, preprocessed.
+
+    Examples
+    --------
+    >>> chapter_tokens('Go.')
+    ['go', '.']
+    """
+    return preprocess_nmt(sentence).split(' ')
+
+
+def chapter_vocab(sentences: list[list[str]], min_freq: int = MIN_FREQ) -> Vocab:
+    """The words seen `min_freq` times or more, behind ``<unk> <pad> <bos> <eos>``."""
+    return Vocab(sentences, min_freq, list(RESERVED_TOKENS))
+
+
+CHAPTER_RULES = TextRules(chapter_tokens, chapter_tokens, chapter_vocab)
+
+
+def tokenize_nmt(pairs: Sequence[tuple[str, str]], rules: TextRules = CHAPTER_RULES,
+                 ) -> tuple[list[list[str]], list[list[str]]]:
     """The tokens of the source and of the target sentences, each preprocessed.
 
     Examples
@@ -61,9 +90,8 @@ def tokenize_nmt(pairs: Sequence[tuple[str, str]]) -> tuple[list[list[str]], lis
     >>> tokenize_nmt([('Go.', 'Va !')])
     ([['go', '.']], [['va', '!']])
     """
-    source, target = ([preprocess_nmt(sentence).split(' ') for sentence in sentences]
-                      for sentences in zip(*pairs))
-    return source, target
+    sources, targets = zip(*pairs)
+    return list(map(rules.src_tokens, sources)), list(map(rules.tgt_tokens, targets))
 
 
 def truncate_pad(line: list, num_steps: int, padding_token) -> list:
@@ -101,7 +129,8 @@ def build_array(lines: list[list[str]], vocab: Vocab, num_steps: int,
     return array, (array != vocab['<pad>']).sum(axis=1)
 
 
-def encode_pairs(pairs: Sequence[tuple[str, str]], num_steps: int) -> tuple[Vocab, Vocab, Batch]:
+def encode_pairs(pairs: Sequence[tuple[str, str]], num_steps: int,
+                 rules: TextRules = CHAPTER_RULES) -> tuple[Vocab, Vocab, Batch]:
     """Vocabularies and arrays of sentence pairs, all of them as one batch in order.
 
     Parameters
@@ -110,16 +139,20 @@ def encode_pairs(pairs: Sequence[tuple[str, str]], num_steps: int) -> tuple[Voca
         Source and target sentences, not preprocessed.
     num_steps : int
         Tokens that every sentence is cut or padded to.
+    rules : TextRules
+        The book's by default: words seen three times or more.
 
     Returns
     -------
     src_vocab, tgt_vocab : Vocab
-        Of the words seen three times or more.
+        The same one twice where the rules share it.
     arrays : Batch
     """
-    source, target = tokenize_nmt(pairs)
-    src_vocab, tgt_vocab = (Vocab(tokens, MIN_FREQ, list(RESERVED_TOKENS))
-                            for tokens in (source, target))
+    source, target = tokenize_nmt(pairs, rules)
+    if rules.share_vocab:
+        src_vocab = tgt_vocab = rules.vocab_of(source + target)
+    else:
+        src_vocab, tgt_vocab = rules.vocab_of(source), rules.vocab_of(target)
     _warn_of_losses(source, target, src_vocab, tgt_vocab, num_steps)
     return src_vocab, tgt_vocab, Batch(*build_array(source, src_vocab, num_steps, is_source=True),
                                        *build_array(target, tgt_vocab, num_steps, is_source=False))
@@ -142,8 +175,8 @@ def _warn_of_losses(source, target, src_vocab, tgt_vocab, num_steps) -> None:
                        len(source) + len(target), num_steps)
     for side, vocab in (('source', src_vocab), ('target', tgt_vocab)):
         if len(vocab) == len(RESERVED_TOKENS) + 1:
-            logger.warning('no %s word occurs %d times, so all of them are <unk>: the corpus is '
-                           'too small to learn from', side, MIN_FREQ)
+            logger.warning('no %s word occurs often enough, so all of them are <unk>: the corpus '
+                           'is too small to learn from', side)
 
 
 def load_data_nmt(batch_size: int, num_steps: int, num_examples: int | None = 1000

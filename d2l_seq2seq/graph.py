@@ -38,16 +38,25 @@ class Graph:
         return self.logits.list_inputs()
 
 
-def trace(model: EncoderDecoder) -> Graph:
+def trace(model: EncoderDecoder, src_shape: tuple[int, int] = (1, 1),
+          tgt_shape: tuple[int, int] = (1, 1)) -> Graph:
     """The graph of a model whose blocks can all be hybridized.
+
+    Parameters
+    ----------
+    model : EncoderDecoder
+    src_shape, tgt_shape : (int, int)
+        Of the batch that the graph is for: a decoder that goes step by step has its steps one after
+        the other in it.  Which weights are packed does not depend on them.
 
     Raises
     ------
     TypeError
         If a block can't be traced with symbols.
     """
+    shapes = src_shape, src_shape[:1], tgt_shape, tgt_shape[:1], None
     src, src_valid_len, tgt, tgt_valid_len, rows = (
-        mx.sym.var(name).as_np_ndarray() for name in DATA)
+        mx.sym.var(name, shape=shape).as_np_ndarray() for name, shape in zip(DATA, shapes))
     try:
         logits, _ = model(src, tgt, src_valid_len, tgt_valid_len)
     except Exception as error:
@@ -59,7 +68,10 @@ def trace(model: EncoderDecoder) -> Graph:
 
 
 def _take_packed_weights(symbol: mx.sym.Symbol) -> tuple[mx.sym.Symbol, dict[str, list[str]]]:
-    """Make each concatenation of recurrent weights an input, and name the weights in it."""
+    """Make each concatenation of recurrent weights an input, and name the weights in it.
+
+    The input has the name of its first weight, so that graphs of the same model agree on it.
+    """
     graph = json.loads(symbol.tojson())
     nodes, packed, place_of = graph['nodes'], {}, {}
     same = list(range(len(nodes)))  # a layer that is called twice joins the same weights twice
@@ -70,8 +82,8 @@ def _take_packed_weights(symbol: mx.sym.Symbol) -> tuple[mx.sym.Symbol, dict[str
             names = tuple(nodes[reshape['inputs'][0][0]]['name'] for reshape in flattened)
             same[place] = place_of.setdefault(names, place)
             if same[place] == place:
-                packed[node['name']] = list(names)
-                node.update(op='null', inputs=[])
+                packed[f'{names[0]}_packed'] = list(names)
+                node.update(op='null', inputs=[], name=f'{names[0]}_packed')
                 del node['attrs']
     return mx.sym.load_json(json.dumps(_without_unused(graph))), packed
 

@@ -10,8 +10,10 @@ and the same seed would no longer give the book's model.
 """
 from __future__ import annotations
 
+from typing import Callable
+
 from ._mxnet import init, nn, np, rnn
-from .config import ModelConfig
+from .recurrent import num_states, stacked, zero_state
 
 
 class Encoder(nn.Block):
@@ -83,7 +85,9 @@ class Seq2SeqEncoder(nn.HybridBlock, Encoder):
     ----------
     vocab_size, embed_size, num_hiddens, num_layers : int
     dropout : float
-        Between the LSTM's layers.  MXNet 1.9.1 ignores it on a CPU.
+        Between the recurrent layers.
+    layer : layer class
+        What to take in place of the LSTM; see `recurrent`.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), source token ids.
@@ -93,7 +97,7 @@ class Seq2SeqEncoder(nn.HybridBlock, Encoder):
         - **outputs**: float32 array of shape (num_steps, batch_size, num_hiddens), time first: the
           top layer's hidden state at every step.
         - **state**: list of the hidden state and the memory cell after the last step, each of shape
-          (num_layers, batch_size, num_hiddens).
+          (num_layers, batch_size, num_hiddens).  A GRU has no memory cell: its list has one array.
 
     Notes
     -----
@@ -102,21 +106,18 @@ class Seq2SeqEncoder(nn.HybridBlock, Encoder):
     """
 
     def __init__(self, vocab_size: int, embed_size: int, num_hiddens: int, num_layers: int,
-                 dropout: float = 0, **kwargs):
+                 dropout: float = 0, *, layer: Callable = rnn.LSTM, **kwargs):
         super().__init__(**kwargs)
-        self._state_tiling = (num_layers, 1, num_hiddens)
+        self._state_sizes = num_states(layer), num_layers, num_hiddens
         self.embedding = nn.Embedding(vocab_size, embed_size)
-        self.rnn = rnn.LSTM(num_hiddens, num_layers, dropout=dropout)
+        self.rnn = stacked(layer, num_hiddens, num_layers, dropout)
 
     def forward(self, X, *args):
         return super().forward(X)  # a hybridized block warns of inputs that it doesn't use
 
     def hybrid_forward(self, F, X):
         X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
-        # A symbolic graph doesn't know its batch size: the zeros take theirs from the input.
-        zeros = F.np.zeros_like(X[:1, :, :1])  # (1, batch_size, 1)
-        zeros = F.np.tile(zeros, self._state_tiling)  # (num_layers, batch_size, num_hiddens)
-        return self.rnn(X, [zeros, zeros])
+        return self.rnn(X, zero_state(F, X, *self._state_sizes))
 
 
 class Seq2SeqDecoder(nn.HybridBlock, Decoder):
@@ -130,12 +131,14 @@ class Seq2SeqDecoder(nn.HybridBlock, Decoder):
     ----------
     vocab_size, embed_size, num_hiddens, num_layers : int
     dropout : float
-        Between the LSTM's layers.  MXNet 1.9.1 ignores it on a CPU.
+        Between the recurrent layers.
+    layer : layer class
+        What to take in place of the LSTM; see `recurrent`.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), target token ids.
         - **state**: list of hidden state and memory cell, each of shape (num_layers, batch_size,
-          num_hiddens).
+          num_hiddens); for a GRU of the hidden state alone.
 
     Outputs:
         - **logits**: float32 array of shape (batch_size, num_steps, vocab_size).
@@ -143,15 +146,16 @@ class Seq2SeqDecoder(nn.HybridBlock, Decoder):
     """
 
     def __init__(self, vocab_size: int, embed_size: int, num_hiddens: int, num_layers: int,
-                 dropout: float = 0, **kwargs):
+                 dropout: float = 0, *, layer: Callable = rnn.LSTM, **kwargs):
         super().__init__(**kwargs)
+        self._state_sizes = num_states(layer), num_layers, num_hiddens
         self.embedding = nn.Embedding(vocab_size, embed_size)
-        self.rnn = rnn.LSTM(num_hiddens, num_layers, dropout=dropout)
+        self.rnn = stacked(layer, num_hiddens, num_layers, dropout)
         self.dense = nn.Dense(vocab_size, flatten=False)
 
     def init_state(self, enc_outputs, *args):
         """The encoder's state after its last step."""
-        return enc_outputs[1]
+        return check_state(enc_outputs[1], *self._state_sizes)
 
     def hybrid_forward(self, F, X, state):
         X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
@@ -160,7 +164,7 @@ class Seq2SeqDecoder(nn.HybridBlock, Decoder):
         return logits, state
 
 
-def initialize(model: EncoderDecoder, ctx) -> None:
+def initialize(model: EncoderDecoder, ctx, initializer: init.Initializer | None = None) -> None:
     """Draw the weights as the chapter does (Xavier) and in its order, with a plain forward pass.
 
     Hybridizing first, or giving the layers their input sizes, would draw in another order, and the
@@ -171,15 +175,50 @@ def initialize(model: EncoderDecoder, ctx) -> None:
     model : EncoderDecoder
         Weights that it has already are drawn anew.
     ctx : mxnet.Context
+    initializer : Initializer, optional
+        Xavier by default.
     """
-    model.initialize(init.Xavier(), force_reinit=True, ctx=ctx)
+    model.initialize(initializer or init.Xavier(), force_reinit=True, ctx=ctx)
     two_tokens = np.zeros((1, 2), ctx=ctx)
     one_length = np.ones((1,), ctx=ctx)
     model(two_tokens, two_tokens, one_length, one_length)
 
 
-def build_model(config: ModelConfig, src_vocab_size: int, tgt_vocab_size: int) -> EncoderDecoder:
-    """The chapter's model in the sizes of `config`, not yet initialized; see `initialize`."""
-    sizes = (config.embed_size, config.num_hiddens, config.num_layers, config.dropout)
-    return EncoderDecoder(Seq2SeqEncoder(src_vocab_size, *sizes),
-                          Seq2SeqDecoder(tgt_vocab_size, *sizes))
+def check_state(state: list, num_states: int, num_layers: int, num_hiddens: int) -> list:
+    """A state that a decoder of these sizes can start from, as it is.
+
+    Raises
+    ------
+    ValueError
+        If it has other sizes, or another number of arrays.  Symbols have no sizes to be looked at.
+    """
+    if isinstance(state[0], np.ndarray):
+        found = len(state), state[0].shape[0], state[0].shape[2]
+        if found != (num_states, num_layers, num_hiddens):
+            raise ValueError(
+                f'expected an encoder whose state has {num_states} arrays of {num_layers} layers '
+                f'and {num_hiddens} units, like the decoder, got {found[0]} of {found[1]} layers '
+                f'and {found[2]} units; encoders.Bridge makes other layers and units fit')
+    return state
+
+
+def share_embedding(model: EncoderDecoder) -> None:
+    """Let both sides read with the encoder's embedding; they have to have the same vocabulary."""
+    model.decoder.embedding = model.encoder.embedding
+
+
+def tie_output(decoder: Decoder) -> None:
+    """Let the dense layer's weight be the embedding's (Press and Wolf 2017).
+
+    Raises
+    ------
+    ValueError
+        If what goes into the dense layer isn't as large as a word vector.
+    """
+    vocab_size, embed_size = decoder.embedding.weight.shape
+    num_hiddens = decoder._state_sizes[-1]
+    if embed_size != num_hiddens:
+        raise ValueError(f'expected an embed_size equal to num_hiddens, got {embed_size} and '
+                         f'{num_hiddens}; a tied output needs them equal')
+    decoder.dense = nn.Dense(vocab_size, flatten=False, in_units=num_hiddens,
+                             params=decoder.embedding.params)

@@ -113,7 +113,7 @@ def _training_rows(corpus: Corpus, seed: int, ctx) -> list[Row]:
     from ._mxnet import seed_generators
     from .checkpoint import Run
     from .data import first_examples, load_pairs
-    from .model import build_model
+    from .wiring import build_model
     from .plotting import Animator
     from .reference import s2s_epochs_ch9
 

@@ -7,10 +7,10 @@ from typing import Callable, NamedTuple
 from ._mxnet import autograd, mx
 from .feed import DeviceBatch
 from .flat import FlatParameters
-from .graph import Graph
+from .graph import trace
 from .loss import cross_entropy_of_rows, logits_gradient
+from .model import EncoderDecoder
 
-MAX_NORM = 1.0  # the chapter's
 MAX_STATIC_SIZE = 1 << 20  # float32 values
 
 
@@ -32,43 +32,47 @@ def per_token_objective(batch: DeviceBatch) -> GradientScale:
 
 
 class Forward:
-    """A traced model and its loss, compiled once for each shape of batch that occurs.
+    """A model and its loss as graphs, traced and compiled once for each shape of batch that occurs.
 
     Parameters
     ----------
-    graph : Graph
-        The model's, from `trace`.
+    model : EncoderDecoder
     variables : dict of str to NDArray
-        The graph's inputs that aren't data, such as `FlatParameters.variables` gives.
+        The graphs' inputs that aren't data, such as `FlatParameters.variables` gives.
     """
 
-    def __init__(self, graph: Graph, variables: dict[str, mx.nd.NDArray]):
-        self._graph, self._variables = graph, variables
-        self._compiled = {}  # shapes of a batch: operators
+    def __init__(self, model: EncoderDecoder, variables: dict[str, mx.nd.NDArray]):
+        self._model, self._variables = model, variables
+        self._compiled = {}  # shapes of a batch: names of inputs, operators
 
     def __call__(self, batch: DeviceBatch) -> tuple[mx.nd.NDArray, list[mx.nd.NDArray]]:
         """The logits, and the outputs of `cross_entropy_of_rows`, which autograd does not record.
         """
-        inputs = [self._variables[name] if name in self._variables else getattr(batch, name)
-                  for name in self._graph.inputs]
         key = (batch.src.shape, batch.tgt.shape, batch.rows.shape)
         if key not in self._compiled:
-            self._compiled[key] = self._compile([array.shape for array in inputs])
-        logits_of, loss_of = self._compiled[key]
-        logits = logits_of(*inputs)
+            self._compiled[key] = self._compile(batch)
+        names, logits_of, loss_of = self._compiled[key]
+        logits = logits_of(*self._inputs(names, batch))
         with autograd.pause():
             return logits, loss_of(logits, batch.label_index, batch.row_weight)
 
-    def _compile(self, shapes: list[tuple]) -> tuple[mx.nd.CachedOp, mx.nd.CachedOp]:
-        """The operators that give the logits, and their loss, for inputs of these shapes."""
-        _, (logits_shape,), _ = self._graph.logits.infer_shape(
-            **dict(zip(self._graph.inputs, shapes)))
+    def _inputs(self, names: list[str], batch: DeviceBatch) -> list[mx.nd.NDArray]:
+        """What the graph's inputs of these names stand for."""
+        return [self._variables[name] if name in self._variables else getattr(batch, name)
+                for name in names]
+
+    def _compile(self, batch: DeviceBatch) -> tuple[list[str], mx.nd.CachedOp, mx.nd.CachedOp]:
+        """The graph's inputs, and the operators that give the logits and their loss."""
+        graph = trace(self._model, batch.src.shape, batch.tgt.shape)
+        names = graph.inputs
+        shapes = {name: array.shape for name, array in zip(names, self._inputs(names, batch))}
+        _, (logits_shape,), _ = graph.logits.infer_shape(**shapes)
         # Memory that is planned ahead saves time where model and batches are small, and is kept
         # for each shape: at a vocabulary of 10,000 words more than a gigabyte.
         num_weights = sum(variable.size for variable in self._variables.values())
         is_static = max(math.prod(logits_shape), num_weights) < MAX_STATIC_SIZE
         flags = [('static_alloc', is_static), ('static_shape', is_static)]
-        return (mx.nd.CachedOp(self._graph.logits, flags),
+        return (names, mx.nd.CachedOp(graph.logits, flags),
                 mx.nd.CachedOp(cross_entropy_of_rows(), flags))
 
 
@@ -83,12 +87,14 @@ class TrainStep:
     optimizer : Adam
     objective : function of a batch
         `book_objective` or `per_token_objective`.
+    max_norm : float or None
+        What the norm of the gradient is clipped to; None leaves it as it is.
     """
 
     def __init__(self, forward: Forward, flat: FlatParameters, optimizer: Adam,
-                 objective: Callable[[DeviceBatch], GradientScale]):
+                 objective: Callable[[DeviceBatch], GradientScale], max_norm: float | None):
         self._forward, self._flat = forward, flat
-        self._optimizer, self._objective = optimizer, objective
+        self._optimizer, self._objective, self._max_norm = optimizer, objective, max_norm
 
     def __call__(self, batch: DeviceBatch, lr: float) -> mx.nd.NDArray:
         """Train on a batch; returns its summed negative log-likelihood, float32 (1,), in nats."""
@@ -99,8 +105,11 @@ class TrainStep:
         gradient = logits_gradient(probs, label_probs, batch.label_index, batch.num_tokens)
         autograd.backward([logits], [gradient])
         scale = self._objective(batch)
-        clip_to(self._flat.gradients, scale.before, MAX_NORM)
-        self._optimizer.update(self._flat, lr, scale.after)
+        if self._max_norm is None:
+            self._optimizer.update(self._flat, lr, scale.before * scale.after)
+        else:
+            clip_to(self._flat.gradients, scale.before, self._max_norm)
+            self._optimizer.update(self._flat, lr, scale.after)
         return nll_sum
 
 

@@ -9,7 +9,7 @@ import os
 import time
 
 from . import command_line
-from .config import DataConfig, ModelConfig, RunConfig, TrainingConfig
+from .config import PRESETS, DataConfig, ModelConfig, RunConfig, TrainingConfig
 from .corpus import read_corpus
 from .errors import InputError
 from .runtime import choose_threads
@@ -19,8 +19,9 @@ logger = logging.getLogger(__name__)
 
 def _parser() -> command_line.Parser:
     parser = command_line.parser_for(
-        'train', 'Train the sequence-to-sequence model of d2l 0.14, section 9.7. The defaults are '
-                 "the book's.")
+        'train', 'Train the sequence-to-sequence model of d2l 0.14, section 9.7, or another of its '
+                 "family. The defaults are the book's.")
+    command_line.add_presets(parser, PRESETS)
     for config_class in (DataConfig, ModelConfig, TrainingConfig):
         command_line.add_options(parser, config_class)
     # The number of the process keeps apart what is started in the same second.
@@ -31,7 +32,7 @@ def _parser() -> command_line.Parser:
 
 def main(argv: list[str] | None = None) -> int:
     """Train as the options say; returns the exit code, 130 where Ctrl-C cut the training short."""
-    options = _parser().parse_args(argv)
+    options = command_line.parse_with_preset(_parser(), PRESETS, argv)
     config = RunConfig(*(command_line.config_from(config_class, options)
                          for config_class in (DataConfig, ModelConfig, TrainingConfig)))
     corpus = read_corpus(config.data.corpus)
@@ -40,32 +41,28 @@ def main(argv: list[str] | None = None) -> int:
     choose_threads(config.data.batch_size, config.model.num_hiddens)
     from . import checkpoint
     from ._mxnet import seed_generators
-    from .data import encode_pairs, first_examples
     from .device import device_from_name
     from .feed import Feed
-    from .model import build_model, initialize
+    from .model import initialize
+    from .wiring import INITIALIZERS, build_model, encode_corpus, for_training
 
     ctx = device_from_name(config.training.device)
-    if config.model.dropout > 0 and ctx.device_type == 'cpu':
-        logger.warning('--dropout %g has no effect: MXNet ignores dropout inside its LSTM on a CPU',
-                       config.model.dropout)
     # What was trained on, not how it was looked for.
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, corpus=corpus.name))
     folder = checkpoint.create_run(options.out, config)
     seed_generators(config.training.seed)
-    pairs = first_examples(corpus.pairs, config.data.num_examples)
-    src_vocab, tgt_vocab, arrays = encode_pairs(pairs, config.data.num_steps)
+    src_vocab, tgt_vocab, arrays = encode_corpus(config.data, corpus)
     checkpoint.save_vocabs(folder, src_vocab, tgt_vocab)
-    print(f'corpus {corpus.name}: {len(pairs):,} sentence pairs, {len(src_vocab):,} source and '
-          f'{len(tgt_vocab):,} target tokens', flush=True)
+    print(f'corpus {corpus.name}: {len(arrays.src):,} sentence pairs, {len(src_vocab):,} source '
+          f'and {len(tgt_vocab):,} target tokens', flush=True)
 
     model = build_model(config.model, len(src_vocab), len(tgt_vocab))
-    initialize(model, ctx)
+    initialize(model, ctx, INITIALIZERS[config.model.initializer]())
     feed = Feed(arrays, config.data.batch_size, config.training.seed, ctx)
-    num_epochs_done = _train(model, feed, config.training, folder)
+    num_epochs_done = _train(for_training(model, config.training), feed, config.training, folder)
     if num_epochs_done > 0:
         checkpoint.save_weights(folder, model)
-        _print_translations(pairs, checkpoint.Run(config, src_vocab, tgt_vocab, model), ctx)
+        _print_translations(corpus, checkpoint.Run(config, src_vocab, tgt_vocab, model), ctx)
         print(f'run {folder}: weights, metrics.jsonl, loss.svg')
     else:
         checkpoint.discard_run(folder)
@@ -77,6 +74,7 @@ def _train(model, feed, config: TrainingConfig, folder) -> int:
     from .checkpoint import METRICS
     from .plotting import Animator
     from .training import fit
+    from .wiring import OBJECTIVES
 
     animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, config.num_epochs], ylim=[0, None])
     done = []
@@ -95,7 +93,8 @@ def _train(model, feed, config: TrainingConfig, folder) -> int:
 
     with open(folder / METRICS, 'w', encoding='utf-8') as file:
         try:
-            fit(model, feed, num_epochs=config.num_epochs, lr=config.lr, on_epoch_end=keep)
+            fit(model, feed, num_epochs=config.num_epochs, lr=config.lr, on_epoch_end=keep,
+                objective=OBJECTIVES[config.objective], max_norm=config.max_norm)
         except KeyboardInterrupt:
             logger.warning('stopped in epoch %d of %d%s', len(done) + 1, config.num_epochs,
                            '' if done else '; there is nothing to keep')
@@ -110,16 +109,19 @@ def _train(model, feed, config: TrainingConfig, folder) -> int:
     return len(done)
 
 
-def _print_translations(pairs, run, ctx) -> None:
+def _print_translations(corpus, run, ctx) -> None:
     """The chapter's four sentences, or the corpus's first four where it hasn't got these."""
-    from .data import preprocess_nmt
+    from .data import first_examples
     from .reference import SENTENCES, predict_s2s_ch9
+    from .wiring import text_rules
 
-    known = list(dict.fromkeys(preprocess_nmt(src) for src, _ in pairs))
-    sentences = SENTENCES if {s.lower() for s in SENTENCES} <= set(known) else known[:4]
-    for sentence in sentences:
-        translation = predict_s2s_ch9(run.model, sentence, run.src_vocab, run.tgt_vocab,
-                                      run.config.data.num_steps, ctx)
+    src_tokens = text_rules(run.config.data).src_tokens
+    sources = [src for src, _ in first_examples(corpus.pairs, run.config.data.num_examples)]
+    known = {tuple(src_tokens(source)): source for source in reversed(sources)}
+    has_chapters = all(tuple(src_tokens(sentence)) in known for sentence in SENTENCES)
+    for sentence in SENTENCES if has_chapters else list(dict.fromkeys(sources))[:4]:
+        translation = predict_s2s_ch9(run.model, ' '.join(src_tokens(sentence)), run.src_vocab,
+                                      run.tgt_vocab, run.config.data.num_steps, ctx)
         print(f'{sentence} => {translation}')
 
 

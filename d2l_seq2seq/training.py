@@ -71,9 +71,10 @@ class TrainState:
 def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None, *,
         num_epochs: int, lr: float, state: TrainState | None = None,
         objective: Callable[[DeviceBatch], GradientScale] = book_objective,
+        max_norm: float | None = 1.0,
         on_epoch_end: Callable[[EpochMetrics, TrainState], None] = lambda metrics, state: None,
         ) -> TrainState:
-    """Train a model with Adam, its gradient clipped to a norm of 1.
+    """Train a model with Adam, its gradient clipped.
 
     Parameters
     ----------
@@ -89,6 +90,8 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
         What an earlier call returned or handed to `on_epoch_end`: training goes on from there.
     objective : function of a batch
         `book_objective`, the chapter's, or `per_token_objective`.
+    max_norm : float or None
+        What the norm of the gradient is clipped to; None leaves it as it is.
     on_epoch_end : function of EpochMetrics and TrainState
         Called after each epoch.  What it raises ends the training and leaves the model as it is.
 
@@ -104,13 +107,13 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
     ValueError
         If its parameters can't be trained as one; see `FlatParameters`.
     """
-    graph = trace(model)
-    flat = FlatParameters(model.collect_params().values(), graph.packed.values())
+    packed = trace(model).packed
+    flat = FlatParameters(model.collect_params().values(), packed.values())
     if state is None:
         state = TrainState(0, Adam(flat), train_feed.random_state.get_state())
     train_feed.random_state.set_state(state.feed_state)
-    forward = Forward(graph, flat.variables(graph.packed))
-    step = TrainStep(forward, flat, state.optimizer, objective)
+    forward = Forward(model, flat.variables(packed))
+    step = TrainStep(forward, flat, state.optimizer, objective, max_norm)
     for epoch in range(state.epoch + 1, num_epochs + 1):
         mx.nd.waitall()  # MXNet computes behind the caller's back: a clock needs both ends still
         start = time.perf_counter()
@@ -143,12 +146,12 @@ def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
     TypeError
         If the model can't be traced with symbols.
     """
-    graph, parameters = trace(model), model.collect_params()
+    packed, parameters = trace(model).packed, model.collect_params()
     # No new storage: a training that is under way would lose the parameters that are bound to its.
     variables = {name: parameter.data().as_nd_ndarray() for name, parameter in parameters.items()}
-    for group, names in graph.packed.items():
+    for group, names in packed.items():
         variables[group] = mx.nd.concat(*(variables[name].reshape(-1) for name in names), dim=0)
-    return _losses_of(Forward(graph, variables), feed)
+    return _losses_of(Forward(model, variables), feed)
 
 
 def _losses_of(forward: Forward, feed: Feed) -> LossSums:

@@ -31,7 +31,7 @@ class Vocab:
     token_freqs : list of (str, int)
         Every token of the corpus with its count, the rare ones included, in order of rank.
     unk : int
-        The id of ``<unk>``, 0.
+        The id of ``<unk>``, 0 unless `from_tokens` was given another order.
 
     Examples
     --------
@@ -52,7 +52,7 @@ class Vocab:
 
     def _set_tokens(self, idx_to_token: list[str]) -> None:
         """Number the tokens in the order given."""
-        self.unk = 0
+        self.unk = idx_to_token.index('<unk>')
         self.idx_to_token = idx_to_token
         self.token_to_idx = {token: idx for idx, token in enumerate(idx_to_token)}
 
@@ -63,10 +63,10 @@ class Vocab:
         Raises
         ------
         ValueError
-            If the first token isn't ``<unk>`` or a token stands twice.
+            If there is no ``<unk>`` or a token stands twice.
         """
-        if idx_to_token[:1] != ['<unk>'] or len(set(idx_to_token)) != len(idx_to_token):
-            raise ValueError("expected different tokens, '<unk>' the first of them, "
+        if '<unk>' not in idx_to_token or len(set(idx_to_token)) != len(idx_to_token):
+            raise ValueError("expected different tokens, '<unk>' one of them, "
                              f'got {idx_to_token[:4]} ... ({len(idx_to_token)} tokens)')
         vocab = cls([])
         vocab._set_tokens(list(idx_to_token))

@@ -8,7 +8,7 @@ import pytest
 from d2l_seq2seq import InputError, ModelConfig, RunConfig, Vocab, load_run
 from d2l_seq2seq import checkpoint
 from d2l_seq2seq._mxnet import init, np, npx
-from d2l_seq2seq.model import build_model
+from d2l_seq2seq.wiring import build_model
 
 CTX = npx.cpu()
 CONFIG = RunConfig(model=ModelConfig(embed_size=4, num_hiddens=6, num_layers=2))

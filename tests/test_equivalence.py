@@ -11,7 +11,7 @@ from conftest import ROOT
 from d2l_seq2seq._mxnet import npx, seed_generators
 from d2l_seq2seq.config import ModelConfig
 from d2l_seq2seq.data import first_examples, load_pairs, preprocess_nmt
-from d2l_seq2seq.model import build_model
+from d2l_seq2seq.wiring import build_model
 from d2l_seq2seq.reference import predict_s2s_ch9, s2s_epochs_ch9
 
 sys.path.insert(0, str(ROOT / 'benchmarks'))

@@ -6,7 +6,8 @@ from d2l_seq2seq import ModelConfig
 from d2l_seq2seq._mxnet import autograd, mx, np, npx
 from d2l_seq2seq.flat import ALIGNMENT, FlatParameters
 from d2l_seq2seq.graph import trace
-from d2l_seq2seq.model import build_model, initialize
+from d2l_seq2seq.model import initialize
+from d2l_seq2seq.wiring import build_model
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from d2l_seq2seq import Decoder, Encoder, EncoderDecoder, ModelConfig, graph
 from d2l_seq2seq._mxnet import autograd, mx, nn, np, npx, rnn
 from d2l_seq2seq.flat import FlatParameters
 from d2l_seq2seq.graph import trace
-from d2l_seq2seq.model import build_model, initialize
+from d2l_seq2seq.model import initialize
+from d2l_seq2seq.wiring import build_model
 
 
 class GRUEncoder(nn.HybridBlock, Encoder):
@@ -65,7 +66,7 @@ def test_the_graph_gives_the_models_logits_at_the_rows(model, seed):
     expected = model(np.array(src), np.array(tgt), np.ones(3), np.ones(3))[0].asnumpy()
     rows = rng.permutation(12)[:7]
 
-    traced = trace(model)
+    traced = trace(model, (3, 5), (3, 4))
     flat = FlatParameters(model.collect_params().values(), traced.packed.values())
     data = {'src': src, 'tgt': tgt, 'rows': rows}
     variables = flat.variables(traced.packed)
@@ -87,7 +88,7 @@ def test_the_graphs_gradients_are_the_models(model, seed):
     expected = {name: parameter.grad().asnumpy()
                 for name, parameter in model.collect_params().items()}
 
-    traced = trace(model)
+    traced = trace(model, (3, 5), (3, 4))
     flat = FlatParameters(model.collect_params().values(), traced.packed.values())
     variables = flat.variables(traced.packed)
     data = {'src': src, 'tgt': tgt, 'rows': onp.arange(12)}
@@ -103,7 +104,7 @@ def test_the_graphs_gradients_are_the_models(model, seed):
 
 def test_no_recurrent_weight_is_joined_at_run_time(model):
     """Pins how Gluon writes it: if the operator had another name, nothing would be packed."""
-    traced = trace(model)
+    traced = trace(model, (3, 5), (3, 4))
     assert len(traced.packed) == 2 and all(len(names) == 8 for names in traced.packed.values())
     assert '_rnn_param_concat' not in traced.logits.tojson().replace('_rnn_param_concat0', '')
 

@@ -5,7 +5,7 @@ import pytest
 from d2l_seq2seq import (Decoder, Encoder, EncoderDecoder, ModelConfig, Seq2SeqDecoder,
                          Seq2SeqEncoder)
 from d2l_seq2seq._mxnet import autograd, init, nn, np, npx, rnn, seed_generators
-from d2l_seq2seq.model import build_model
+from d2l_seq2seq.wiring import build_model
 
 SIZES = ModelConfig(embed_size=8, num_hiddens=16, num_layers=2)
 

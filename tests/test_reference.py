@@ -10,7 +10,7 @@ from d2l_seq2seq import (Decoder, Encoder, EncoderDecoder, MaskedSoftmaxCELoss, 
 from d2l_seq2seq import reference
 from d2l_seq2seq._mxnet import nn, np, npx, seed_generators
 from d2l_seq2seq.data import load_pairs, preprocess_nmt
-from d2l_seq2seq.model import build_model
+from d2l_seq2seq.wiring import build_model
 
 CTX = npx.cpu()
 SMALL = ModelConfig(embed_size=8, num_hiddens=8, num_layers=1)

@@ -8,7 +8,8 @@ from d2l_seq2seq import EncoderDecoder, ModelConfig, reproduce
 from d2l_seq2seq._mxnet import autograd, gluon, mx, np, npx, seed_generators
 from d2l_seq2seq.data import Batch, encode_pairs, first_examples, load_pairs
 from d2l_seq2seq.feed import BucketFeed, Feed, TokenFeed
-from d2l_seq2seq.model import build_model, initialize
+from d2l_seq2seq.model import initialize
+from d2l_seq2seq.wiring import build_model
 from d2l_seq2seq.reference import s2s_epochs_ch9
 from d2l_seq2seq.step import per_token_objective
 from d2l_seq2seq.training import MAX_AHEAD, evaluate_loss, fit, sum_losses

@@ -34,5 +34,5 @@ def test_from_tokens_gives_the_same_ids():
 
 @pytest.mark.parametrize('tokens', [[], ['a', 'b'], ['<unk>', 'a', 'a']])
 def test_from_tokens_refuses_what_is_no_vocabulary(tokens):
-    with pytest.raises(ValueError, match="'<unk>' the first"):
+    with pytest.raises(ValueError, match="'<unk>' one of them"):
         Vocab.from_tokens(tokens)
