@@ -41,8 +41,7 @@ def write_job(settings: dict, folder: Path) -> Path:
     job.write_text(json.dumps({
         'arrays': str(folder / 'arrays.npz'), 'src_vocab_size': words, 'tgt_vocab_size': words,
         'embed_size': settings['num_hiddens'] // 2, 'num_hiddens': settings['num_hiddens'],
-        'num_layers': 2, 'batch_size': settings['batch_size'], 'lr': 0.001,
-        'bucket_width': None}))
+        'num_layers': 2, 'batch_size': settings['batch_size'], 'lr': 0.001}))
     return job
 
 

@@ -11,7 +11,7 @@ from typing import Sequence
 
 import numpy as onp
 
-from ._mxnet import init, mx, np
+from ._mxnet import init, mx, np, rnn
 from .data import Batch
 from .vocab import Vocab
 
@@ -66,13 +66,21 @@ def encode_ids(pairs: Sequence[tuple[str, str]]) -> tuple[Vocab, Batch]:
                   np.array(tgt, dtype='float32'), tgt_valid_len))
 
 
+def keras_lstm(num_hiddens: int, num_layers: int = 1, **kwargs) -> rnn.LSTM:
+    """An LSTM whose forget gates begin with a bias of 1, as Keras's do.
+
+    Keras has one bias where MXNet has two that are added; the second is 0.
+    """
+    kwargs.setdefault('i2h_bias_initializer', init.LSTMBias(forget_bias=1.0))
+    return rnn.LSTM(num_hiddens, num_layers, **kwargs)
+
+
 @mx.init.register
 class KerasDefaults(init.Initializer):
     """The initial weights of Keras's `Embedding`, `LSTM`, `GRU` and `Dense`.
 
-    Embeddings are uniform within 0.05, kernels Glorot uniform, recurrent kernels orthogonal, and
-    biases 0, but 1 for an LSTM's forget gate.  Keras's LSTM has one bias where MXNet's has two,
-    which are added; the second is 0.
+    Embeddings are uniform within 0.05, kernels Glorot uniform, and recurrent kernels orthogonal.
+    Biases have initializers of their own in Gluon; see `keras_lstm`.
     """
 
     def _init_weight(self, name, array):
@@ -82,9 +90,3 @@ class KerasDefaults(init.Initializer):
             init.Orthogonal(scale=1)._init_weight(name, array)
         else:
             init.Xavier()._init_weight(name, array)
-
-    def _init_bias(self, name, array):
-        array[:] = 0
-        if 'lstm' in name and 'i2h' in name:
-            num_hiddens = array.shape[0] // 4  # input, forget, cell, output
-            array[num_hiddens:2 * num_hiddens] = 1

@@ -1,4 +1,4 @@
-"""The loss as a picture that grows: in a notebook, in a terminal, in a file.
+"""Pictures: the loss as it grows, in a notebook, a terminal or a file; what attention looks at.
 
 `Animator` has the signature of d2l's (0.14, section 3.6.5).  d2l's needs a notebook: elsewhere it
 prints ``<Figure size ...>`` at every point.  This one draws with matplotlib's `Figure` alone, so
@@ -104,10 +104,7 @@ class Animator:
         if self._legend and self.X:
             ax.legend(self._legend)
         ax.grid(True)
-        buffer = io.BytesIO()
-        with matplotlib.rc_context(_REPRODUCIBLE):
-            self.fig.savefig(buffer, format=suffix[1:], metadata=_NO_DATE[suffix])
-        return buffer.getvalue()
+        return figure_bytes(self.fig, suffix)
 
     def save(self, path: str | Path) -> None:
         """Write the picture to a file.
@@ -117,15 +114,54 @@ class Animator:
         InputError
             If the file's suffix isn't .svg, .png or .pdf.
         """
-        suffix = Path(path).suffix.lower()
-        if suffix not in _FORMATS:
-            raise InputError(f"{path}: expected a picture's name to end in "
-                             f"{', '.join(_FORMATS)}, got {suffix or 'no suffix'}")
-        Path(path).write_bytes(self.to_bytes(suffix))
+        Path(path).write_bytes(self.to_bytes(picture_suffix(path)))
 
     def close(self) -> None:
         """Take the progress bar off the terminal; a figure in a notebook stays."""
         self._view.close()
+
+
+def attention_figure(weights: Sequence, sources: Sequence[Sequence[str]],
+                     targets: Sequence[Sequence[str]]) -> Figure:
+    """Heat-maps of attention weights, one for each sentence, side by side.
+
+    Parameters
+    ----------
+    weights : sequence of arrays of shape (num_target_tokens, num_source_tokens)
+        Dark where a target token looks.
+    sources, targets : sequences of lists of str
+        The tokens at the columns and at the rows.
+    """
+    figure = Figure(figsize=(1 + 2.5 * len(weights), 3), layout='tight')
+    axes = figure.subplots(1, len(weights), squeeze=False)[0]
+    for ax, values, source, target in zip(axes, weights, sources, targets):
+        ax.imshow(values, cmap='Greys', vmin=0, vmax=1, aspect='auto')
+        ax.set_xticks(range(len(source)), source, rotation=45, ha='right')
+        ax.set_yticks(range(len(target)), target)
+    return figure
+
+
+def picture_suffix(path: str | Path) -> str:
+    """The suffix of a picture's file name.
+
+    Raises
+    ------
+    InputError
+        If it isn't .svg, .png or .pdf.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _FORMATS:
+        raise InputError(f"{path}: expected a picture's name to end in {', '.join(_FORMATS)}, got "
+                         f"{suffix or 'no suffix'}")
+    return suffix
+
+
+def figure_bytes(figure: Figure, suffix: str) -> bytes:
+    """A figure as a file of that suffix; the same figure always gives the same bytes."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(_REPRODUCIBLE):
+        figure.savefig(buffer, format=suffix[1:], metadata=_NO_DATE[suffix])
+    return buffer.getvalue()
 
 
 def _in_notebook() -> bool:

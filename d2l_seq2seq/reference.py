@@ -135,7 +135,7 @@ def predict_s2s_ch9(model: EncoderDecoder, src_sentence: str, src_vocab: Vocab, 
     word.
     """
     src_tokens = src_vocab[src_sentence.lower().split(' ')]
-    enc_valid_len = np.array([len(src_tokens)], ctx=ctx)
+    enc_valid_len = np.array([min(len(src_tokens), num_steps)], ctx=ctx)
     src_tokens = truncate_pad(src_tokens, num_steps, src_vocab['<pad>'])
     enc_X = np.expand_dims(np.array(src_tokens, ctx=ctx), axis=0)  # (1, num_steps)
     enc_outputs = model.encoder(enc_X, enc_valid_len)

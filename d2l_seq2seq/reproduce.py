@@ -1,11 +1,12 @@
-"""``python -m d2l_seq2seq.reproduce``: every cell that the chapter prints, beside ours.
+"""``python -m d2l_seq2seq.reproduce``: every cell that a section prints, beside ours.
 
-The book's figures are those of d2l 0.14, section 9.7, and of the 45 published runs of that section
-(d2l 0.7 to 0.14, the same code): their loss curve's band, and the translations that they printed.
+The book's figures are those of d2l 0.14 and of all published runs of the section (d2l 0.7 to 0.14,
+the same model): their loss curve's band, and the translations that they printed.
 """
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Callable
 
 from . import command_line
 from .config import DataConfig, ModelConfig, RunConfig, TrainingConfig
@@ -13,24 +14,53 @@ from .corpus import Corpus, read_corpus
 from .runtime import choose_threads
 
 PRINTED_LOSSES = [2.3025851, 1.1512926, 0.0]
-# The least and the greatest loss that a published run printed or plotted after so many epochs.
-PUBLISHED_LOSS = {
-    10: (0.2102, 0.2190), 20: (0.1699, 0.1859), 30: (0.1469, 0.1649), 40: (0.1300, 0.1498),
-    50: (0.1140, 0.1375), 60: (0.1006, 0.1234), 70: (0.0887, 0.1113), 80: (0.0785, 0.0996),
-    90: (0.0690, 0.0899), 100: (0.0614, 0.0826), 110: (0.0549, 0.0753), 120: (0.0494, 0.0690),
-    130: (0.0450, 0.0643), 140: (0.0413, 0.0581), 150: (0.0378, 0.0534), 160: (0.0360, 0.0504),
-    170: (0.0342, 0.0469), 180: (0.0323, 0.0435), 190: (0.0314, 0.0411), 200: (0.0297, 0.0387),
-    210: (0.0286, 0.0393), 220: (0.0285, 0.0360), 230: (0.0277, 0.0345), 240: (0.0269, 0.0328),
-    250: (0.0265, 0.0322), 260: (0.0263, 0.0321), 270: (0.0257, 0.0308), 280: (0.0253, 0.0300),
-    290: (0.0250, 0.0291), 300: (0.0249, 0.0288),
-}
 SLACK = 0.1  # the band is widened by a tenth at both ends
-FINAL_LOSS = (0.024, 0.030)  # as printed, to three digits
-PUBLISHED_TRANSLATIONS = {
-    'Go .': {'va !'},
-    'Wow !': {'<unk> !'},
-    "I'm OK .": {'je vais bien .', 'ça va .'},
-    'I won !': {"je l'ai emporté !", "j'ai gagné !"},
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the published runs of a section printed."""
+
+    title: str
+    num_epochs: int
+    num_runs: int
+    # The least and the greatest loss that a run printed or plotted after so many epochs.
+    losses: dict[int, tuple[float, float]]
+    median_loss: float
+    final_loss: tuple[float, float]  # that we accept, as printed, to three digits
+    tokens_per_sec: float | None  # printed in the book, on a V100
+    translations: dict[str, set[str]]
+    # False where some runs printed what no other did, so that one more such says nothing.
+    judges_translations: bool
+
+
+SECTIONS = {
+    'seq2seq': Section(
+        'd2l 0.14, section 9.7', 300, 45, {
+            10: (0.2102, 0.2190), 20: (0.1699, 0.1859), 30: (0.1469, 0.1649), 40: (0.1300, 0.1498),
+            50: (0.1140, 0.1375), 60: (0.1006, 0.1234), 70: (0.0887, 0.1113), 80: (0.0785, 0.0996),
+            90: (0.0690, 0.0899), 100: (0.0614, 0.0826), 110: (0.0549, 0.0753),
+            120: (0.0494, 0.0690), 130: (0.0450, 0.0643), 140: (0.0413, 0.0581),
+            150: (0.0378, 0.0534), 160: (0.0360, 0.0504), 170: (0.0342, 0.0469),
+            180: (0.0323, 0.0435), 190: (0.0314, 0.0411), 200: (0.0297, 0.0387),
+            210: (0.0286, 0.0393), 220: (0.0285, 0.0360), 230: (0.0277, 0.0345),
+            240: (0.0269, 0.0328), 250: (0.0265, 0.0322), 260: (0.0263, 0.0321),
+            270: (0.0257, 0.0308), 280: (0.0253, 0.0300), 290: (0.0250, 0.0291),
+            300: (0.0249, 0.0288)},
+        0.026, (0.024, 0.030), 8687.4, {
+            'Go .': {'va !'}, 'Wow !': {'<unk> !'}, "I'm OK .": {'je vais bien .', 'ça va .'},
+            'I won !': {"je l'ai emporté !", "j'ai gagné !"}}, True),
+    'attention': Section(
+        'd2l 0.14, section 10.2', 200, 42, {
+            10: (0.2039, 0.2193), 20: (0.1659, 0.1841), 30: (0.1428, 0.1636), 40: (0.1260, 0.1447),
+            50: (0.1097, 0.1284), 60: (0.0963, 0.1155), 70: (0.0840, 0.1018), 80: (0.0725, 0.0914),
+            90: (0.0636, 0.0817), 100: (0.0569, 0.0743), 110: (0.0509, 0.0685),
+            120: (0.0455, 0.0620), 130: (0.0413, 0.0563), 140: (0.0391, 0.0517),
+            150: (0.0370, 0.0480), 160: (0.0346, 0.0442), 170: (0.0331, 0.0425),
+            180: (0.0313, 0.0391), 190: (0.0298, 0.0374), 200: (0.0296, 0.0356)},
+        0.032, (0.026, 0.039), None, {
+            'Go .': {'va !'}, 'Wow !': {'<unk> !'}, "I'm OK .": {'je vais bien .', 'ça va .'},
+            'I won !': {"je l'ai emporté !", "j'ai gagné !"}}, False),
 }
 
 
@@ -52,7 +82,9 @@ def _equal(cell: str, book, ours) -> Row:
 def main(argv: list[str] | None = None) -> int:
     """Run the chapter, print the table; returns 1 where a cell differs, else 0."""
     parser = command_line.parser_for(
-        'reproduce', 'Run the chapter with its own settings and compare each printed cell.')
+        'reproduce', 'Run a section with its own settings and compare each printed cell.')
+    parser.add_argument('--section', choices=list(SECTIONS), default='seq2seq',
+                        help='9.7, or the one that adds attention to it')
     command_line.add_options(parser, DataConfig, only=['corpus'])
     command_line.add_options(parser, TrainingConfig, only=['seed', 'device'])
     options = parser.parse_args(argv)
@@ -63,9 +95,12 @@ def main(argv: list[str] | None = None) -> int:
     from .device import device_from_name
 
     ctx = device_from_name(options.device)
-    rows = [*_block_rows(ctx), *_training_rows(corpus, options.seed, ctx)]
+    section = SECTIONS[options.section]
+    block_rows = {'seq2seq': _seq2seq_rows, 'attention': _attention_rows}[options.section]
+    build = {'seq2seq': _build_seq2seq, 'attention': _build_attention}[options.section]
+    rows = [*block_rows(ctx), *_training_rows(section, build, corpus, options.seed, ctx)]
     differing = [row.cell for row in rows if row.agrees is False]
-    print(f'corpus {corpus.name}, seed {options.seed}\n\n{_table(rows)}\n')
+    print(f'{section.title}, corpus {corpus.name}, seed {options.seed}\n\n{_table(rows)}\n')
     if differing:
         print(f"{len(differing)} of {len(rows)} cells differ: {', '.join(differing)}")
         return 1
@@ -75,8 +110,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _block_rows(ctx) -> list[Row]:
-    """The cells before training: shapes, sequence_mask, and the loss."""
+def _seq2seq_rows(ctx) -> list[Row]:
+    """The cells of 9.7 before training: shapes, sequence_mask, and the loss."""
     from ._mxnet import np, npx
     from .loss import MaskedSoftmaxCELoss
     from .model import Seq2SeqDecoder, Seq2SeqEncoder
@@ -108,12 +143,45 @@ def _block_rows(ctx) -> list[Row]:
     ]
 
 
-def _training_rows(corpus: Corpus, seed: int, ctx) -> list[Row]:
-    """The chapter's 300 epochs and its four sentences."""
+def _attention_rows(ctx) -> list[Row]:
+    """The cell of 10.2 before training."""
+    from ._mxnet import np
+
+    model = _build_attention(10, 10, 8, 16)
+    model.initialize(ctx=ctx)
+    X, lengths = np.zeros((4, 7), ctx=ctx), np.full((4,), 7, ctx=ctx)
+    state = model.decoder.init_state(model.encoder(X, lengths), lengths)
+    out, state = model.decoder(X, state)
+    return [_equal('decoder output and state', ((4, 7, 10), 3, (4, 7, 16), 2, (2, 4, 16)),
+                   (out.shape, len(state), state[0].shape, len(state[1]), state[1][0].shape))]
+
+
+def _build_seq2seq(src_vocab_size: int, tgt_vocab_size: int, embed_size: int = 32,
+                   num_hiddens: int = 32):
+    """The model of 9.7."""
+    from .model import EncoderDecoder, Seq2SeqDecoder, Seq2SeqEncoder
+
+    sizes = embed_size, num_hiddens, 2
+    return EncoderDecoder(Seq2SeqEncoder(src_vocab_size, *sizes),
+                          Seq2SeqDecoder(tgt_vocab_size, *sizes))
+
+
+def _build_attention(src_vocab_size: int, tgt_vocab_size: int, embed_size: int = 32,
+                     num_hiddens: int = 32):
+    """The model of 10.2; its encoder is that of 9.7, which reads padding."""
+    from .decoders import Seq2SeqAttentionDecoder
+    from .model import EncoderDecoder, Seq2SeqEncoder
+
+    sizes = embed_size, num_hiddens, 2
+    return EncoderDecoder(Seq2SeqEncoder(src_vocab_size, *sizes),
+                          Seq2SeqAttentionDecoder(tgt_vocab_size, *sizes))
+
+
+def _training_rows(section: Section, build: Callable, corpus: Corpus, seed: int, ctx) -> list[Row]:
+    """The section's training in the book's own loop, and its four sentences."""
     from ._mxnet import seed_generators
     from .checkpoint import Run
     from .data import first_examples, load_pairs
-    from .wiring import build_model
     from .plotting import Animator
     from .reference import s2s_epochs_ch9
 
@@ -122,52 +190,55 @@ def _training_rows(corpus: Corpus, seed: int, ctx) -> list[Row]:
     pairs = first_examples(corpus.pairs, config.data.num_examples)
     src_vocab, tgt_vocab, data_iter = load_pairs(
         pairs, config.data.batch_size, config.data.num_steps)
-    model = build_model(config.model, len(src_vocab), len(tgt_vocab))
-    animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, config.training.num_epochs])
+    model = build(len(src_vocab), len(tgt_vocab))
+    animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, section.num_epochs])
     for epoch, metric, timer in s2s_epochs_ch9(model, data_iter, config.training.lr,
-                                               config.training.num_epochs, ctx):
+                                               section.num_epochs, ctx):
         seconds = timer.stop()
         animator.add(epoch, metric[0] / metric[1])
     animator.close()
     losses = dict(zip(animator.X[0], animator.Y[0]))
     run = Run(config, src_vocab, tgt_vocab, model)
-    return [*_loss_rows(losses, judge=corpus.name == 'fra-eng'),
-            Row('tokens/sec', '8687.4 on a V100', f'{metric[1] / seconds:.1f} on {ctx}', None),
-            *_translation_rows(run, corpus, pairs, ctx)]
+    printed = f'{section.tokens_per_sec} on a V100' if section.tokens_per_sec else 'not known'
+    return [*_loss_rows(section, losses, judge=corpus.name == 'fra-eng'),
+            Row('tokens/sec', printed, f'{metric[1] / seconds:.1f} on {ctx}', None),
+            *_translation_rows(section, run, corpus, pairs, ctx)]
 
 
-def _loss_rows(losses: dict[int, float], judge: bool) -> list[Row]:
+def _loss_rows(section: Section, losses: dict[int, float], judge: bool) -> list[Row]:
     """The final loss and the whole curve; judged on the book's own corpus only."""
-    low, high = FINAL_LOSS
-    final = round(losses[300], 3)
-    outside = [epoch for epoch, (least, most) in PUBLISHED_LOSS.items()
+    low, high = section.final_loss
+    last = section.num_epochs
+    final = round(losses[last], 3)
+    outside = [epoch for epoch, (least, most) in section.losses.items()
                if not least * (1 - SLACK) <= losses[epoch] <= most * (1 + SLACK)]
     curve = 'inside' if not outside else f'outside at {len(outside)}, first at {outside[0]}'
-    return [Row('loss after 300 epochs', f'0.026 ({low} to {high:.3f})', f'{final:.3f}',
-                low <= final <= high if judge else None),
-            Row('loss at 10, 20, ..., 300', 'the band of 45 runs', curve,
+    return [Row(f'loss after {last} epochs', f'{section.median_loss} ({low} to {high:.3f})',
+                f'{final:.3f}', low <= final <= high if judge else None),
+            Row(f'loss at 10, 20, ..., {last}', f'the band of {section.num_runs} runs', curve,
                 not outside if judge else None)]
 
 
-def _translation_rows(run, corpus: Corpus, pairs, ctx) -> list[Row]:
+def _translation_rows(section: Section, run, corpus: Corpus, pairs, ctx) -> list[Row]:
     """The four sentences; on another corpus than the book's, its own references are the measure."""
     from .data import preprocess_nmt
     from .reference import predict_s2s_ch9
 
-    references = {sentence: set() for sentence in PUBLISHED_TRANSLATIONS}
+    references = {sentence: set() for sentence in section.translations}
     by_source = {sentence.lower(): sentence for sentence in references}
     for src, tgt in pairs:
         sentence = by_source.get(preprocess_nmt(src))
         if sentence:
             references[sentence].add(preprocess_nmt(tgt))
     rows = []
-    for sentence, published in PUBLISHED_TRANSLATIONS.items():
+    for sentence, published in section.translations.items():
         accepted = published if corpus.name == 'fra-eng' else references[sentence]
         ours = predict_s2s_ch9(run.model, sentence, run.src_vocab, run.tgt_vocab,
                                run.config.data.num_steps, ctx)
         expected = ' or '.join(sorted(accepted)) or 'not in this corpus'
         source = '' if corpus.name == 'fra-eng' else ' (this corpus)'
-        rows.append(Row(sentence, expected + source, ours, ours in accepted if accepted else None))
+        is_judged = section.judges_translations and accepted
+        rows.append(Row(sentence, expected + source, ours, ours in accepted if is_judged else None))
     return rows
 
 

@@ -113,14 +113,13 @@ def _print_translations(corpus, run, ctx) -> None:
     """The chapter's four sentences, or the corpus's first four where it hasn't got these."""
     from .data import first_examples
     from .reference import SENTENCES, predict_s2s_ch9
-    from .wiring import text_rules
+    from .translation import source_text
 
-    src_tokens = text_rules(run.config.data).src_tokens
     sources = [src for src, _ in first_examples(corpus.pairs, run.config.data.num_examples)]
-    known = {tuple(src_tokens(source)): source for source in reversed(sources)}
-    has_chapters = all(tuple(src_tokens(sentence)) in known for sentence in SENTENCES)
+    known = {source_text(run, source) for source in sources}
+    has_chapters = all(source_text(run, sentence) in known for sentence in SENTENCES)
     for sentence in SENTENCES if has_chapters else list(dict.fromkeys(sources))[:4]:
-        translation = predict_s2s_ch9(run.model, ' '.join(src_tokens(sentence)), run.src_vocab,
+        translation = predict_s2s_ch9(run.model, source_text(run, sentence), run.src_vocab,
                                       run.tgt_vocab, run.config.data.num_steps, ctx)
         print(f'{sentence} => {translation}')
 

@@ -6,6 +6,7 @@ themselves.
 from __future__ import annotations
 
 import functools
+from typing import Callable
 
 from ._mxnet import init, rnn
 from .attention import AdditiveAttention, DotAttention, GeneralAttention
@@ -17,12 +18,13 @@ from .encoders import Bridge, MaskedEncoder
 from .model import (Decoder, Encoder, EncoderDecoder, Seq2SeqDecoder, Seq2SeqEncoder,
                     share_embedding, tie_output)
 from .next_input import Mixture, SteppedEncoderDecoder
-from .opengenus import KerasDefaults, encode_ids, vocab_of, words_of
+from .opengenus import KerasDefaults, encode_ids, keras_lstm, vocab_of, words_of
 from .recurrent import tanh_rnn
 from .step import book_objective, per_token_objective
 from .vocab import Vocab
 
 LAYERS = {'rnn': tanh_rnn, 'gru': rnn.GRU, 'lstm': rnn.LSTM}
+KERAS_LAYERS = {**LAYERS, 'lstm': keras_lstm}
 INITIALIZERS = {'xavier': init.Xavier, 'keras': KerasDefaults}
 OBJECTIVES = {'book': book_objective, 'per-token': per_token_objective}
 TEXT_RULES = {'chapter': (chapter_tokens, chapter_vocab), 'opengenus': (words_of, vocab_of)}
@@ -57,8 +59,13 @@ def build_model(config: ModelConfig, src_vocab_size: int, tgt_vocab_size: int) -
     return model
 
 
+def _layer(config: ModelConfig) -> Callable:
+    """The class of the recurrent layers."""
+    return (KERAS_LAYERS if config.initializer == 'keras' else LAYERS)[config.cell]
+
+
 def _encoder(config: ModelConfig, vocab_size: int) -> Encoder:
-    layer = LAYERS[config.cell]
+    layer = _layer(config)
     sizes = vocab_size, config.embed_size, config.num_hiddens, config.num_layers, config.dropout
     if config.bidirectional:
         encoder = MaskedEncoder(*sizes, layer=layer, bidirectional=True)
@@ -69,7 +76,7 @@ def _encoder(config: ModelConfig, vocab_size: int) -> Encoder:
 
 def _decoder(config: ModelConfig, vocab_size: int) -> Decoder:
     sizes = vocab_size, config.embed_size, config.num_hiddens, config.num_layers
-    kind = {'dropout': config.dropout, 'layer': LAYERS[config.cell]}
+    kind = {'dropout': config.dropout, 'layer': _layer(config)}
     if config.attention == 'additive':
         return Seq2SeqAttentionDecoder(
             *sizes, attention=AdditiveAttention(config.num_hiddens, config.dropout), **kind)

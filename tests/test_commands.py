@@ -96,6 +96,11 @@ def test_a_corpus_of_ones_own(tmp_path):
 
 
 @pytest.mark.parametrize('arguments, message', [
+    (['--cell', 'LSTM'], '--cell: expected one of rnn, gru, lstm'),
+    (['--preset', 'keras'], '--preset: invalid choice'),
+    (['--tied', '--embed-size', '16'], 'tied: expected embed_size equal to num_hiddens'),
+    (['--share-embedding'], 'share_embedding: expected share_vocab with it'),
+    (['--max-norm', '0'], "--max-norm: expected a number above 0, or 'none'"),
     (['--num-epochs', '0'], '--num-epochs: expected a whole number of at least 1'),
     (['--num-steps', '1'], '--num-steps: expected a whole number of at least 2'),
     (['--lr', 'fast'], "--lr: expected a number above 0, got 'fast'"),
@@ -128,6 +133,45 @@ def test_a_folder_that_can_not_be_written(tmp_path):
     result = command('train', *SMALL, '--out', '/proc/run', cwd=tmp_path)
     assert result.returncode == 2
     assert lines(result.stderr)[0].startswith('error: /proc/run: can not be made a folder (')
+
+
+@pytest.mark.parametrize('options', [
+    ['--cell', 'gru', '--masked', '--dropout', '0.2'], ['--cell', 'rnn', '--context-every-step'],
+    ['--attention', 'additive', '--bidirectional'], ['--attention', 'dot', '--tied'],
+    ['--preset', 'opengenus', '--num-hiddens', '8'], ['--teacher-forcing', '0.5'],
+    ['--objective', 'per-token', '--max-norm', 'none']], ids=' '.join)
+def test_the_family_trains_and_translates(options, tmp_path):
+    """Whatever was trained is known again from its folder."""
+    sizes = ['--embed-size', '8', '--num-epochs', '2', '--corpus', 'bundled', '--out', 'run']
+    result = command('train', *SMALL, *sizes, *options, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, b'')
+    printed = dict(line.split(' => ') for line in lines(result.stdout) if ' => ' in line)
+    again = command('translate', 'run', *printed, cwd=tmp_path)
+    assert lines(again.stdout) == list(printed.values())
+
+
+def test_a_preset_is_overridden_by_options(tmp_path):
+    result = command('train', '--preset', 'opengenus', '--corpus', 'pseudo', '--num-hiddens', '4',
+                     '--no-reverse-source', '--out', 'run', cwd=tmp_path)
+    assert result.returncode == 0
+    assert 'corpus pseudo: 1,000 sentence pairs, 100 source and 100 target' in str(result.stdout)
+    config = json.loads((tmp_path / 'run' / 'config.json').read_text())
+    assert (config['model']['num_hiddens'], config['model']['embed_size']) == (4, 10)
+    assert (config['data']['reverse_source'], config['data']['share_vocab']) == (False, True)
+    assert config['training']['num_epochs'] == 2
+
+
+def test_what_attention_looked_at_is_drawn(run, tmp_path):
+    command('train', *SMALL, '--attention', 'general', '--out', 'run', cwd=tmp_path)
+    result = command('translate', 'run', 'Go.', '', "I'm OK.", '--attention', 'seen.svg',
+                     cwd=tmp_path)
+    assert (result.returncode, len(lines(result.stdout))) == (0, 3)
+    assert (tmp_path / 'seen.svg').read_bytes().startswith(b'<?xml')
+    for arguments, message in [
+            (['run', 'Go.', '--attention', 'seen.gif'], "expected a picture's name to end in"),
+            ([str(run[0]), 'Go.', '--attention', 'a.svg'], 'expected a run with attention')]:
+        result = command('translate', *arguments, cwd=tmp_path)
+        assert (result.returncode, result.stdout) == (2, b'') and message in str(result.stderr)
 
 
 def test_another_context(tmp_path):
@@ -236,16 +280,21 @@ def test_main_can_be_called(main, code, tmp_path, capsys):
             main(arguments)
 
 
-def test_reproduce_judges_the_loss():
-    inside = {epoch: (low + high) / 2 for epoch, (low, high) in reproduce.PUBLISHED_LOSS.items()}
-    assert [row.agrees for row in reproduce._loss_rows(inside, judge=True)] == [True, True]
-    assert [row.agrees for row in reproduce._loss_rows(inside, judge=False)] == [None, None]
-    high_end = {**inside, 300: 0.0307}
-    assert [row.agrees for row in reproduce._loss_rows(high_end, judge=True)] == [False, True]
-    off = {**inside, 100: 0.0826 * 1.11, 110: 0.0549 * 0.89}
-    final, curve = reproduce._loss_rows(off, judge=True)
-    assert (final.agrees, curve.agrees) == (True, False)
-    assert curve.ours == 'outside at 2, first at 100'
+def verdicts(section, losses, judge=True):
+    return [row.agrees for row in reproduce._loss_rows(section, losses, judge)]
+
+
+@pytest.mark.parametrize('section', reproduce.SECTIONS.values(), ids=list(reproduce.SECTIONS))
+def test_reproduce_judges_the_loss(section):
+    inside = {epoch: (low + high) / 2 for epoch, (low, high) in section.losses.items()}
+    assert verdicts(section, inside) == [True, True]
+    assert verdicts(section, inside, judge=False) == [None, None]
+    too_high = {**inside, section.num_epochs: section.final_loss[1] + 0.0006}
+    assert verdicts(section, too_high)[0] is False
+    (_, high), (low, _) = section.losses[100], section.losses[110]
+    off = {**inside, 100: high * 1.11, 110: low * 0.89}
+    assert verdicts(section, off) == [True, False]
+    assert reproduce._loss_rows(section, off, True)[1].ours == 'outside at 2, first at 100'
 
 
 def test_reproduce_exits_1_when_a_cell_differs(monkeypatch, capsys):

@@ -1,4 +1,8 @@
-"""The contestant `fit`: python ours.py JOB"""
+"""The contestant `fit`: python ours.py JOB
+
+The job names the arrays and, by their names in `config.py`, what differs from the book's settings.
+"""
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -12,26 +16,35 @@ from d2l_seq2seq.runtime import choose_threads  # noqa: E402
 
 choose_threads(job['batch_size'], job['num_hiddens'])
 import numpy as onp  # noqa: E402
-from d2l_seq2seq import (BucketFeed, Feed, ModelConfig, build_model, fit,  # noqa: E402
-                         initialize)
+from d2l_seq2seq import (BucketFeed, Feed, ModelConfig, TrainingConfig,  # noqa: E402
+                         build_model, fit, initialize)
 from d2l_seq2seq._mxnet import mx, np, npx, seed_generators  # noqa: E402
 from d2l_seq2seq.data import Batch  # noqa: E402
+from d2l_seq2seq.wiring import INITIALIZERS, OBJECTIVES  # noqa: E402
+
+
+def config_of(config_class):
+    """The configuration that the job's fields of it make up."""
+    names = {field.name for field in dataclasses.fields(config_class)} & set(job)
+    return config_class(**{name: job[name] for name in names})
+
 
 arrays = Batch(*(np.array(array) for array in onp.load(job['arrays']).values()))
-seed_generators(0)
-sizes = ModelConfig(job['embed_size'], job['num_hiddens'], job['num_layers'])
-model = build_model(sizes, job['src_vocab_size'], job['tgt_vocab_size'])
-initialize(model, npx.cpu())
+config, training = config_of(ModelConfig), config_of(TrainingConfig)
+seed_generators(training.seed)
+model = build_model(config, job['src_vocab_size'], job['tgt_vocab_size'])
+initialize(model, npx.cpu(), INITIALIZERS[config.initializer]())
 
 
 def between_epochs(metrics, state):
     """Hand the turn on."""
     mx.nd.waitall()
-    turns.end(metrics.train.book_loss)
+    turns.end(getattr(metrics.train, job.get('reported_loss', 'book_loss')))
     turns.wait()
 
 
-feed = (BucketFeed(arrays, job['batch_size'], 0, npx.cpu(), job['bucket_width'])
-        if job['bucket_width'] else Feed(arrays, job['batch_size'], 0, npx.cpu()))
+common = arrays, job['batch_size'], training.seed, npx.cpu()
+feed = BucketFeed(*common, job['bucket_width']) if job.get('bucket_width') else Feed(*common)
 turns.wait()
-fit(model, feed, num_epochs=10 ** 6, lr=job['lr'], on_epoch_end=between_epochs)
+fit(model, feed, num_epochs=10 ** 6, lr=training.lr, on_epoch_end=between_epochs,
+    objective=OBJECTIVES[training.objective], max_norm=training.max_norm)

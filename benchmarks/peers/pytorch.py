@@ -57,7 +57,7 @@ class BatchNumbers:
     """A sampler of batches: lists of sentence numbers, in another order at each iteration."""
 
     def __init__(self):
-        width = job['bucket_width']
+        width = job.get('bucket_width')
         self._buckets = [torch.arange(len(arrays[0]))]
         if width:
             limits = torch.tensor([arrays[0].shape[1], arrays[2].shape[1]])
@@ -74,7 +74,7 @@ class BatchNumbers:
 
 def cut(sentences, valid_len):
     """Sentences up to the width of their bucket, or whole where there are no buckets."""
-    width = job['bucket_width']
+    width = job.get('bucket_width')
     return sentences[:, :-(-int(valid_len.max()) // width) * width] if width else sentences
 
 
