@@ -1,7 +1,7 @@
 """How fast is `fit`, beside d2l 0.14.0's own loop and PyTorch? python training_speed.py [SIZE ...]
 
 SIZE is chapter, real or bucketed.  All train the same model on the same sentences with the same
-mathematics, each in a process of its own, and take turns epoch by epoch, so that a noisy machine
+mathematics, each in a process of its own, and take turns of a few seconds, so that a noisy machine
 disturbs all of them alike.  d2l and PyTorch run at their default number of threads and at one (or
 all) of the cores; the ratio is taken to the faster.  Times are wall time of whole epochs per batch,
 after the first.  At the bucketed size batches are made of sentences of similar length, which the
@@ -43,7 +43,7 @@ class Size:
     max_vocab_size: int | None  # commoner words keep their ids, others become <unk>
     spread: bool  # pairs from all over the corpus, not its short beginning
     lr: float
-    epochs_a_round: int
+    epochs_a_round: int  # a process that has waited for its turn is slow for its first two epochs
     bucket_width: int | None = None  # tokens from one bucket of lengths to the next
     num_layers: int = 2
     batch_size: int = 64
@@ -51,7 +51,7 @@ class Size:
 
 SIZES = {
     'chapter': Size("the chapter's: embed 32, hidden 32, 2 layers, batch 64, 10 steps", 1001, 10,
-                    32, 32, None, False, 0.005, 5),
+                    32, 32, None, False, 0.005, 20),
     'real': Size('a real one: embed 256, hidden 512, 2 layers, batch 64, up to 20 steps, '
                  'vocabularies of 10,000', 512, 20, 256, 512, 10_000, True, 0.001, 1),
     'bucketed': Size('the real one with buckets of 4 tokens; a batch stands for 64 sentences', 2048,

@@ -13,16 +13,23 @@ from d2l_seq2seq import runtime
 @pytest.mark.parametrize('batch_size, num_hiddens, all_cores', [
     (64, 32, False), (64, 127, False), (64, 128, True), (16, 512, True)])
 def test_threads_follow_the_size_of_a_step(monkeypatch, batch_size, num_hiddens, all_cores):
-    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    for name in ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):
+        monkeypatch.setenv(name, '')  # so that it is put back
+        monkeypatch.delenv(name)
     runtime.choose_threads(batch_size, num_hiddens)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     assert os.environ['OMP_NUM_THREADS'] == str(cores if all_cores else 1)
+    assert (os.environ['OMP_WAIT_POLICY'], os.environ['GOMP_SPINCOUNT']) == ('active', '300000')
 
 
-def test_a_number_given_stands(monkeypatch):
-    monkeypatch.setenv('OMP_NUM_THREADS', '7')
+@pytest.mark.parametrize('name', ['OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'])
+def test_what_is_given_stands(monkeypatch, name):
+    for other in ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):
+        monkeypatch.setenv(other, '')  # so that it is put back
+        monkeypatch.delenv(other)
+    monkeypatch.setenv(name, '7')
     runtime.choose_threads(64, 32)
-    assert os.environ['OMP_NUM_THREADS'] == '7'
+    assert os.environ[name] == '7'
 
 
 def test_choosing_comes_before_loading():

@@ -1,7 +1,6 @@
 """The contestants in PyTorch: python pytorch.py JOB plain|strong
 
-`plain` is the chapter's loop as one writes it in PyTorch: data loader, masked loss over all
-positions, clipping with the norm on the host, Adam.  `strong` has what makes `fit` fast: the dense
+`plain` is the book's loop in its torch edition.  `strong` has what makes `fit` fast: the dense
 layer on labels alone, decoder inputs cut to the longest, clipping without waiting, the fused Adam,
 denormals flushed, freed memory kept, losses read once an epoch.  Where the job asks for buckets,
 both take their batches from the same buckets as `fit`.
@@ -79,30 +78,41 @@ def cut(sentences, valid_len):
 
 
 def plain_epochs(model):
-    """Losses of epoch after epoch, as the book's figure."""
+    """Losses of epoch after epoch, as the book's figure.
+
+    The operations are those of d2l 1.0.3's torch edition (`train_seq2seq`, `MaskedSoftmaxCELoss`,
+    `grad_clipping`, `Accumulator`), one for one.  It doesn't divide the clipped gradient by the
+    number of labels, to which Adam is blind but for its epsilon.
+    """
     dataset = torch.utils.data.TensorDataset(*arrays)
     loader = torch.utils.data.DataLoader(dataset, batch_sampler=BatchNumbers())
     optimizer = torch.optim.Adam(model.parameters(), lr=job['lr'])
     cross_entropy = nn.CrossEntropyLoss(reduction='none')
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
     while True:
-        loss_sum = num_tokens = 0
-        for src, src_valid_len, tgt, tgt_valid_len in loader:
+        sums = [0.0, 0.0]
+        for batch in loader:
+            optimizer.zero_grad()
+            src, src_valid_len, tgt, tgt_valid_len = (part.to('cpu') for part in batch)
             src, tgt = cut(src, src_valid_len), cut(tgt, tgt_valid_len)
             labels, valid_len = tgt[:, 1:], tgt_valid_len - 1
-            optimizer.zero_grad()
-            logits = model.dense(model.features(src, tgt[:, :-1])).transpose(0, 1)
-            mask = torch.arange(labels.shape[1]) < valid_len[:, None]
-            loss = (cross_entropy(logits.permute(0, 2, 1), labels) * mask).mean(dim=1)
+            bos = torch.tensor([int(tgt[0, 0])] * len(tgt)).reshape(-1, 1)
+            logits = model.dense(model.features(src, torch.cat([bos, labels[:, :-1]], 1)))
+            mask = torch.ones_like(labels)
+            steps = torch.arange(labels.shape[1], dtype=torch.float32)
+            mask[~(steps[None, :] < valid_len[:, None])] = 0
+            loss = (cross_entropy(logits.permute(1, 2, 0), labels) * mask).mean(dim=1)
             loss.sum().backward()
-            norm = torch.sqrt(sum((weight.grad ** 2).sum() for weight in model.parameters()))
-            n = int(valid_len.sum())
-            scale = min(1.0, 1.0 / float(norm)) / n
-            for weight in model.parameters():
-                weight.grad *= scale
+            norm = torch.sqrt(sum(torch.sum(weight.grad ** 2) for weight in weights))
+            if norm > 1:
+                for weight in weights:
+                    weight.grad[:] *= 1 / norm
+            num_tokens = valid_len.sum()
             optimizer.step()
-            loss_sum += float(loss.detach().sum())
-            num_tokens += n
-        yield loss_sum / num_tokens
+            with torch.no_grad():
+                sums = [total + float(value)
+                        for total, value in zip(sums, (loss.sum(), num_tokens))]
+        yield sums[0] / sums[1]
 
 
 def strong_epochs(model):

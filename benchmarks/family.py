@@ -1,0 +1,85 @@
+"""What each member of the family learns of the chapter's data, and how fast: python family.py
+
+Each is trained by the command itself, one after the other, and then translates every source that it
+was trained on: an exact match is one of the source's references, word for word.  The table goes to
+results/family.md.
+"""
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+from training_speed import HERE, describe_machine
+from d2l_seq2seq import load_run, predict_s2s_ch9, read_corpus
+from d2l_seq2seq._mxnet import npx
+from d2l_seq2seq.checkpoint import Run
+from d2l_seq2seq.data import first_examples
+from d2l_seq2seq.translation import source_text
+from d2l_seq2seq.wiring import text_rules
+
+MEMBERS = {
+    "the chapter's": '',
+    'GRU': '--cell gru',
+    'RNN': '--cell rnn',
+    'without padding': '--masked',
+    'in both directions': '--bidirectional',
+    'context at every step': '--masked --context-every-step',
+    'dropout': '--masked --dropout 0.2',
+    'tied output': '--masked --tied',
+    'additive attention': '--attention additive',
+    'dot attention': '--attention dot',
+    'general attention': '--attention general',
+    'general, both directions, GRU': '--attention general --bidirectional --cell gru',
+    "the article's, 60 epochs": '--preset opengenus --num-epochs 60',
+}
+
+
+def count_matches(run: Run, pairs) -> tuple[int, int]:
+    """How many sources come out as one of their references, and of how many."""
+    rules = text_rules(run.config.data)
+    references = defaultdict(set)
+    for src, tgt in pairs:
+        references[source_text(run, src)].add(' '.join(rules.tgt_tokens(tgt)))
+    right = sum(predict_s2s_ch9(run.model, source, run.src_vocab, run.tgt_vocab,
+                                run.config.data.num_steps, npx.cpu()) in accepted
+                for source, accepted in references.items())
+    return right, len(references)
+
+
+def measure(options: str, corpus) -> str:
+    """A member's cells."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / 'run'
+        subprocess.run([sys.executable, '-m', 'd2l_seq2seq.train', *options.split(), '--out', out],
+                       check=True, stdout=subprocess.DEVNULL)
+        rows = [json.loads(line) for line in (out / 'metrics.jsonl').read_text().splitlines()]
+        run = load_run(out, npx.cpu())
+    size = sum(parameter.data().size for parameter in run.model.collect_params().values())
+    right, count = count_matches(
+        run, first_examples(corpus.pairs, run.config.data.num_examples))
+    speed = statistics.median(row['tokens_per_sec'] for row in rows)
+    return (f"{size:,} | {rows[-1]['nll_per_token']:.3f} "
+            f'| {right} of {count} ({right / count:.0%}) | {speed:,.0f}')
+
+
+def main() -> None:
+    """Measure all members and write the table."""
+    corpus = read_corpus('auto')
+    lines = ['# The family on the chapter\'s data', '',
+             f'{describe_machine()}; corpus {corpus.name}, 300 epochs, seed 0.', '',
+             '| model | options of `train` | parameters | nats per token | exact matches '
+             '| tokens/s |', '|---|---|---|---|---|---|']
+    for name, options in MEMBERS.items():
+        shown = f'`{options}`' if options else ''
+        lines.append(f'| {name} | {shown} | {measure(options, corpus)} |')
+        print(lines[-1], flush=True)
+    (HERE / 'results' / 'family.md').write_text('\n'.join(lines) + '\n')
+
+
+if __name__ == '__main__':
+    main()
