@@ -15,7 +15,7 @@ help:
 	@echo 'make test                            run the tests, about two minutes'
 	@echo 'make test-slow                       run the slow tests, about fifteen minutes'
 	@echo 'make check                           look at the style of the code'
-	@echo 'make bench                           measure, beside d2l 0.14.0 and PyTorch (20 minutes)'
+	@echo 'make bench                           measure, beside d2l 0.14.0, PyTorch and Keras (45 minutes)'
 	@echo 'make notebooks                       execute the notebooks anew'
 	@echo 'make venv                            only set up the environment, .venv'
 
@@ -40,6 +40,8 @@ notebooks: venv
 bench: venv
 	$(RUN) benchmarks/training_speed.py
 	$(RUN) benchmarks/growth.py
+	$(RUN) benchmarks/opengenus.py
+	$(RUN) benchmarks/family.py
 	$(RUN) benchmarks/operator_profile.py
 
 clean:

@@ -20,10 +20,11 @@ import inspect
 from d2l_seq2seq import (AdditiveAttention, EncoderDecoder, Seq2SeqAttentionDecoder, Seq2SeqEncoder,
                          load_data_nmt, predict_s2s_ch9, train_s2s_ch9, try_gpu)
 from d2l_seq2seq.attention import Attention
-from d2l_seq2seq.plotting import attention_figure
+from d2l_seq2seq.plotting import attention_figure, figure_bytes
 
 import mxnet  # after the package, which makes it ready
 import numpy
+from IPython.display import SVG
 from mxnet import np
 
 
@@ -41,8 +42,8 @@ lr, num_epochs, seed = 0.005, 200, 0
 # ## Scores, weights, context
 #
 # A *query* $\mathbf{q}$, the decoder's state, is compared with each *key* $\mathbf{k}_i$, an output
-# of the encoder. The scores become weights that sum to 1, and the result is the mean of the *values*
-# $\mathbf{v}_i$ (here the same outputs) by these weights:
+# of the encoder. The scores become weights that sum to 1, and the result is the mean of the
+# *values* $\mathbf{v}_i$ (here the same outputs) by these weights:
 #
 # $$\alpha_i = \mathrm{softmax}_i\, a(\mathbf{q}, \mathbf{k}_i), \qquad
 # \mathbf{c} = \sum_i \alpha_i \mathbf{v}_i.$$
@@ -143,4 +144,4 @@ for sentence, translation in zip(sentences, translations):
     tgt = np.array([tgt_vocab[['<bos>', *targets[-1][:-1]]]], ctx=ctx)
     _, _, weights = model.decoder.attend(tgt, state)
     maps.append(weights[0, :, :len(sources[-1])].asnumpy())
-attention_figure(maps, sources, targets)
+SVG(figure_bytes(attention_figure(maps, sources, targets), '.svg'))

@@ -38,6 +38,7 @@ def show_code(definition):
 embed_size, num_hiddens, num_layers, dropout = 32, 32, 2, 0.0
 batch_size, num_steps = 64, 10
 lr, num_epochs, seed = 0.005, 300, 0
+num_task_pairs, num_task_epochs, task_hiddens = 5000, 40, 64  # of the exercises
 
 # %% [markdown]
 # ## Encoder
@@ -183,3 +184,99 @@ show_code(predict_s2s_ch9)
 for sentence in ['Go .', 'Wow !', "I'm OK .", 'I won !']:
     print(sentence + ' => ' + predict_s2s_ch9(
         model, sentence, src_vocab, tgt_vocab, num_steps, ctx))
+
+# %% [markdown]
+# ## Exercises
+#
+# The chapter ends with three questions. The models for the answers are trained with `fit`, the
+# package's fast path, which has the chapter's mathematics.
+
+# %%
+from collections import defaultdict
+
+from d2l_seq2seq import (Feed, ModelConfig, build_model, encode_pairs, evaluate_loss, fit,
+                         initialize, read_corpus)
+from d2l_seq2seq.data import first_examples
+from d2l_seq2seq.plotting import figure_bytes
+from d2l_seq2seq.synthetic import copy_pairs, number_pairs
+from IPython.display import SVG
+from matplotlib.figure import Figure
+
+
+def train_on(pairs, num_steps, **kind):
+    """A model trained on pairs, and its vocabularies."""
+    mxnet.random.seed(seed)
+    *vocabs, arrays = encode_pairs(pairs, num_steps)
+    model = build_model(ModelConfig(embed_size, task_hiddens, 1, **kind), *map(len, vocabs))
+    initialize(model, ctx)
+    fit(model, Feed(arrays, batch_size, seed, ctx), num_epochs=num_task_epochs, lr=lr)
+    return model, *vocabs
+
+
+def are_right(trained, pairs, num_steps):
+    """For each pair, whether its translation is exactly the target."""
+    return [predict_s2s_ch9(trained[0], source, *trained[1:], num_steps, ctx) == target
+            for source, target in pairs]
+
+
+# %% [markdown]
+# ### 1. Another use of sequence to sequence learning
+#
+# Anything that turns one sequence into another: here a number, digit by digit, into English words.
+# A tenth of the numbers below 100,000 that are drawn are kept back, and the model has to speak them
+# without having seen them.
+
+# %%
+pairs = number_pairs(num_task_pairs, 100_000, seed)
+num_kept = len(pairs) // 10
+numbers = train_on(pairs[num_kept:], 10, masked=True)
+right = are_right(numbers, pairs[:num_kept], 10)
+print(f'exactly right: {sum(right)} of {num_kept} ({sum(right) / num_kept:.1%})')
+for source, _ in pairs[:3]:
+    print(source, '=>', predict_s2s_ch9(numbers[0], source, *numbers[1:], 10, ctx))
+
+# %% [markdown]
+# ### 2. Longer inputs
+#
+# Everything that the decoder learns of the source has to fit into one vector. To see where that
+# ends, let models copy sentences of up to 16 random letters: the plain model, whose vector is the
+# same for all lengths, and one with attention, which can look back.
+
+# %%
+pairs = copy_pairs(num_task_pairs, 16, seed)
+num_kept = len(pairs) // 10
+kinds = {'plain': {'masked': True}, 'attention': {'attention': 'general', 'bidirectional': True}}
+figure = Figure(figsize=(5, 3), layout='tight')
+ax = figure.subplots()
+for name, kind in kinds.items():
+    copier = train_on(pairs[num_kept:], 18, **kind)
+    by_length = defaultdict(list)
+    for (source, _), is_right in zip(pairs, are_right(copier, pairs[:num_kept], 18)):
+        by_length[len(source.split())].append(is_right)
+    lengths = sorted(by_length)
+    ax.plot(lengths, [sum(by_length[n]) / len(by_length[n]) for n in lengths], 'o-', label=name)
+ax.set(xlabel='tokens in the source', ylabel='exactly right', ylim=(-0.05, 1.05))
+ax.legend()
+ax.grid(True)
+SVG(figure_bytes(figure, '.svg'))
+
+# %% [markdown]
+# ### 3. The loss without the mask
+#
+# Without the mask, padding is a word like any other, which the decoder learns to write behind
+# `<eos>`. Below, a second model gets targets whose valid lengths are all `num_steps`. Most of its
+# labels are padding, and padding is easy, so its own loss looks far better. Measured on the true
+# labels it is not better: part of each step went into learning what is thrown away.
+
+# %%
+*vocabs, arrays = encode_pairs(first_examples(read_corpus('auto').pairs, 1000), num_steps)
+unmasked = arrays._replace(tgt_valid_len=np.full_like(arrays.tgt_valid_len, num_steps))
+for name, own in (('masked', arrays), ('without the mask', unmasked)):
+    mxnet.random.seed(seed)
+    model = build_model(ModelConfig(embed_size, num_hiddens, num_layers), *map(len, vocabs))
+    initialize(model, ctx)
+    fit(model, Feed(own, batch_size, seed, ctx), num_epochs=num_epochs, lr=lr)
+    losses = [evaluate_loss(model, Feed(labels, batch_size, seed, ctx)).nll_per_token
+              for labels in (own, arrays)]
+    print(f'{name}: {losses[0]:.3f} nats per label that it trained on, {losses[1]:.3f} per true '
+          'label')

@@ -8,13 +8,14 @@ import pytest
 from d2l_seq2seq import (EncoderDecoder, Feed, InputError, Mixture, ModelConfig,
                          SteppedEncoderDecoder, evaluate_loss, fit, initialize)
 from d2l_seq2seq._mxnet import autograd, mx, np, npx, rnn, seed_generators
-from d2l_seq2seq.data import Batch
+from d2l_seq2seq.data import Batch, encode_pairs
 from d2l_seq2seq.decoders import AttentionDecoder, ContextDecoder, LuongDecoder
 from d2l_seq2seq.encoders import Bridge, MaskedEncoder
 from d2l_seq2seq.loss import MaskedSoftmaxCELoss
 from d2l_seq2seq.model import Seq2SeqDecoder, Seq2SeqEncoder, share_embedding, tie_output
 from d2l_seq2seq.next_input import feedback, teacher_forcing
-from d2l_seq2seq.reference import s2s_epochs_ch9
+from d2l_seq2seq.reference import predict_s2s_ch9, s2s_epochs_ch9
+from d2l_seq2seq.synthetic import copy_pairs, reverse_pairs
 from d2l_seq2seq.wiring import build_model
 
 VOCAB_SIZE, NUM_SENTENCES, NUM_STEPS = 20, 9, 7
@@ -301,3 +302,28 @@ def test_the_books_loop_trains_it_too(seed):
     losses = [metric[0] / metric[1] for _, metric, _ in
               s2s_epochs_ch9(model, [tuple(batch)], 0.02, 20, CTX)]
     assert losses[-1] < losses[0]
+
+
+LEARNERS = {
+    'rnn': {'cell': 'rnn', 'masked': True}, 'gru': {'cell': 'gru', 'masked': True},
+    'lstm': {'masked': True}, "the chapter's": {}, 'both directions': {'bidirectional': True},
+    'context': {'masked': True, 'context_every_step': True}, 'tied': {'masked': True, 'tied': True},
+    'dropout': {'masked': True, 'dropout': 0.1}, 'additive': {'attention': 'additive'},
+    'dot': {'attention': 'dot'}, 'general': {'attention': 'general'}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('task', [copy_pairs, reverse_pairs], ids=['copy', 'reverse'])
+@pytest.mark.parametrize('kind', LEARNERS)
+def test_each_member_learns_a_toy_task(task, kind):
+    """Short random sentences that were kept back come out right, more than half of them."""
+    seed_generators(0)
+    pairs = task(3000, 4, seed=0)
+    *vocabs, arrays = encode_pairs(pairs[200:], 6)
+    config = ModelConfig(48, 48, num_layers=2 if kind == 'dropout' else 1, **LEARNERS[kind])
+    model = build_model(config, *map(len, vocabs))
+    initialize(model, CTX)
+    fit(model, Feed(arrays, 32, 0), num_epochs=50, lr=0.005)
+    right = sum(predict_s2s_ch9(model, source, *vocabs, 6, CTX) == target
+                for source, target in pairs[:200])
+    assert right >= 100

@@ -10,15 +10,19 @@ import pytest
 
 import d2l_seq2seq
 from conftest import ROOT
-from d2l_seq2seq import reference
+from d2l_seq2seq import attention, reference
 
 sys.path.insert(0, str(ROOT / 'notebooks'))
 import execute as notebooks  # noqa: E402
 
 TWINS = pytest.mark.parametrize('twin', notebooks.TWINS, ids=lambda path: path.stem)
-SMALL = {'seq2seq': ('embed_size, num_hiddens, num_layers, dropout = 4, 8, 1, 0.0\n'
-                     'batch_size, num_steps = 256, 10\n'
-                     'lr, num_epochs, seed = 0.005, 20, 0')}
+SIZES = ('embed_size, num_hiddens, num_layers, dropout = 4, 8, 1, 0.0\n'
+         'batch_size, num_steps = 256, 10\n'
+         'lr, num_epochs, seed = 0.005, 20, 0\n')
+SMALL = {'seq2seq': SIZES + 'num_task_pairs, num_task_epochs, task_hiddens = 100, 2, 8',
+         'attention': SIZES}
+# The loss, updated in place, and what else is drawn.
+NUM_FIGURES = {'seq2seq': 2, 'attention': 2}
 
 
 def saved(twin):
@@ -74,7 +78,7 @@ def test_it_runs_with_small_settings(twin, monkeypatch, tmp_path):
     parameters.source = SMALL[twin.stem]
     notebooks.execute(notebook)
     figures = [output for output in outputs(notebook) if 'image/svg+xml' in output.get('data', {})]
-    assert len(figures) == 1  # one figure, updated in place
+    assert len(figures) == NUM_FIGURES[twin.stem]
     assert text_of(*notebook.cells).count(' => ') >= 4
 
 
@@ -88,12 +92,30 @@ def test_the_chapter_shows_what_the_book_printed():
     assert 'loss 0.02' in printed and 'Go . => va !' in printed and 'Wow ! => <unk> !' in printed
 
 
+def test_attention_shows_what_the_book_printed():
+    notebook = saved(ROOT / 'notebooks/attention')
+    results = ' '.join(output.data['text/plain'] for output in outputs(notebook)
+                       if output.output_type == 'execute_result')
+    assert '((4, 7, 10), 3, (4, 7, 16), 2, (2, 4, 16))' in results
+    assert '[ 2.' in results and '[10.' in results
+    assert 'loss 0.03' in text_of(*notebook.cells)
+
+
+def test_the_exercises_are_answered():
+    printed = text_of(*saved(ROOT / 'notebooks/seq2seq').cells)
+    share, = re.findall(r'exactly right: .* \((.*)%\)', printed)
+    assert float(share) > 99
+    masked, unmasked = re.findall(r'nats per label that it trained on, ([\d.]+) per true', printed)
+    assert float(masked) < float(unmasked)
+
+
 @TWINS
 def test_the_code_that_is_shown_is_the_packages(twin):
     shown = 0
     for cell in saved(twin).cells:
         for name in re.findall(r'^show_code\((\w+)\)', cell.source, re.MULTILINE):
-            definition = getattr(d2l_seq2seq, name, None) or getattr(reference, name)
+            definition = next(getattr(home, name) for home in (d2l_seq2seq, reference, attention)
+                              if hasattr(home, name))
             assert inspect.getsource(definition) in text_of(cell), 'run: make notebooks'
             shown += 1
     assert shown > 0
