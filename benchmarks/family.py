@@ -31,9 +31,9 @@ MEMBERS = {
     'context at every step': '--masked --context-every-step',
     'dropout': '--masked --dropout 0.2',
     'tied output': '--masked --tied',
-    'additive attention': '--attention additive',
-    'dot attention': '--attention dot',
-    'general attention': '--attention general',
+    'additive attention': '--masked --attention additive',
+    'dot attention': '--masked --attention dot',
+    'general attention': '--masked --attention general',
     'general, both directions, GRU': '--attention general --bidirectional --cell gru',
     "the article's, 60 epochs": '--preset opengenus --num-epochs 60',
 }

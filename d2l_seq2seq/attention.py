@@ -16,8 +16,8 @@ EXCLUDED = -1e9  # added to a score; a softmax makes 0 of it
 class Attention(nn.HybridBlock):
     """What all kinds have in common: masked softmax of the scores, weighted mean of the values.
 
-    A kind says how it scores.  The part of the work that does not depend on the query is `keys_of`,
-    to be called once for a batch.
+    A kind says how it scores.  The part of the work that does not depend on the query is `keys_of`:
+    a decoder that goes step by step does it once in a call, for all steps.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class Attention(nn.HybridBlock):
 
 
 class AdditiveAttention(Attention):
-    """score = v^T tanh(W_q q + W_k k): Bahdanau et al. 2015, A.1.2; d2l 0.14, section 10.1.3.
+    """score = v^T tanh(W_q q + W_k k): Bahdanau et al. 2015, A.1.2; d2l 0.14, section 10.1 (MLP).
 
     Parameters
     ----------
@@ -85,7 +85,10 @@ class AdditiveAttention(Attention):
 
 
 class DotAttention(Attention):
-    """score = q^T k: Luong et al. 2015, Eq. (8), dot; queries and values of the same size."""
+    """score = q^T k: Luong et al. 2015, Eq. (8), dot; queries and values of the same size.
+
+    d2l's dot-product attention divides by the square root of that size; this one doesn't.
+    """
 
     def scores(self, F, queries, keys):
         return F.npx.batch_dot(queries, keys, transpose_b=True)

@@ -103,17 +103,19 @@ class ModelConfig(_Checked):
     dropout: float = _field(0.0, _PROBABILITY, 'dropout between recurrent layers')
     cell: str = _field('lstm', _one_of('rnn', 'gru', 'lstm'), 'rnn, gru or lstm')
     masked: bool = _field(False, FLAG, "an encoder that padding does not reach, unlike the book's")
-    bidirectional: bool = _field(False, FLAG, 'an encoder in both directions (masked)')
+    bidirectional: bool = _field(False, FLAG, 'an encoder in both directions, which is masked')
     context_every_step: bool = _field(
         False, FLAG, 'give the decoder the context at every step, Eq. (9.7.4)')
     attention: str = _field('none', _one_of('none', 'additive', 'dot', 'general'),
-                            'none, additive (Bahdanau), dot or general (Luong); masked')
+                            'none, additive (Bahdanau), dot or general (Luong)')
     share_embedding: bool = _field(False, FLAG, 'one embedding for both sides; needs share_vocab')
     tied: bool = _field(False, FLAG, "the dense layer's weight is the target embedding's")
     initializer: str = _field('xavier', _one_of('xavier', 'keras'), 'xavier or keras')
 
     def __post_init__(self):
         super().__post_init__()
+        if self.bidirectional:  # reading backwards, it would begin with the padding
+            object.__setattr__(self, 'masked', True)
         if self.tied and self.embed_size != self.num_hiddens:
             raise InputError(f'tied: expected embed_size equal to num_hiddens, got '
                              f'{self.embed_size} and {self.num_hiddens}')
@@ -159,18 +161,22 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, values: Any) -> RunConfig:
-        """The configuration that `to_dict` wrote.
+        """The configuration that `to_dict` wrote, this version's or an earlier one's.
+
+        A field that an earlier version did not know has its default, which is what that version
+        did.
 
         Raises
         ------
         InputError
-            If a part or a field is unknown or missing, or a value is outside of its domain.
+            If a part or a field is unknown, or a value is outside of its domain.
         """
         parts = {'data': DataConfig, 'model': ModelConfig, 'training': TrainingConfig}
         _check_keys('the configuration', values, parts)
         for name, part in parts.items():
-            _check_keys(name, values[name], [field.name for field in dataclasses.fields(part)])
-        return cls(**{name: part(**values[name]) for name, part in parts.items()})
+            _check_keys(name, values.get(name, {}),
+                        [field.name for field in dataclasses.fields(part)])
+        return cls(**{name: part(**values.get(name, {})) for name, part in parts.items()})
 
 
 # What --preset stands for: values of fields, which options on the command line override.
@@ -185,8 +191,8 @@ PRESETS = {
 }
 
 
-def _check_keys(name: str, values: Any, expected) -> None:
-    """Raise `InputError` unless `values` is an object with just the expected keys."""
-    if not isinstance(values, dict) or set(values) != set(expected):
+def _check_keys(name: str, values: Any, known) -> None:
+    """Raise `InputError` unless `values` is an object with known keys alone."""
+    if not isinstance(values, dict) or not set(values) <= set(known):
         found = ', '.join(sorted(values)) if isinstance(values, dict) else type(values).__name__
-        raise InputError(f"{name}: expected the fields {', '.join(sorted(expected))}, got {found}")
+        raise InputError(f"{name}: expected the fields {', '.join(sorted(known))}, got {found}")

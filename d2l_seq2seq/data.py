@@ -18,7 +18,6 @@ from .vocab import Vocab
 logger = logging.getLogger(__name__)
 
 RESERVED_TOKENS = ('<pad>', '<bos>', '<eos>')
-MIN_FREQ = 3
 
 
 class Batch(NamedTuple):
@@ -73,7 +72,7 @@ def chapter_tokens(sentence: str) -> list[str]:
     return preprocess_nmt(sentence).split(' ')
 
 
-def chapter_vocab(sentences: list[list[str]], min_freq: int = MIN_FREQ) -> Vocab:
+def chapter_vocab(sentences: list[list[str]], min_freq: int = DataConfig.min_freq) -> Vocab:
     """The words seen `min_freq` times or more, behind ``<unk> <pad> <bos> <eos>``."""
     return Vocab(sentences, min_freq, list(RESERVED_TOKENS))
 

@@ -11,23 +11,16 @@ from typing import Callable
 
 from ._mxnet import mx, nn, rnn
 from .attention import AdditiveAttention, Attention
-from .model import Decoder, check_state
+from .model import Decoder, Seq2SeqDecoder, check_state
 from .recurrent import num_states, shape_of, stacked
 
 
-class ContextDecoder(nn.HybridBlock, Decoder):
+class ContextDecoder(Seq2SeqDecoder):
     """The context c at every step, and not only as the start: d2l 0.14, Eq. (9.7.4).
 
     c is the encoder's top hidden state after the last token; it is joined to each step's embedding
-    and stays what it is, also when decoding step by step.
-
-    Parameters
-    ----------
-    vocab_size, embed_size, num_hiddens, num_layers : int
-    dropout : float
-        Between layers.
-    layer : layer class
-        See `recurrent`.
+    and stays what it is, also when decoding step by step.  The parameters are those of
+    `Seq2SeqDecoder`.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), target token ids.
@@ -39,17 +32,9 @@ class ContextDecoder(nn.HybridBlock, Decoder):
         - **state**: as the input, after the last step.
     """
 
-    def __init__(self, vocab_size: int, embed_size: int, num_hiddens: int, num_layers: int,
-                 dropout: float = 0, *, layer: Callable = rnn.LSTM, **kwargs):
-        super().__init__(**kwargs)
-        self._state_sizes = num_states(layer), num_layers, num_hiddens
-        self.embedding = nn.Embedding(vocab_size, embed_size)
-        self.rnn = stacked(layer, num_hiddens, num_layers, dropout)
-        self.dense = nn.Dense(vocab_size, flatten=False)
-
     def init_state(self, enc_outputs, *args):
         """The encoder's last state, and its top hidden state as the context."""
-        state = check_state(enc_outputs[1], *self._state_sizes)
+        state = super().init_state(enc_outputs)
         return [state, state[0][-1:]]
 
     def hybrid_forward(self, F, X, state):
@@ -139,7 +124,8 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
             output, state = self.rnn(own_input, state)  # (1, batch_size, num_hiddens)
             outputs.append(output)
             weights.append(own_weights)
-        logits = self.dense(F.np.concatenate(outputs, axis=0))  # (num_steps, batch_size, vocab)
+        # (num_steps, batch_size, vocab_size)
+        logits = self.dense(F.np.concatenate(outputs, axis=0))
         return (F.np.swapaxes(logits, 0, 1), [values, state, valid_len],
                 F.np.concatenate(weights, axis=1))
 

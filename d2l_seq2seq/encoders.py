@@ -23,8 +23,8 @@ class MaskedEncoder(nn.HybridBlock, Encoder):
     layer : layer class
         See `recurrent`.
     bidirectional : bool
-        True: each layer reads the sentence backwards as well.  No decoder here starts from such a
-        state as it is; see `Bridge`.
+        True: each layer reads the sentence backwards as well, and both directions of a layer are
+        two layers of the state.  `Bridge` makes of it what a decoder starts from.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), source token ids.
@@ -57,8 +57,8 @@ class Bridge(nn.HybridBlock, Encoder):
     """An encoder whose state is made to fit a decoder of other sizes.
 
     Each array of the state, all its layers and directions together, goes through a dense layer into
-    the decoder's layers.  Hidden states, which lie between -1 and 1, go through a tanh behind it
-    (Bahdanau et al. 2015, A.2.2, s_0); an LSTM's memory cell doesn't.
+    the decoder's layers.  Hidden states, which lie between -1 and 1, go through a tanh behind it;
+    an LSTM's memory cell doesn't.  (Bahdanau et al. 2015 map the backward direction alone.)
 
     Parameters
     ----------
@@ -84,6 +84,11 @@ class Bridge(nn.HybridBlock, Encoder):
         size = num_layers * num_hiddens
         self.hidden = nn.Dense(size, activation='tanh')
         self.memory = nn.Dense(size) if num_states(layer) == 2 else None
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        """The encoder's."""
+        return self.encoder.embedding
 
     def forward(self, X, valid_len, *args):
         return super().forward(X, valid_len)

@@ -203,12 +203,24 @@ def check_state(state: list, num_states: int, num_layers: int, num_hiddens: int)
 
 
 def share_embedding(model: EncoderDecoder) -> None:
-    """Let both sides read with the encoder's embedding; they have to have the same vocabulary."""
+    """Let both sides read with the encoder's embedding; they have to have the same vocabulary.
+
+    Raises
+    ------
+    ValueError
+        If the decoder's embedding is tied to its output already: share first, then tie.
+    """
+    if model.decoder.dense.weight is model.decoder.embedding.weight:
+        raise ValueError('expected a decoder without a tied output; call share_embedding before '
+                         'tie_output')
     model.decoder.embedding = model.encoder.embedding
 
 
 def tie_output(decoder: Decoder) -> None:
     """Let the dense layer's weight be the embedding's (Press and Wolf 2017).
+
+    The decoder is one of the package's, not yet initialized; an embedding to be shared has to be
+    shared before.
 
     Raises
     ------

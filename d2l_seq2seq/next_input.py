@@ -39,14 +39,17 @@ class Mixture:
         self.ratio = ratio
 
     def __call__(self, F, target, own):
-        is_target = F.np.random.uniform(size=shape_of(target)) < self.ratio
-        return F.np.where(is_target, target, own)
+        # In np mode only the classic operator draws like another array, on that array's context.
+        drawn = F.random.uniform_like(target.as_nd_ndarray()).as_np_ndarray()
+        return F.np.where(drawn < self.ratio, target, own)
 
 
 class SteppedEncoderDecoder(EncoderDecoder):
     """An encoder and a decoder that go step by step, with a chooser of the next input.
 
-    The first input is the target's first token, ``<bos>``.  Choosing has no gradient.
+    The first input is the target's first token, ``<bos>``.  Choosing has no gradient.  It is a way
+    to train: an `EncoderDecoder` of the same encoder and decoder has the same weights, and is what
+    to validate and to translate with, since a `Mixture` draws there as well.
 
     Parameters
     ----------

@@ -117,7 +117,8 @@ class MaskedStack(nn.HybridBlock):
 
     Inputs:
         - **X**: float32 array of shape (num_steps, batch_size, input_size).
-        - **valid_len**: array of shape (batch_size,); tokens that are not padding.
+        - **valid_len**: array of shape (batch_size,); tokens that are not padding.  A length beyond
+          num_steps counts as num_steps.
 
     Outputs:
         - **outputs**: float32 array of shape (num_steps, batch_size, num_directions * num_hiddens);
@@ -139,6 +140,7 @@ class MaskedStack(nn.HybridBlock):
 
     def hybrid_forward(self, F, X, valid_len):
         is_token = F.npx.sequence_mask(F.np.ones_like(X[:, :, :1]), valid_len, True)
+        valid_len = is_token[:, :, 0].sum(axis=0)  # no more than there are steps
         states = []
         for number in range(self._num_layers):
             if number > 0:
@@ -182,6 +184,7 @@ class _MaskedLayer(nn.HybridBlock):
 class KeepMemory(init.Initializer):
     """Xavier, with a last column that keeps an LSTM's memory cell as it is where that input is 1.
 
+    It is the weight's own initializer, so it goes before the one that a model is initialized with.
     That column stays what it is in training: closed gates have a gradient of exactly 0, and so has
     what is behind them.
     """
@@ -189,7 +192,7 @@ class KeepMemory(init.Initializer):
     def _init_weight(self, name, array):
         num_hiddens = array.shape[0] // 4  # the gates in MXNet's order: input, forget, cell, output
         weight = array[:, :-1].copy()
-        init.Xavier()(mx.init.InitDesc('weight'), weight)
+        init.Xavier()._init_weight(name, weight)
         array[:, :-1] = weight
         array[:, -1] = 0
         array[:num_hiddens, -1] = -CLOSED

@@ -6,7 +6,6 @@ the same model): their loss curve's band, and the translations that they printed
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable
 
 from . import command_line
 from .config import DataConfig, ModelConfig, RunConfig, TrainingConfig
@@ -22,6 +21,7 @@ class Section:
     """What the published runs of a section printed."""
 
     title: str
+    model: ModelConfig
     num_epochs: int
     num_runs: int
     # The least and the greatest loss that a run printed or plotted after so many epochs.
@@ -36,7 +36,7 @@ class Section:
 
 SECTIONS = {
     'seq2seq': Section(
-        'd2l 0.14, section 9.7', 300, 45, {
+        'd2l 0.14, section 9.7', ModelConfig(), 300, 45, {
             10: (0.2102, 0.2190), 20: (0.1699, 0.1859), 30: (0.1469, 0.1649), 40: (0.1300, 0.1498),
             50: (0.1140, 0.1375), 60: (0.1006, 0.1234), 70: (0.0887, 0.1113), 80: (0.0785, 0.0996),
             90: (0.0690, 0.0899), 100: (0.0614, 0.0826), 110: (0.0549, 0.0753),
@@ -51,7 +51,7 @@ SECTIONS = {
             'Go .': {'va !'}, 'Wow !': {'<unk> !'}, "I'm OK .": {'je vais bien .', 'ça va .'},
             'I won !': {"je l'ai emporté !", "j'ai gagné !"}}, True),
     'attention': Section(
-        'd2l 0.14, section 10.2', 200, 42, {
+        'd2l 0.14, section 10.2', ModelConfig(attention='additive'), 200, 42, {
             10: (0.2039, 0.2193), 20: (0.1659, 0.1841), 30: (0.1428, 0.1636), 40: (0.1260, 0.1447),
             50: (0.1097, 0.1284), 60: (0.0963, 0.1155), 70: (0.0840, 0.1018), 80: (0.0725, 0.0914),
             90: (0.0636, 0.0817), 100: (0.0569, 0.0743), 110: (0.0509, 0.0685),
@@ -97,8 +97,7 @@ def main(argv: list[str] | None = None) -> int:
     ctx = device_from_name(options.device)
     section = SECTIONS[options.section]
     block_rows = {'seq2seq': _seq2seq_rows, 'attention': _attention_rows}[options.section]
-    build = {'seq2seq': _build_seq2seq, 'attention': _build_attention}[options.section]
-    rows = [*block_rows(ctx), *_training_rows(section, build, corpus, options.seed, ctx)]
+    rows = [*block_rows(ctx), *_training_rows(section, corpus, options.seed, ctx)]
     differing = [row.cell for row in rows if row.agrees is False]
     print(f'{section.title}, corpus {corpus.name}, seed {options.seed}\n\n{_table(rows)}\n')
     if differing:
@@ -146,8 +145,9 @@ def _seq2seq_rows(ctx) -> list[Row]:
 def _attention_rows(ctx) -> list[Row]:
     """The cell of 10.2 before training."""
     from ._mxnet import np
+    from .wiring import build_model
 
-    model = _build_attention(10, 10, 8, 16)
+    model = build_model(ModelConfig(8, 16, attention='additive'), 10, 10)
     model.initialize(ctx=ctx)
     X, lengths = np.zeros((4, 7), ctx=ctx), np.full((4,), 7, ctx=ctx)
     state = model.decoder.init_state(model.encoder(X, lengths), lengths)
@@ -156,41 +156,21 @@ def _attention_rows(ctx) -> list[Row]:
                    (out.shape, len(state), state[0].shape, len(state[1]), state[1][0].shape))]
 
 
-def _build_seq2seq(src_vocab_size: int, tgt_vocab_size: int, embed_size: int = 32,
-                   num_hiddens: int = 32):
-    """The model of 9.7."""
-    from .model import EncoderDecoder, Seq2SeqDecoder, Seq2SeqEncoder
-
-    sizes = embed_size, num_hiddens, 2
-    return EncoderDecoder(Seq2SeqEncoder(src_vocab_size, *sizes),
-                          Seq2SeqDecoder(tgt_vocab_size, *sizes))
-
-
-def _build_attention(src_vocab_size: int, tgt_vocab_size: int, embed_size: int = 32,
-                     num_hiddens: int = 32):
-    """The model of 10.2; its encoder is that of 9.7, which reads padding."""
-    from .decoders import Seq2SeqAttentionDecoder
-    from .model import EncoderDecoder, Seq2SeqEncoder
-
-    sizes = embed_size, num_hiddens, 2
-    return EncoderDecoder(Seq2SeqEncoder(src_vocab_size, *sizes),
-                          Seq2SeqAttentionDecoder(tgt_vocab_size, *sizes))
-
-
-def _training_rows(section: Section, build: Callable, corpus: Corpus, seed: int, ctx) -> list[Row]:
+def _training_rows(section: Section, corpus: Corpus, seed: int, ctx) -> list[Row]:
     """The section's training in the book's own loop, and its four sentences."""
     from ._mxnet import seed_generators
     from .checkpoint import Run
     from .data import first_examples, load_pairs
     from .plotting import Animator
     from .reference import s2s_epochs_ch9
+    from .wiring import build_model
 
-    config = RunConfig()
+    config = RunConfig(model=section.model)
     seed_generators(seed)
     pairs = first_examples(corpus.pairs, config.data.num_examples)
     src_vocab, tgt_vocab, data_iter = load_pairs(
         pairs, config.data.batch_size, config.data.num_steps)
-    model = build(len(src_vocab), len(tgt_vocab))
+    model = build_model(config.model, len(src_vocab), len(tgt_vocab))
     animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, section.num_epochs])
     for epoch, metric, timer in s2s_epochs_ch9(model, data_iter, config.training.lr,
                                                section.num_epochs, ctx):

@@ -15,9 +15,10 @@ TENS = 'twenty thirty forty fifty sixty seventy eighty ninety'.split()
 
 
 def random_words(num_pairs: int, longest: int, seed: int) -> list[str]:
-    """Different sentences of 1 to `longest` one-letter words, short ones and long ones alike.
+    """Different sentences of 1 to `longest` one-letter words.
 
-    There may be fewer than `num_pairs` where so many do not exist.
+    Each length is drawn as often; what is drawn twice is kept once, so there are a few less than
+    `num_pairs`, and fewer of one or two words.
     """
     rng = random.Random(seed)
     sentences = {' '.join(rng.choices(LETTERS, k=rng.randint(1, longest))): None
@@ -37,19 +38,19 @@ def reverse_pairs(num_pairs: int, longest: int, seed: int) -> list[tuple[str, st
 
 
 def number_pairs(num_pairs: int, below: int, seed: int) -> list[tuple[str, str]]:
-    """Different numbers, a token for each digit, and how they are spoken.
+    """Different numbers, a token for each digit, and how they are spoken."""
+    numbers = random.Random(seed).sample(range(below), min(num_pairs, below))
+    return [(' '.join(str(number)), spoken(number)) for number in numbers]
+
+
+def spoken(number: int) -> str:
+    """A number below a million in English words, without hyphens.
 
     Examples
     --------
     >>> spoken(40_013)
     'forty thousand thirteen'
     """
-    numbers = random.Random(seed).sample(range(below), min(num_pairs, below))
-    return [(' '.join(str(number)), spoken(number)) for number in numbers]
-
-
-def spoken(number: int) -> str:
-    """A number below a million in English words, without hyphens."""
     if number < 20:
         return ONES[number]
     for size, name in ((1000, 'thousand'), (100, 'hundred')):

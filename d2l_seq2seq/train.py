@@ -62,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     num_epochs_done = _train(for_training(model, config.training), feed, config.training, folder)
     if num_epochs_done > 0:
         checkpoint.save_weights(folder, model)
-        _print_translations(corpus, checkpoint.Run(config, src_vocab, tgt_vocab, model), ctx)
+        if not corpus.is_ids:
+            _print_translations(corpus, checkpoint.Run(config, src_vocab, tgt_vocab, model), ctx)
         print(f'run {folder}: weights, metrics.jsonl, loss.svg')
     else:
         checkpoint.discard_run(folder)

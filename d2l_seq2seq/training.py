@@ -133,6 +133,7 @@ def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
     ----------
     model : EncoderDecoder
         Initialized, of blocks that can be hybridized.  It may be in training: nothing is changed.
+        One that feeds its own tokens back (`SteppedEncoderDecoder`) does so here too.
     feed : Feed
         On the model's context.
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from . import command_line
+from .errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +31,12 @@ def main(argv: list[str] | None = None) -> None:
     options = _parser().parse_args(argv)
 
     # Only now MXNet, which takes seconds to load, and matplotlib.
-    from .plotting import attention_figure, figure_bytes, picture_suffix
+    from .plotting import picture_suffix
 
-    picture = options.attention and (Path(options.attention), picture_suffix(options.attention))
+    if options.attention:
+        picture_suffix(options.attention)
+        if not Path(options.attention).resolve().parent.is_dir():
+            raise InputError(f'{options.attention}: expected a file in a folder that is there')
     from .checkpoint import load_run
     from .device import device_from_name
     from .reference import predict_s2s_ch9
@@ -40,8 +44,11 @@ def main(argv: list[str] | None = None) -> None:
 
     ctx = device_from_name(options.device)
     run = load_run(options.run, ctx)
-    if picture:
-        check_attention(run)
+    if run.config.data.corpus == 'pseudo':
+        raise InputError(f'{options.run}: expected a run that was trained on text, got one that '
+                         'was trained on random ids')
+    if options.attention:
+        check_attention(run.model)
     num_steps = run.config.data.num_steps
     seen = []
     for line in options.sentences or sys.stdin:
@@ -50,18 +57,29 @@ def main(argv: list[str] | None = None) -> None:
             logger.warning('a line is not UTF-8 and is read with gaps: %s', sentence[:40])
         num_tokens = len(sentence.split())
         if num_tokens > num_steps:
-            logger.warning('a sentence of %d tokens is cut to the first %d, which is all that the '
-                           'model was trained to read: %s ...', num_tokens, num_steps,
-                           sentence[:40])
-        translation = (predict_s2s_ch9(run.model, sentence, run.src_vocab, run.tgt_vocab, num_steps,
-                                       ctx) if sentence else '')
+            logger.warning('a sentence of %d tokens is cut to %d, which is all that the model was '
+                           'trained to read: %s ...', num_tokens, num_steps, sentence[:40])
+        settings = run.src_vocab, run.tgt_vocab, num_steps, ctx
+        translation = predict_s2s_ch9(run.model, sentence, *settings) if sentence else ''
         print(translation, flush=True)
-        if picture and sentence:
-            seen.append((attention_of(run, sentence, translation, ctx),
-                         sentence.split()[:num_steps], [*translation.split(), '<eos>']))
+        if options.attention and sentence:
+            weights = attention_of(run.model, sentence, translation, *settings)
+            words = translation.split()
+            seen.append((weights[:num_steps], sentence.split()[:num_steps],
+                         [*words, '<eos>'][:num_steps]))
     if seen:
-        path, suffix = picture
-        path.write_bytes(figure_bytes(attention_figure(*zip(*seen)), suffix))
+        _draw(seen, Path(options.attention))
+
+
+def _draw(seen: list[tuple], path: Path) -> None:
+    """Write what was looked at to a picture."""
+    from .plotting import attention_figure, figure_bytes, picture_suffix
+
+    picture = figure_bytes(attention_figure(*zip(*seen)), picture_suffix(path))
+    try:
+        path.write_bytes(picture)
+    except OSError as error:
+        raise InputError(f'{path}: can not be written ({error.strerror})') from error
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 """From the words of a configuration to the functions and classes that they name.
 
-The only file of the library in which strings choose: whoever writes Python takes the classes
-themselves.
+Besides `corpus`, which knows the names of corpora, no other file of the library lets strings
+choose: whoever writes Python takes the classes themselves.
 """
 from __future__ import annotations
 
@@ -70,8 +70,7 @@ def _encoder(config: ModelConfig, vocab_size: int) -> Encoder:
     if config.bidirectional:
         encoder = MaskedEncoder(*sizes, layer=layer, bidirectional=True)
         return Bridge(encoder, config.num_layers, config.num_hiddens, layer)
-    is_masked = config.masked or config.attention != 'none'
-    return (MaskedEncoder if is_masked else Seq2SeqEncoder)(*sizes, layer=layer)
+    return (MaskedEncoder if config.masked else Seq2SeqEncoder)(*sizes, layer=layer)
 
 
 def _decoder(config: ModelConfig, vocab_size: int) -> Decoder:

@@ -21,6 +21,7 @@ from d2l_seq2seq import (AdditiveAttention, EncoderDecoder, Seq2SeqAttentionDeco
                          load_data_nmt, predict_s2s_ch9, train_s2s_ch9, try_gpu)
 from d2l_seq2seq.attention import Attention
 from d2l_seq2seq.plotting import attention_figure, figure_bytes
+from d2l_seq2seq.translation import attention_of
 
 import mxnet  # after the package, which makes it ready
 import numpy
@@ -133,15 +134,8 @@ for sentence, translation in zip(sentences, translations):
 # translation is given to it as a target to read the weights off.
 
 # %%
-maps, sources, targets = [], [], []
-for sentence, translation in zip(sentences, translations):
-    sources.append(sentence.lower().split())
-    targets.append([*translation.split(), '<eos>'])
-    src = np.array([src_vocab[sources[-1]] + [src_vocab['<pad>']] * (num_steps - len(sources[-1]))],
-                   ctx=ctx)
-    src_valid_len = np.array([len(sources[-1])], ctx=ctx)
-    state = model.decoder.init_state(model.encoder(src, src_valid_len), src_valid_len)
-    tgt = np.array([tgt_vocab[['<bos>', *targets[-1][:-1]]]], ctx=ctx)
-    _, _, weights = model.decoder.attend(tgt, state)
-    maps.append(weights[0, :, :len(sources[-1])].asnumpy())
+maps = [attention_of(model, sentence, translation, src_vocab, tgt_vocab, num_steps, ctx)
+        for sentence, translation in zip(sentences, translations)]
+sources = [sentence.lower().split() for sentence in sentences]
+targets = [[*translation.split(), '<eos>'] for translation in translations]
 SVG(figure_bytes(attention_figure(maps, sources, targets), '.svg'))

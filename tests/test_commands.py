@@ -159,6 +159,9 @@ def test_a_preset_is_overridden_by_options(tmp_path):
     assert (config['model']['num_hiddens'], config['model']['embed_size']) == (4, 10)
     assert (config['data']['reverse_source'], config['data']['share_vocab']) == (False, True)
     assert config['training']['num_epochs'] == 2
+    result = command('translate', 'run', '1 2 3', cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, b'')
+    assert b'trained on random ids' in result.stderr
 
 
 def test_what_attention_looked_at_is_drawn(run, tmp_path):
@@ -169,7 +172,8 @@ def test_what_attention_looked_at_is_drawn(run, tmp_path):
     assert (tmp_path / 'seen.svg').read_bytes().startswith(b'<?xml')
     for arguments, message in [
             (['run', 'Go.', '--attention', 'seen.gif'], "expected a picture's name to end in"),
-            ([str(run[0]), 'Go.', '--attention', 'a.svg'], 'expected a run with attention')]:
+            ([str(run[0]), 'Go.', '--attention', 'a.svg'], 'expected a model with attention'),
+            (['run', 'Go.', '--attention', 'no/where.svg'], 'in a folder that is there')]:
         result = command('translate', *arguments, cwd=tmp_path)
         assert (result.returncode, result.stdout) == (2, b'') and message in str(result.stderr)
 

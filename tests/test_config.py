@@ -38,7 +38,7 @@ def test_json_round_trip():
 
 
 @pytest.mark.parametrize('change', [
-    lambda values: values.pop('model'), lambda values: values['data'].pop('corpus'),
+    lambda values: values.update(modle={}), lambda values: values.update(data=None),
     lambda values: values['training'].update(unknown=1), lambda values: values.update(data=[]),
     lambda values: values['model'].update(num_hiddens=-3),
 ])
@@ -47,6 +47,16 @@ def test_foreign_settings_are_refused(change):
     change(values)
     with pytest.raises(InputError, match='expected'):
         RunConfig.from_dict(values)
+
+
+def test_settings_of_an_earlier_version_are_read():
+    values = RunConfig(DataConfig(num_steps=12)).to_dict()
+    del values['model']['cell'], values['data']['text_rules'], values['training']
+    assert RunConfig.from_dict(values) == RunConfig(DataConfig(num_steps=12))
+
+
+def test_both_directions_are_masked():
+    assert ModelConfig(bidirectional=True).masked and not ModelConfig().masked
 
 
 def test_no_object_at_all_is_refused():

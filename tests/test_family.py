@@ -5,8 +5,9 @@ import itertools
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import (EncoderDecoder, Feed, InputError, Mixture, ModelConfig,
-                         SteppedEncoderDecoder, evaluate_loss, fit, initialize)
+from d2l_seq2seq import (DataConfig, EncoderDecoder, Feed, InputError, Mixture, ModelConfig,
+                         RunConfig, SteppedEncoderDecoder, Vocab, checkpoint, evaluate_loss, fit,
+                         initialize)
 from d2l_seq2seq._mxnet import autograd, mx, np, npx, rnn, seed_generators
 from d2l_seq2seq.data import Batch, encode_pairs
 from d2l_seq2seq.decoders import AttentionDecoder, ContextDecoder, LuongDecoder
@@ -24,12 +25,13 @@ CTX = npx.cpu()
 
 def configurations():
     """Every one that `ModelConfig` allows, small."""
-    for cell, bidirectional, attention, context, tied in itertools.product(
+    for cell, bidirectional, attention, context, is_one in itertools.product(
             ('rnn', 'gru', 'lstm'), (False, True), ('none', 'additive', 'dot', 'general'),
             (False, True), (False, True)):
         try:
             yield ModelConfig(8, 8, 2, 0.0, cell=cell, masked=True, bidirectional=bidirectional,
-                              attention=attention, context_every_step=context, tied=tied)
+                              attention=attention, context_every_step=context, tied=is_one,
+                              share_embedding=is_one)
         except InputError:
             continue
 
@@ -121,6 +123,17 @@ def test_fit_trains_it_like_the_books_loop(model, seed):
             trainer.step(own_tokens)
             total, num_tokens = total + float(value.sum()), num_tokens + own_tokens
         assert found[epoch] == pytest.approx(total / num_tokens, rel=1e-4)
+
+
+def test_saved_and_loaded_it_is_the_same_model(model, seed, tmp_path, request):
+    config = RunConfig(DataConfig(share_vocab=True), request.node.callspec.params['model'])
+    vocab = Vocab([[f'w{number:02}' for number in range(VOCAB_SIZE - 1)]])
+    folder = checkpoint.create_run(tmp_path / 'run', config)
+    checkpoint.save_vocabs(folder, vocab, vocab)
+    checkpoint.save_weights(folder, model)
+    again = checkpoint.load_run(folder, CTX).model
+    batch = random_batch(seed)
+    assert (logits_of(again, batch).asnumpy() == logits_of(model, batch).asnumpy()).all()
 
 
 def test_attention_weights_are_returned(model, seed):
@@ -223,6 +236,8 @@ def test_sharing_comes_before_tying():
     share_embedding(model)
     tie_output(model.decoder)
     assert model.decoder.dense.weight is model.encoder.embedding.weight
+    with pytest.raises(ValueError, match='call share_embedding before tie_output'):
+        share_embedding(model)
 
 
 @pytest.fixture
@@ -257,6 +272,20 @@ def test_feedback_is_what_inference_does(plain, seed):
                                     onp.concatenate(expected, axis=1), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('chooser', [feedback, Mixture(0.5)])
+def test_attention_step_by_step_within_steps(chooser, seed):
+    """A decoder that is traced step by step, in a model that goes step by step; on any context."""
+    model = build_model(ModelConfig(8, 8, 2, attention='additive'), VOCAB_SIZE, VOCAB_SIZE)
+    batch, ctx = random_batch(seed), npx.cpu(1)
+    initialize(model, ctx)
+    losses = []
+    fit(stepped(model, chooser), Feed(batch, NUM_SENTENCES, seed, ctx), num_epochs=20, lr=0.02,
+        on_epoch_end=lambda metrics, state: losses.append(metrics.train.nll_sum))
+    assert losses[-1] < losses[0]
+    there = Batch(*(array.as_in_ctx(ctx) for array in batch))
+    assert logits_of(stepped(model, chooser), there).ctx == ctx
+
+
 def test_a_mixture_draws_for_each_token(seed):
     mx.random.seed(seed)
     target, own = np.zeros((4000, 1)), np.ones((4000, 1))
@@ -269,9 +298,11 @@ def test_a_mixture_draws_for_each_token(seed):
 def test_fit_trains_with_feedback(plain, seed):
     """The traced graph draws anew for each batch, and learns."""
     batch = random_batch(seed)
-    drawn = {evaluate_loss(stepped(plain, Mixture(0.5)), Feed(batch, 9, 0)).nll_sum
-             for _ in range(5)}
-    assert len(drawn) > 1
+    found = []
+    for _ in range(3):
+        fit(stepped(plain, Mixture(0.5)), Feed(batch, NUM_SENTENCES, seed), num_epochs=3, lr=1e-30,
+            on_epoch_end=lambda metrics, state: found.append(metrics.train.nll_sum))
+    assert len(set(found)) > 3
     losses = []
     fit(stepped(plain, Mixture(0.5)), Feed(batch, NUM_SENTENCES, seed), num_epochs=60, lr=0.02,
         on_epoch_end=lambda metrics, state: losses.append(metrics.train.nll_per_token))

@@ -1,6 +1,5 @@
 """The article's rules, its pseudo-data, Keras's initial weights, and its losses."""
 import dataclasses
-import json
 import statistics
 import sys
 
@@ -8,7 +7,7 @@ import numpy as onp
 import pytest
 
 from conftest import ROOT
-from d2l_seq2seq import (DataConfig, Feed, ModelConfig, Vocab, build_model, fit, initialize,
+from d2l_seq2seq import (DataConfig, Feed, ModelConfig, build_model, fit, initialize,
                          per_token_objective)
 from d2l_seq2seq._mxnet import mx, np, npx, seed_generators
 from d2l_seq2seq.config import PRESETS
@@ -134,11 +133,6 @@ def test_losses_are_the_articles(tmp_path):
                           for runs in (ours, theirs))
         assert abs(mean - expected) < 0.003
         assert epoch == 0 or mean < statistics.mean(losses[epoch - 1] for losses in ours)
-
-
-def test_special_ids_survive_a_run_folder():
-    tokens = json.loads(json.dumps(vocab_of([['a']], 1).idx_to_token))
-    assert Vocab.from_tokens(tokens)[['zzz', '<pad>']] == [2, 0]
 
 
 def test_tanh_is_what_an_elman_layer_has():

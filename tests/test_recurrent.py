@@ -2,7 +2,7 @@
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import Seq2SeqEncoder, recurrent
+from d2l_seq2seq import Seq2SeqEncoder
 from d2l_seq2seq._mxnet import autograd, mx, np, rnn
 from d2l_seq2seq.recurrent import MaskedStack, Stack, num_states, shape_of, tanh_rnn
 
@@ -114,14 +114,19 @@ def test_an_empty_sentence_harms_nobody(kind):
     assert all(onp.isfinite(part.asnumpy()).all() for part in state)
 
 
-def test_what_keeps_the_memory_has_no_gradient(seed):
-    """Not a small one, none: so it stays what it is however long one trains."""
-    X, lengths = random_sentences(seed)
-    stack = make('lstm', True)
+def go_backward(stack, X, lengths):
+    """Give the parameters the gradient of something that all outputs and states are part of."""
     with autograd.record():
         outputs, state = stack(np.array(X), np.array(lengths))
         total = (outputs ** 2).sum() + sum((part ** 3).sum() for part in state)
     total.backward()
+
+
+def test_what_keeps_the_memory_has_no_gradient(seed):
+    """Not a small one, none: so it stays what it is however long one trains."""
+    X, lengths = random_sentences(seed)
+    stack = make('lstm', True)
+    go_backward(stack, X, lengths)
     for name, parameter in stack.collect_params('.*i2h_weight').items():
         gradient = parameter.grad().asnumpy()
         assert (gradient[:, -1] == 0).all() and (gradient[:, :-1] != 0).any(), name
@@ -130,29 +135,40 @@ def test_what_keeps_the_memory_has_no_gradient(seed):
 def test_the_gradient_is_that_of_sentences_alone(seed):
     X, lengths = random_sentences(seed)
     stack = make('lstm', True)
-    with autograd.record():
-        outputs, state = stack(np.array(X), np.array(lengths))
-        total = (outputs ** 2).sum() + sum((part ** 3).sum() for part in state)
-    total.backward()
+    go_backward(stack, X, lengths)
     together = {name: parameter.grad().asnumpy() for name, parameter in
                 stack.collect_params().items()}
     sums = dict.fromkeys(together, 0)
     for number, length in enumerate(lengths):
-        with autograd.record():
-            outputs, state = stack(np.array(X[:length, number:number + 1]), np.array([length]))
-            total = (outputs ** 2).sum() + sum((part ** 3).sum() for part in state)
-        total.backward()
+        go_backward(stack, X[:length, number:number + 1], [length])
         for name, parameter in stack.collect_params().items():
             sums[name] = sums[name] + parameter.grad().asnumpy()
     for name in together:
         onp.testing.assert_allclose(together[name], sums[name], rtol=1e-4, atol=1e-5)
 
 
-def test_closed_is_as_good_as_infinite():
-    """`CLOSED` has to win over whatever a gate's other inputs come to."""
-    closed = onp.float32(recurrent.CLOSED)
-    assert 1 / (1 + onp.exp(-(closed - 20))) == onp.float32(1)
-    assert 1 / (1 + onp.exp(closed - 20)) < 1e-30
+def test_the_memory_is_kept_against_large_weights(seed):
+    """Forty steps of loud padding behind one token, with weights that saturate all gates."""
+    stack = MaskedStack(rnn.LSTM, NUM_HIDDENS, 1)
+    stack.initialize(mx.init.Uniform(5))
+    X = np.array(onp.random.RandomState(seed).randn(41, 1, INPUT_SIZE).astype('float32'))
+    weight = stack.forward0.rnn.l0_i2h_weight
+    stack(X, np.array([1]))
+    weight.set_data(np.concatenate([weight.data()[:, :-1] * 5, weight.data()[:, -1:]], axis=1))
+    _, alone = stack(X[:1], np.array([1]))
+    _, padded = stack(X, np.array([1]))
+    assert all((ours.asnumpy() == part.asnumpy()).all() for ours, part in zip(padded, alone))
+
+
+@pytest.mark.parametrize('kind', LAYERS)
+def test_a_length_beyond_the_array_is_the_arrays(kind, seed):
+    X, _ = random_sentences(seed)
+    stack = make(kind, True)
+    full, beyond = (stack(np.array(X), np.full(BATCH_SIZE, length))
+                    for length in (NUM_STEPS, NUM_STEPS + 50))
+    assert (full[0].asnumpy() == beyond[0].asnumpy()).all()
+    for ours, part in zip(full[1], beyond[1]):
+        assert (ours.asnumpy() == part.asnumpy()).all()
 
 
 def run_stack(stack, is_training):

@@ -196,8 +196,7 @@ def test_a_toy_language_is_learned(seed):
 @pytest.mark.parametrize('chapter_seed', [0, 1, 2])
 def test_the_chapter_comes_out_as_published(corpus, chapter_seed):
     """On the book's corpus inside its bands; on the bundled one each sentence is a reference."""
-    rows = reproduce._training_rows(reproduce.SECTIONS['seq2seq'], reproduce._build_seq2seq, corpus,
-                                    chapter_seed, CTX)
+    rows = reproduce._training_rows(reproduce.SECTIONS['seq2seq'], corpus, chapter_seed, CTX)
     judged = [row for row in rows if row.agrees is not None]
     assert len(judged) == (6 if corpus.name == 'fra-eng' else 4)
     assert [row for row in judged if not row.agrees] == []
@@ -205,6 +204,5 @@ def test_the_chapter_comes_out_as_published(corpus, chapter_seed):
 
 @pytest.mark.slow
 def test_the_attention_section_comes_out_as_published(fra_eng):
-    rows = reproduce._training_rows(reproduce.SECTIONS['attention'], reproduce._build_attention,
-                                    fra_eng, 0, CTX)
+    rows = reproduce._training_rows(reproduce.SECTIONS['attention'], fra_eng, 0, CTX)
     assert [row.agrees for row in rows if row.agrees is not None] == [True, True]

@@ -26,7 +26,7 @@ def test_the_weights_are_those_of_each_step(kind):
     run = make_run(attention=kind, bidirectional=True)
     source = 'a c b .'
     translation = predict_s2s_ch9(run.model, source, VOCAB, VOCAB, 6, CTX)
-    weights = attention_of(run, source, translation, CTX)
+    weights = attention_of(run.model, source, translation, VOCAB, VOCAB, 6, CTX)
     assert weights.shape == (len(translation.split()) + 1, 4)
     src = np.array([[*VOCAB[source.split()], 1, 1]])
     state = run.model.decoder.init_state(run.model.encoder(src, np.array([4])), np.array([4]))
@@ -35,9 +35,9 @@ def test_the_weights_are_those_of_each_step(kind):
         onp.testing.assert_allclose(step[0, 0, :4].asnumpy(), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_a_run_without_attention_says_so():
-    with pytest.raises(InputError, match='expected a run with attention, got one without'):
-        attention_of(make_run(), 'a .', 'b .', CTX)
+def test_a_model_without_attention_says_so():
+    with pytest.raises(InputError, match='expected a model with attention, got one without'):
+        attention_of(make_run().model, 'a .', 'b .', VOCAB, VOCAB, 6, CTX)
 
 
 def test_text_is_read_as_in_training():
