@@ -1,8 +1,8 @@
 """What each member of the family learns of the chapter's data, and how fast: python family.py
 
 Each is trained by the command itself, one after the other, and then translates every source that it
-was trained on: an exact match is one of the source's references, word for word.  The table goes to
-results/family.md.
+was trained on: an exact match is one of the source's references, word for word, where words that the
+vocabulary does not have are <unk> on both sides.  The table goes to results/family.md.
 """
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def count_matches(run: Run, pairs) -> tuple[int, int]:
     rules = text_rules(run.config.data)
     references = defaultdict(set)
     for src, tgt in pairs:
-        references[source_text(run, src)].add(' '.join(rules.tgt_tokens(tgt)))
+        known = run.tgt_vocab.to_tokens(run.tgt_vocab[rules.tgt_tokens(tgt)])
+        references[source_text(run, src)].add(' '.join(known))
     right = sum(predict_s2s_ch9(run.model, source, run.src_vocab, run.tgt_vocab,
                                 run.config.data.num_steps, npx.cpu()) in accepted
                 for source, accepted in references.items())

@@ -120,15 +120,14 @@ def measure(size: Size) -> list[str]:
     lines = [f'Size: {size.description}; corpus {corpus}.', '',
              '| | ms a batch | times as long as fit | loss at the end |', '|---|---|---|---|']
     for name, group in groups.items():
-        best = min((contestant.name for contestant in group),
-                   key=lambda one: statistics.median(times[one]))
-        for contestant in group:
-            seconds = times[contestant.name]
-            ratio = statistics.median(theirs / own for theirs, own in zip(seconds, ours))
-            mark = '**' if contestant.name == best and name != 'fit' else ''
-            milliseconds = statistics.median(seconds) / num_batches * 1e3
-            lines.append(f'| {contestant.name} | {milliseconds:.2f} | {mark}{ratio:.2f}{mark} '
-                         f'| {losses[contestant.name]:.4f} |')
+        ratios = {contestant.name: statistics.median(
+            theirs / own for theirs, own in zip(times[contestant.name], ours))
+            for contestant in group}
+        for one, ratio in ratios.items():
+            mark = '**' if ratio == min(ratios.values()) and name != 'fit' else ''
+            milliseconds = statistics.median(times[one]) / num_batches * 1e3
+            lines.append(f'| {one} | {milliseconds:.2f} | {mark}{ratio:.2f}{mark} '
+                         f'| {losses[one]:.4f} |')
     return lines
 
 

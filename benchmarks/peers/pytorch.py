@@ -82,7 +82,8 @@ def plain_epochs(model):
 
     The operations are those of d2l 1.0.3's torch edition (`train_seq2seq`, `MaskedSoftmaxCELoss`,
     `grad_clipping`, `Accumulator`), one for one.  It doesn't divide the clipped gradient by the
-    number of labels, to which Adam is blind but for its epsilon.
+    batch's number of labels.  Adam is blind to that where all batches have as many; where they
+    differ, as with buckets, the losses go another way than the others'.
     """
     dataset = torch.utils.data.TensorDataset(*arrays)
     loader = torch.utils.data.DataLoader(dataset, batch_sampler=BatchNumbers())
