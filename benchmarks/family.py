@@ -1,8 +1,8 @@
 """What each member of the family learns of the chapter's data, and how fast: python family.py
 
-Each is trained by the command itself, one after the other, and then translates every source that it
-was trained on: an exact match is one of the source's references, word for word, where words that the
-vocabulary does not have are <unk> on both sides.  The table goes to results/family.md.
+Each is trained by the command itself, one after the other, and then translates every source that
+it was trained on: an exact match is one of the source's references, word for word, where words that
+the vocabulary does not have are <unk> on both sides.  The table goes to results/family.md.
 """
 from __future__ import annotations
 
