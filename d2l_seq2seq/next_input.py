@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Callable
 
 from .model import Decoder, Encoder, EncoderDecoder
-from .recurrent import operators_of, shape_of
+from .operators import operators_of, shape_of
 
 
 def teacher_forcing(F, target, own):

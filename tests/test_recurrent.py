@@ -4,7 +4,8 @@ import pytest
 
 from d2l_seq2seq import Seq2SeqEncoder
 from d2l_seq2seq._mxnet import autograd, mx, np, rnn
-from d2l_seq2seq.recurrent import MaskedStack, Stack, num_states, shape_of, tanh_rnn
+from d2l_seq2seq.operators import shape_of
+from d2l_seq2seq.recurrent import MaskedStack, Stack, num_states, tanh_rnn
 
 LAYERS = {'rnn': tanh_rnn, 'gru': rnn.GRU, 'lstm': rnn.LSTM}
 BATCH_SIZE, NUM_STEPS, INPUT_SIZE, NUM_HIDDENS = 5, 6, 3, 4
