@@ -45,7 +45,7 @@ class FlatParameters:
         groups = [list(names) for names in adjacent]
         grouped = {name for names in groups for name in names}
         groups += [[name] for name in by_name if name not in grouped]
-        self._places = {}
+        self._places, self._views = {}, {}
         size = 0
         for names in groups:
             for name in names:
@@ -65,6 +65,14 @@ class FlatParameters:
         view[:] = parameter.data()
         autograd.mark_variables([view], [gradient], 'write')
         parameter._data, parameter._grad = [view], [gradient]
+        self._views[name] = view
+        parameter._storage = self  # so that `storage_of` finds it
+
+    def holds(self, parameters: Iterable[gluon.Parameter]) -> bool:
+        """Whether these are its parameters, and still views of it."""
+        return all(parameter._data is not None
+                   and self._views.get(parameter.name) is parameter._data[0]
+                   for parameter in parameters)
 
     def variables(self, packed: dict[str, list[str]]) -> dict[str, mx.nd.NDArray]:
         """All parameters by name, those of each group of `packed` as one vector under its name.
@@ -82,6 +90,29 @@ class FlatParameters:
         view, gradient = self.weights[place], self.gradients[place]
         autograd.mark_variables([view], [gradient], 'write')
         return view
+
+
+def storage_of(parameters: Iterable[gluon.Parameter],
+               adjacent: Iterable[Sequence[str]]) -> FlatParameters:
+    """The storage that a model's parameters lie in; it is made where they lie in none.
+
+    Whoever wants the model's weights as vectors, to train or to translate, shares it.
+
+    Parameters
+    ----------
+    parameters, adjacent
+        As for `FlatParameters`; the same for a model each time.
+
+    Raises
+    ------
+    ValueError
+        As `FlatParameters` does.
+    """
+    parameters = list(parameters)
+    storage = getattr(parameters[0], '_storage', None)
+    if storage is not None and storage.holds(parameters):
+        return storage
+    return FlatParameters(parameters, adjacent)
 
 
 def _check(parameter: gluon.Parameter) -> None:

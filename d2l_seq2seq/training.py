@@ -13,7 +13,7 @@ from typing import Callable, Iterable
 
 from ._mxnet import mx
 from .feed import DeviceBatch, Feed
-from .flat import FlatParameters
+from .flat import storage_of
 from .graph import trace
 from .model import EncoderDecoder
 from .step import Adam, Forward, GradientScale, TrainStep, book_objective
@@ -108,7 +108,7 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
         If its parameters can't be trained as one; see `FlatParameters`.
     """
     packed = trace(model).packed
-    flat = FlatParameters(model.collect_params().values(), packed.values())
+    flat = storage_of(model.collect_params().values(), packed.values())
     if state is None:
         state = TrainState(0, Adam(flat), train_feed.random_state.get_state())
     train_feed.random_state.set_state(state.feed_state)
@@ -147,12 +147,9 @@ def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
     TypeError
         If the model can't be traced with symbols.
     """
-    packed, parameters = trace(model).packed, model.collect_params()
-    # No new storage: a training that is under way would lose the parameters that are bound to its.
-    variables = {name: parameter.data().as_nd_ndarray() for name, parameter in parameters.items()}
-    for group, names in packed.items():
-        variables[group] = mx.nd.concat(*(variables[name].reshape(-1) for name in names), dim=0)
-    return _losses_of(Forward(model, variables), feed)
+    packed = trace(model).packed
+    flat = storage_of(model.collect_params().values(), packed.values())
+    return _losses_of(Forward(model, flat.variables(packed)), feed)
 
 
 def _losses_of(forward: Forward, feed: Feed) -> LossSums:

@@ -2,9 +2,9 @@
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import ModelConfig
+from d2l_seq2seq import ModelConfig, SteppedEncoderDecoder, feedback
 from d2l_seq2seq._mxnet import autograd, mx, np, npx
-from d2l_seq2seq.flat import ALIGNMENT, FlatParameters
+from d2l_seq2seq.flat import ALIGNMENT, FlatParameters, storage_of
 from d2l_seq2seq.graph import trace
 from d2l_seq2seq.model import initialize
 from d2l_seq2seq.wiring import build_model
@@ -84,3 +84,22 @@ def test_parameters_that_want_something_else_are_refused(model, change, message)
     change(model.decoder.dense.bias)
     with pytest.raises(ValueError, match=message):
         flatten(model)
+
+
+def test_whoever_asks_shares_the_storage(model):
+    parameters, packed = list(model.collect_params().values()), trace(model).packed
+    storage = storage_of(parameters, packed.values())
+    assert storage_of(parameters, packed.values()) is storage
+    wrapped = SteppedEncoderDecoder(model.encoder, model.decoder, feedback)
+    assert storage_of(wrapped.collect_params().values(), packed.values()) is storage
+    before = values(model)
+    storage.weights[:] = storage.weights + 1
+    assert all((after == before[name] + 1).all() for name, after in values(model).items())
+
+
+def test_parameters_that_left_get_a_new_storage(model):
+    parameters, packed = list(model.collect_params().values()), trace(model).packed
+    storage = storage_of(parameters, packed.values())
+    initialize(model, npx.cpu())
+    again = storage_of(parameters, packed.values())
+    assert again is not storage and again.holds(parameters) and not storage.holds(parameters)
