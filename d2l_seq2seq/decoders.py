@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Callable
 
-from ._mxnet import mx, nn, rnn
+from ._mxnet import nn, rnn
 from .attention import AdditiveAttention, Attention
 from .model import Decoder, Seq2SeqDecoder, check_state
-from .recurrent import num_states, shape_of, stacked
+from .operators import operators_of, shape_of
+from .recurrent import num_states, reordered, stacked
 
 
 class ContextDecoder(Seq2SeqDecoder):
@@ -36,6 +37,11 @@ class ContextDecoder(Seq2SeqDecoder):
         """The encoder's last state, and its top hidden state as the context."""
         state = super().init_state(enc_outputs)
         return [state, state[0][-1:]]
+
+    def reorder(self, state, rows):
+        """See `Decoder.reorder`."""
+        state, context = state
+        return [super().reorder(state, rows), context]
 
     def hybrid_forward(self, F, X, state):
         state, context = state
@@ -64,6 +70,11 @@ class AttentionDecoder(nn.HybridBlock, Decoder):
         outputs, state = enc_outputs
         return [outputs.swapaxes(0, 1), check_state(state, *self._state_sizes), src_valid_len]
 
+    def reorder(self, state, rows):
+        """See `Decoder.reorder`."""
+        values, state, valid_len = state
+        return [values, reordered(state, rows), valid_len]
+
     def hybrid_forward(self, F, X, state):
         logits, state, _ = self._decode(F, X, state)
         return logits, state
@@ -77,7 +88,7 @@ class AttentionDecoder(nn.HybridBlock, Decoder):
         weights : float32 array of shape (batch_size, num_steps, num_src_steps)
             How much each target step looks at each source step; 0 behind the sentence's end.
         """
-        return self._decode(mx.nd, X, state)
+        return self._decode(operators_of(X), X, state)
 
     def _decode(self, F, X, state):
         """Logits, state and weights."""

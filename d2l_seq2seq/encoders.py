@@ -38,6 +38,8 @@ class MaskedEncoder(nn.HybridBlock, Encoder):
           for an LSTM the hidden state and the memory cell, else the hidden state alone.
     """
 
+    reads_padding = False
+
     def __init__(self, vocab_size: int, embed_size: int, num_hiddens: int, num_layers: int,
                  dropout: float = 0, *, layer: Callable = rnn.LSTM, bidirectional: bool = False,
                  **kwargs):
@@ -89,6 +91,11 @@ class Bridge(nn.HybridBlock, Encoder):
     def embedding(self) -> nn.Embedding:
         """The encoder's."""
         return self.encoder.embedding
+
+    @property
+    def reads_padding(self) -> bool:
+        """Whether the encoder does."""
+        return self.encoder.reads_padding
 
     def forward(self, X, valid_len, *args):
         return super().forward(X, valid_len)

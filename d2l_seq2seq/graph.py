@@ -17,6 +17,10 @@ from dataclasses import dataclass
 from ._mxnet import mx
 from .model import EncoderDecoder
 
+# Memory that is planned ahead saves time where model and batches are small, and is kept for each
+# shape: at a vocabulary of 10,000 words more than a gigabyte.
+MAX_STATIC_SIZE = 1 << 20  # float32 values
+
 DATA = ('src', 'src_valid_len', 'tgt', 'tgt_valid_len', 'rows')
 
 
@@ -63,11 +67,11 @@ def trace(model: EncoderDecoder, src_shape: tuple[int, int] = (1, 1),
         raise TypeError('expected a model of hybridizable blocks, got one that can not be traced '
                         f'({error}); write hybrid_forward in place of forward, or train it with '
                         'train_s2s_ch9') from error
-    logits, packed = _take_packed_weights(logits.as_nd_ndarray())
+    logits, packed = take_packed_weights(logits.as_nd_ndarray())
     return Graph(_of_rows(logits, rows.as_nd_ndarray()), packed)
 
 
-def _take_packed_weights(symbol: mx.sym.Symbol) -> tuple[mx.sym.Symbol, dict[str, list[str]]]:
+def take_packed_weights(symbol: mx.sym.Symbol) -> tuple[mx.sym.Symbol, dict[str, list[str]]]:
     """Make each concatenation of recurrent weights an input, and name the weights in it.
 
     The input has the name of its first weight, so that graphs of the same model agree on it.

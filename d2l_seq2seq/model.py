@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Callable
 
 from ._mxnet import init, nn, np, rnn
-from .recurrent import num_states, stacked, zero_state
+from .recurrent import num_states, reordered, stacked, zero_state
 
 
 class Encoder(nn.Block):
@@ -22,7 +22,15 @@ class Encoder(nn.Block):
     Inputs:
         - **X**: array of shape (batch_size, num_steps), source token ids.
         - **args**: the source valid lengths of shape (batch_size,), for encoders that use them.
+
+    Attributes
+    ----------
+    reads_padding : bool
+        True: how far a sentence is padded changes what comes out, so it has to be padded in
+        prediction as in training.
     """
+
+    reads_padding = True
 
     def forward(self, X, *args):
         raise NotImplementedError(f'{type(self).__name__} has to define forward(X, *args)')
@@ -48,6 +56,20 @@ class Decoder(nn.Block):
 
     def forward(self, X, state):
         raise NotImplementedError(f'{type(self).__name__} has to define forward(X, state)')
+
+    def reorder(self, state, rows):
+        """The state in which row i is what row ``rows[i]`` was; a beam search asks for it.
+
+        Both rows are of the same source sentence, so what depends on the source alone stays.
+
+        Parameters
+        ----------
+        state
+            What a call returned.
+        rows : float32 array of shape (batch_size,)
+        """
+        raise NotImplementedError(
+            f'{type(self).__name__} has to define reorder(state, rows) for a beam search')
 
 
 class EncoderDecoder(nn.Block):
@@ -156,6 +178,10 @@ class Seq2SeqDecoder(nn.HybridBlock, Decoder):
     def init_state(self, enc_outputs, *args):
         """The encoder's state after its last step."""
         return check_state(enc_outputs[1], *self._state_sizes)
+
+    def reorder(self, state, rows):
+        """See `Decoder.reorder`."""
+        return reordered(state, rows)
 
     def hybrid_forward(self, F, X, state):
         X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)

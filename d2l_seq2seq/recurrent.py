@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import Callable
 
-from ._mxnet import init, mx, nn, np, rnn
+from ._mxnet import init, mx, nn, rnn
+from .operators import operators_of, shape_of
 
 CLOSED = 100.0  # added to a gate's input, it is as good as infinite: 1 / (1 + exp(-100)) is 1
 
@@ -26,37 +27,24 @@ def num_states(layer: Callable) -> int:
     return len(layer(1).state_info())
 
 
-def operators_of(X):
-    """MXNet's operators for arrays or for symbols, whichever X is: Gluon's F."""
-    return mx.nd if isinstance(X, np.ndarray) else mx.sym
-
-
-def shape_of(X) -> tuple[int, ...]:
-    """The shape of an array, or of a symbol where the graph's inputs have shapes.
-
-    Raises
-    ------
-    TypeError
-        If the symbol's shape is not known, as when Gluon hybridizes a block.
-    """
-    if isinstance(X, np.ndarray):
-        return X.shape
-    _, (shape,), _ = X.as_nd_ndarray().infer_shape_partial()
-    if not shape or min(shape) < 0:
-        raise TypeError('expected an array or a symbol of known shape, got a symbol without one; a '
-                        'block that goes step by step can not be hybridized (fit traces it by '
-                        'itself)')
-    return shape
-
-
 def zero_state(F, X, num_states: int, num_layers: int, num_hiddens: int) -> list:
     """The state before the first step, for inputs X of shape (num_steps, batch_size, size).
 
     A symbolic graph doesn't know its batch size, so the zeros take it from the inputs.
     """
     zeros = F.np.zeros_like(X[:1, :, :1])  # (1, batch_size, 1)
-    zeros = F.np.tile(zeros, (num_layers, 1, num_hiddens))  # (num_layers, batch_size, num_hiddens)
-    return [zeros] * num_states
+    zeros = F.broadcast_axis(zeros.as_nd_ndarray(), axis=(0, 2), size=(num_layers, num_hiddens))
+    return [zeros.as_np_ndarray()] * num_states  # (num_layers, batch_size, num_hiddens)
+
+
+def reordered(state: list, rows) -> list:
+    """Layers' state, arrays (num_layers, batch_size, num_hiddens), with row rows[i] in place i."""
+    F = operators_of(rows)
+    num_layers, batch_size, num_hiddens = shape_of(state[0])
+    # Whole rows of one long table are copied faster than entries of a middle axis.
+    table_rows = F.np.concatenate([rows + layer * batch_size for layer in range(num_layers)])
+    return [F.np.take(part.reshape((-1, num_hiddens)), table_rows, axis=0, mode='clip')
+            .reshape((num_layers, -1, num_hiddens)) for part in state]
 
 
 def stacked(layer: Callable, num_hiddens: int, num_layers: int, dropout: float) -> nn.HybridBlock:

@@ -7,11 +7,9 @@ from typing import Callable, NamedTuple
 from ._mxnet import autograd, mx
 from .feed import DeviceBatch
 from .flat import FlatParameters
-from .graph import trace
+from .graph import MAX_STATIC_SIZE, trace
 from .loss import cross_entropy_of_rows, logits_gradient
 from .model import EncoderDecoder
-
-MAX_STATIC_SIZE = 1 << 20  # float32 values
 
 
 class GradientScale(NamedTuple):
@@ -67,8 +65,6 @@ class Forward:
         names = graph.inputs
         shapes = {name: array.shape for name, array in zip(names, self._inputs(names, batch))}
         _, (logits_shape,), _ = graph.logits.infer_shape(**shapes)
-        # Memory that is planned ahead saves time where model and batches are small, and is kept
-        # for each shape: at a vocabulary of 10,000 words more than a gigabyte.
         num_weights = sum(variable.size for variable in self._variables.values())
         is_static = max(math.prod(logits_shape), num_weights) < MAX_STATIC_SIZE
         flags = [('static_alloc', is_static), ('static_shape', is_static)]
