@@ -59,6 +59,7 @@ class TextRules(NamedTuple):
     tgt_tokens: Callable[[str], list[str]]  # of a target sentence
     vocab_of: Callable[[list[list[str]]], Vocab]  # of all sentences of a side
     share_vocab: bool = False  # True: one vocabulary, made of both sides
+    join: Callable[[list[str]], str] = ' '.join  # target tokens to a sentence
 
 
 def chapter_tokens(sentence: str) -> list[str]:
@@ -153,8 +154,14 @@ def encode_pairs(pairs: Sequence[tuple[str, str]], num_steps: int,
     else:
         src_vocab, tgt_vocab = rules.vocab_of(source), rules.vocab_of(target)
     _warn_of_losses(source, target, src_vocab, tgt_vocab, num_steps)
-    return src_vocab, tgt_vocab, Batch(*build_array(source, src_vocab, num_steps, is_source=True),
-                                       *build_array(target, tgt_vocab, num_steps, is_source=False))
+    return src_vocab, tgt_vocab, build_arrays(source, target, src_vocab, tgt_vocab, num_steps)
+
+
+def build_arrays(source: list[list[str]], target: list[list[str]], src_vocab: Vocab,
+                 tgt_vocab: Vocab, num_steps: int) -> Batch:
+    """The arrays of tokenized sentences, all of them as one batch in order; see `build_array`."""
+    return Batch(*build_array(source, src_vocab, num_steps, is_source=True),
+                 *build_array(target, tgt_vocab, num_steps, is_source=False))
 
 
 def load_pairs(pairs: Sequence[tuple[str, str]], batch_size: int,

@@ -78,7 +78,9 @@ class Vocab:
     def __getitem__(self, tokens):
         """The id of a token, or the (nested) list of ids of a (nested) list of tokens."""
         if isinstance(tokens, (list, tuple)):
-            return [self[token] for token in tokens]
+            ids, unk = self.token_to_idx, self.unk
+            return [self[token] if isinstance(token, (list, tuple)) else ids.get(token, unk)
+                    for token in tokens]
         return self.token_to_idx.get(tokens, self.unk)
 
     def to_tokens(self, indices):
