@@ -8,14 +8,15 @@ MXNET ?=
 ARGS ?=
 RUN = .venv/bin/python
 
-.PHONY: help venv train test test-slow check notebooks bench clean
+.PHONY: help venv train test test-slow check notebooks bench bench-quality clean
 
 help:
 	@echo 'make train [ARGS="--num-epochs 20"]  train the chapter'"'"'s model (ARGS=-h lists the options)'
 	@echo 'make test                            run the tests, about five minutes'
 	@echo 'make test-slow                       run the slow tests, about twenty-five minutes'
 	@echo 'make check                           look at the style of the code'
-	@echo 'make bench                           measure, beside d2l 0.14.0, PyTorch and Keras (45 minutes)'
+	@echo 'make bench                           measure, beside d2l 0.14.0, PyTorch and Keras (an hour)'
+	@echo 'make bench-quality                   train for half an hour each, ours and PyTorch, and judge'
 	@echo 'make notebooks                       execute the notebooks anew'
 	@echo 'make venv                            only set up the environment, .venv'
 
@@ -42,7 +43,11 @@ bench: venv
 	$(RUN) benchmarks/growth.py
 	$(RUN) benchmarks/opengenus.py
 	$(RUN) benchmarks/family.py
+	$(RUN) benchmarks/translation_speed.py
 	$(RUN) benchmarks/operator_profile.py
+
+bench-quality: venv
+	$(RUN) benchmarks/quality.py
 
 clean:
 	rm -rf .venv .peers build *.egg-info .pytest_cache

@@ -19,14 +19,16 @@ from pathlib import Path
 import numpy as onp
 
 from ._mxnet import init, mx, np
-from .config import RunConfig
+from .config import CONFIG_FILE, RunConfig
+from .data import TextRules
 from .errors import InputError
 from .model import EncoderDecoder
+from .subwords import SidesSubwords, Subwords
 from .vocab import Vocab
-from .wiring import build_model
+from .wiring import build_model, text_rules
 
-_CONFIG, _SRC_VOCAB, _TGT_VOCAB, _WEIGHTS = (
-    'config.json', 'src_vocab.json', 'tgt_vocab.json', 'weights.npz')
+_SRC_VOCAB, _TGT_VOCAB, _WEIGHTS = 'src_vocab.json', 'tgt_vocab.json', 'weights.npz'
+_SUBWORDS = 'src_subwords.model', 'tgt_subwords.model'
 METRICS = 'metrics.jsonl'
 
 
@@ -38,6 +40,12 @@ class Run:
     src_vocab: Vocab
     tgt_vocab: Vocab
     model: EncoderDecoder
+    subwords: SidesSubwords | None = None
+
+    @property
+    def rules(self) -> TextRules:
+        """How it reads and writes text."""
+        return text_rules(self.config.data, self.subwords)
 
 
 def create_run(path: str | Path, config: RunConfig) -> Path:
@@ -55,10 +63,10 @@ def create_run(path: str | Path, config: RunConfig) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         taken = next(folder.iterdir(), None)
         if taken is None:
-            with open(folder / _CONFIG, 'xb') as file:
+            with open(folder / CONFIG_FILE, 'xb') as file:
                 file.write(_to_json(config.to_dict()))
     except FileExistsError:
-        taken = folder if folder.is_file() else folder / _CONFIG
+        taken = folder if folder.is_file() else folder / CONFIG_FILE
     except OSError as error:
         raise InputError(f'{folder}: can not be made a folder ({error.strerror}); name another '
                          'with --out') from error
@@ -70,17 +78,20 @@ def create_run(path: str | Path, config: RunConfig) -> Path:
 
 def discard_run(folder: Path) -> None:
     """Remove a run in which nothing was learned; what others put into its folder stays."""
-    for name in (_CONFIG, _SRC_VOCAB, _TGT_VOCAB, METRICS):
+    for name in (CONFIG_FILE, _SRC_VOCAB, _TGT_VOCAB, *_SUBWORDS, METRICS):
         with contextlib.suppress(FileNotFoundError):
             (folder / name).unlink()
     with contextlib.suppress(OSError):
         folder.rmdir()
 
 
-def save_vocabs(folder: Path, src_vocab: Vocab, tgt_vocab: Vocab) -> None:
-    """Write the tokens of both sides in order of id."""
+def save_vocabs(folder: Path, src_vocab: Vocab, tgt_vocab: Vocab,
+                subwords: SidesSubwords | None = None) -> None:
+    """Write the tokens of both sides in order of id, and what cuts words into them."""
     write_file(folder / _SRC_VOCAB, _to_json(src_vocab.idx_to_token))
     write_file(folder / _TGT_VOCAB, _to_json(tgt_vocab.idx_to_token))
+    for name, side in zip(_SUBWORDS, subwords or ()):
+        write_file(folder / name, side.model)
 
 
 def save_weights(folder: Path, model: EncoderDecoder) -> None:
@@ -100,19 +111,18 @@ def load_run(path: str | Path, ctx: mx.Context) -> Run:
         If a file is missing, damaged, or doesn't fit the others.
     """
     folder = Path(path)
-    for name in (_CONFIG, _SRC_VOCAB, _TGT_VOCAB, _WEIGHTS):
+    config = RunConfig.of_run(folder)
+    has_subwords = config.data.text_rules == 'subwords'
+    for name in (_SRC_VOCAB, _TGT_VOCAB, _WEIGHTS, *(_SUBWORDS if has_subwords else ())):
         if not (folder / name).is_file():
             raise InputError(f'{folder}: expected the folder of a trained run, but it has no '
                              f'{name}; python -m d2l_seq2seq.train makes one')
-    values = _from_json(folder / _CONFIG)
-    try:
-        config = RunConfig.from_dict(values)
-    except InputError as error:
-        raise InputError(f'{folder / _CONFIG}: {error}') from error
     src_vocab, tgt_vocab = (_read_vocab(folder / name) for name in (_SRC_VOCAB, _TGT_VOCAB))
+    subwords = (SidesSubwords(*(_read_subwords(folder / name) for name in _SUBWORDS))
+                if has_subwords else None)
     model = build_model(config.model, len(src_vocab), len(tgt_vocab))
     _load_weights(folder / _WEIGHTS, model, ctx)
-    return Run(config, src_vocab, tgt_vocab, model)
+    return Run(config, src_vocab, tgt_vocab, model, subwords)
 
 
 def named_parameters(model: EncoderDecoder) -> dict:
@@ -140,7 +150,7 @@ def _load_weights(path: Path, model: EncoderDecoder, ctx: mx.Context) -> None:
     arrays = _read_arrays(path)
     if set(arrays) != set(parameters):
         unlike = ', '.join(sorted(set(arrays) ^ set(parameters)))
-        raise InputError(f'{path}: expected the weights of the model in {_CONFIG}, got others '
+        raise InputError(f'{path}: expected the weights of the model in {CONFIG_FILE}, got others '
                          f'({unlike})')
     # Before anything of the sizes in a stranger's configuration is allocated: a -1 stands for a
     # size that a layer learns from its input.
@@ -180,6 +190,13 @@ def _read_vocab(path: Path) -> Vocab:
     try:
         return Vocab.from_tokens(tokens)
     except ValueError as error:
+        raise InputError(f'{path}: {error}') from error
+
+
+def _read_subwords(path: Path) -> Subwords:
+    try:
+        return Subwords(path.read_bytes())
+    except InputError as error:
         raise InputError(f'{path}: {error}') from error
 
 

@@ -84,6 +84,13 @@ def _reader(domain) -> Callable[[str], object]:
     return read
 
 
+def whole_number(text: str) -> int:
+    """A whole number of at least 0; what argparse calls for an option that no configuration has."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'expected a whole number of at least 0, got {text!r}')
+    return int(text)
+
+
 def config_from(config_class: type, options: argparse.Namespace):
     """The configuration that the options of `add_options` make up."""
     names = [field.name for field in dataclasses.fields(config_class)]

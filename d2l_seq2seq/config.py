@@ -7,11 +7,16 @@ same check guards the command line, a configuration file and a call from Python.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable
 
 from .errors import InputError
+
+
+CONFIG_FILE = 'config.json'  # of a run's folder
 
 
 @dataclass(frozen=True)
@@ -50,17 +55,25 @@ def _one_of(*words: str) -> Domain:
 
 _WORD = Domain('a word', str, lambda value: isinstance(value, str) and value != '')
 _POSITIVE = Domain('a number above 0', float, lambda value: _is_finite(value) and value > 0)
+_NOT_NEGATIVE = Domain('a number of at least 0', float,
+                       lambda value: _is_finite(value) and value >= 0)
 _PROBABILITY = Domain('a number from 0 up to, not including, 1', float,
                       lambda value: _is_finite(value) and 0 <= value < 1)
 _FRACTION = Domain('a number from 0 to 1', float,
                    lambda value: _is_finite(value) and 0 <= value <= 1)
 FLAG = Domain('true or false', bool, lambda value: isinstance(value, bool))
-_NORM = Domain("a number above 0, or 'none'",
-               lambda text: None if text == 'none' else float(text),
-               lambda value: value is None or (_is_finite(value) and value > 0))
-_COUNT_OR_ALL = Domain("a whole number of at least 1, or 'all'",
-                       lambda text: None if text == 'all' else int(text),
-                       lambda value: value is None or (_is_whole(value) and value >= 1))
+_POSITIVE_OR_NONE = Domain("a number above 0, or 'none'",
+                           lambda text: None if text == 'none' else float(text),
+                           lambda value: value is None or (_is_finite(value) and value > 0))
+_SHARE = Domain('a number from 0 to 0.4', float,
+                lambda value: _is_finite(value) and 0 <= value <= 0.4)
+
+
+def _count_or(word: str) -> Domain:
+    """Whole numbers from 1, or None, which has a word on the command line."""
+    return Domain(f"a whole number of at least 1, or '{word}'",
+                  lambda text: None if text == word else int(text),
+                  lambda value: value is None or (_is_whole(value) and value >= 1))
 
 
 def _field(default: Any, domain: Domain, help: str) -> Any:
@@ -83,14 +96,30 @@ class DataConfig(_Checked):
     corpus: str = _field('auto', _WORD, 'auto, fra-eng, bundled, FILE.tsv, two files SRC,TGT, or a '
                          'made-up task: copy, reverse, numbers, pseudo')
     num_examples: int | None = _field(
-        1000, _COUNT_OR_ALL, 'sentence pairs to train on, or all; like the book, one more is taken')
+        1000, _count_or('all'), 'sentence pairs to train on, or all; like the book, one more is '
+        'taken')
+    held_out: float = _field(0.0, _SHARE, 'share of the source sentences kept back for validation, '
+                             'and as many again for testing')
     batch_size: int = _field(64, _whole(1), 'sentence pairs in a batch')
+    bucket_width: int | None = _field(
+        None, _count_or('none'), 'batches of sentences whose lengths, rounded up to a multiple of '
+        'it, agree; none: in any order, as in the book')
+    max_tokens: int | None = _field(
+        None, _count_or('none'), 'tokens in a batch, in place of batch_size; needs bucket_width')
     num_steps: int = _field(10, _whole(2), 'tokens a sentence is cut or padded to')
-    text_rules: str = _field('chapter', _one_of('chapter', 'opengenus'),
-                             'chapter or opengenus: whose rules turn text into ids')
+    text_rules: str = _field('chapter', _one_of('chapter', 'words', 'subwords', 'opengenus'),
+                             "what turns text into tokens: the chapter's rules, words with all "
+                             "punctuation split off, SentencePiece's subwords, or opengenus")
+    num_subwords: int = _field(8000, _whole(30), 'subwords of each vocabulary, at most')
     min_freq: int = _field(3, _whole(1), 'words seen less often become <unk>')
     reverse_source: bool = _field(False, FLAG, 'feed source sentences last token first')
     share_vocab: bool = _field(False, FLAG, 'one vocabulary for both sides')
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.max_tokens is not None and self.bucket_width is None:
+            raise InputError('max_tokens: expected a bucket_width with it (4 is a good one), since '
+                             'a batch of so many tokens has sentences of similar length')
 
 
 @dataclass(frozen=True)
@@ -137,9 +166,52 @@ class TrainingConfig(_Checked):
     device: str = _field('auto', _WORD, 'auto, cpu, cpu(N), gpu or gpu(N)')
     objective: str = _field('book', _one_of('book', 'per-token'), "book or per-token: what a "
                             "label's loss is divided by")
-    max_norm: float | None = _field(1.0, _NORM, 'norm that the gradient is clipped to, or none')
+    max_norm: float | None = _field(1.0, _POSITIVE_OR_NONE,
+                                    'norm that the gradient is clipped to, or none')
     teacher_forcing: float = _field(1.0, _FRACTION, "how often the decoder reads the target's "
                                     'token in training instead of its own')
+    validate: bool = _field(False, FLAG, 'look at the sentences kept back for validation, a '
+                            'twentieth where held_out says nothing')
+    validate_every: int = _field(10, _whole(1), 'epochs from one validation to the next')
+    early_stopping: str = _field('none', _one_of('none', 'nll', 'bleu'), 'none, nll or bleu: what '
+                                 'has to get better in validation for the training to go on')
+    patience: int = _field(5, _whole(1), 'validations without a better one that end the training')
+    max_minutes: float | None = _field(
+        None, _POSITIVE_OR_NONE, 'train for so many minutes at most, in whole epochs, or none')
+
+
+@dataclass(frozen=True)
+class SearchConfig(_Checked):
+    """How translations are searched for."""
+
+    beam_size: int = _field(1, _whole(1), 'hypotheses that are followed at once; 1 is greedy')
+    n_best: int = _field(1, _whole(1), 'translations of each sentence')
+    length_penalty: str = _field('book', _one_of('book', 'gnmt', 'none'), 'book, gnmt or none: '
+                                 'what makes hypotheses of different lengths comparable')
+    alpha: float = _field(0.75, _NOT_NEGATIVE, 'exponent of the length penalty')
+    min_length: int = _field(0, _whole(0), 'tokens of a translation, at least')
+    max_length: int | None = _field(
+        None, _count_or('auto'), 'tokens of a translation, at most; auto: as many as in training, '
+        'twice as many as the source has if that is longer than any in training')
+    no_repeat_ngram: int = _field(0, _whole(0), 'no sequence of so many tokens comes twice; 0: any')
+    sample: bool = _field(False, FLAG, 'draw tokens instead of taking the likeliest')
+    temperature: float = _field(1.0, _POSITIVE, 'of sampling: below 1, the likely gets likelier')
+    top_k: int | None = _field(None, _count_or('all'), 'draw from so many likeliest tokens')
+    seed: int = _field(0, _whole(0, 2 ** 31 - 1), 'seed of sampling')
+    replace_unk: bool = _field(False, FLAG, 'put the source word that was looked at most in the '
+                               'place of <unk>; needs attention')
+    batch_size: int = _field(64, _whole(1, 4096), 'sentences that are translated at once')
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.sample and self.beam_size > 1:
+            raise InputError(f'sample: expected a beam_size of 1 with it, got {self.beam_size}')
+        if not self.sample and self.n_best > self.beam_size:
+            raise InputError(f'n_best: expected beam_size at most, which is {self.beam_size}, got '
+                             f'{self.n_best}')
+        if self.max_length is not None and self.min_length >= self.max_length:
+            raise InputError(f'min_length: expected less than max_length, which is '
+                             f'{self.max_length}, got {self.min_length}')
 
 
 @dataclass(frozen=True)
@@ -154,10 +226,37 @@ class RunConfig:
         if self.model.share_embedding and not self.data.share_vocab:
             raise InputError('share_embedding: expected share_vocab with it, since one embedding '
                              'needs one vocabulary')
+        if self.training.early_stopping != 'none' and not self.training.validate:
+            object.__setattr__(self, 'training',
+                               dataclasses.replace(self.training, validate=True))
+        if self.training.validate and self.data.held_out == 0:
+            object.__setattr__(self, 'data', dataclasses.replace(self.data, held_out=0.05))
 
     def to_dict(self) -> dict:
         """A JSON object with one object for each part."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def of_run(cls, folder: Path) -> RunConfig:
+        """The configuration in a run's folder.
+
+        Raises
+        ------
+        InputError
+            If it isn't there, can't be read, or is damaged.
+        """
+        path = folder / CONFIG_FILE
+        if not path.is_file():
+            raise InputError(f'{folder}: expected the folder of a trained run, but it has no '
+                             f'{CONFIG_FILE}; python -m d2l_seq2seq.train makes one')
+        try:
+            return cls.from_dict(json.loads(path.read_bytes()))
+        except OSError as error:
+            raise InputError(f'{path}: can not be read ({error.strerror})') from error
+        except InputError as error:
+            raise InputError(f'{path}: {error}') from error
+        except (ValueError, RecursionError) as error:
+            raise InputError(f'{path}: expected JSON; the file is damaged ({error})') from error
 
     @classmethod
     def from_dict(cls, values: Any) -> RunConfig:

@@ -88,6 +88,10 @@ class Animator:
                 line_y.append(point_y)
         self._view.show(self)
 
+    def print(self, text: str) -> None:
+        """Print lines without getting into the progress bar's way."""
+        self._view.print(text)
+
     def latest(self) -> tuple[float, str]:
         """The largest x so far, and each line's name with its last value."""
         values = [f'{name} {ys[-1]:.3f}'.strip()
@@ -187,6 +191,9 @@ class _NotebookFigure:
         else:
             self._handle.update(figure)
 
+    def print(self, text: str) -> None:
+        print(text, flush=True)
+
     def close(self) -> None:
         pass
 
@@ -204,6 +211,10 @@ class _ProgressBar:
         x, text = animator.latest()
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(x - self._bar.n)
+
+    def print(self, text: str) -> None:
+        with self._bar.external_write_mode(file=sys.stdout):
+            print(text, flush=True)
 
     def close(self) -> None:
         self._bar.close()

@@ -42,61 +42,76 @@ def main(argv: list[str] | None = None) -> int:
     from . import checkpoint
     from ._mxnet import seed_generators
     from .device import device_from_name
-    from .feed import Feed
     from .model import initialize
-    from .wiring import INITIALIZERS, build_model, encode_corpus, for_training
+    from .wiring import INITIALIZERS, build_model, encode_corpus
 
     ctx = device_from_name(config.training.device)
     # What was trained on, not how it was looked for.
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, corpus=corpus.name))
-    folder = checkpoint.create_run(options.out, config)
     seed_generators(config.training.seed)
-    src_vocab, tgt_vocab, arrays = encode_corpus(config.data, corpus)
-    checkpoint.save_vocabs(folder, src_vocab, tgt_vocab)
-    print(f'corpus {corpus.name}: {len(arrays.src):,} sentence pairs, {len(src_vocab):,} source '
-          f'and {len(tgt_vocab):,} target tokens', flush=True)
+    data = encode_corpus(config.data, corpus)
+    folder = checkpoint.create_run(options.out, config)
+    checkpoint.save_vocabs(folder, data.src_vocab, data.tgt_vocab, data.subwords)
+    held_out = (f' ({len(data.pairs.valid):,} for validation and {len(data.pairs.test):,} for '
+                'testing kept back)' if data.pairs.valid else '')
+    print(f'corpus {corpus.name}: {len(data.train.src):,} sentence pairs{held_out}, '
+          f'{len(data.src_vocab):,} source and {len(data.tgt_vocab):,} target tokens', flush=True)
 
-    model = build_model(config.model, len(src_vocab), len(tgt_vocab))
+    model = build_model(config.model, len(data.src_vocab), len(data.tgt_vocab))
     initialize(model, ctx, INITIALIZERS[config.model.initializer]())
-    feed = Feed(arrays, config.data.batch_size, config.training.seed, ctx)
-    num_epochs_done = _train(for_training(model, config.training), feed, config.training, folder)
-    if num_epochs_done > 0:
+    run = checkpoint.Run(config, data.src_vocab, data.tgt_vocab, model, data.subwords)
+    done, is_complete = _train(run, data, folder, ctx)
+    if done:
         checkpoint.save_weights(folder, model)
         if not corpus.is_ids:
-            _print_translations(corpus, checkpoint.Run(config, src_vocab, tgt_vocab, model), ctx)
+            _print_translations(run, data.pairs.train)
         print(f'run {folder}: weights, metrics.jsonl, loss.svg')
     else:
         checkpoint.discard_run(folder)
-    return 0 if num_epochs_done == config.training.num_epochs else 130
+    return 0 if is_complete else 130
 
 
-def _train(model, feed, config: TrainingConfig, folder) -> int:
-    """Train, with metrics and picture written to the folder; returns the number of epochs done."""
+def _train(run, data, folder, ctx) -> tuple[list, bool]:
+    """Train, with metrics and picture written to the folder.
+
+    Returns
+    -------
+    done : list of EpochMetrics
+    is_complete : bool
+        False: Ctrl-C came before the end.
+    """
     from .checkpoint import METRICS
+    from .hooks import StopTraining
     from .plotting import Animator
     from .training import fit
-    from .wiring import OBJECTIVES
+    from .wiring import OBJECTIVES, build_feed, for_training
 
-    animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, config.num_epochs], ylim=[0, None])
-    done = []
-
-    def keep(metrics, state) -> None:
-        if not math.isfinite(metrics.train.nll_sum):
-            raise InputError(f'the loss is {metrics.train.nll_sum} in epoch {metrics.epoch}; try a '
-                             f'--lr below {config.lr:g} (the metrics so far are in {folder})')
-        row = {'epoch': metrics.epoch, 'book_loss': metrics.train.book_loss,
-               'nll_per_token': metrics.train.nll_per_token,
-               'tokens_per_sec': metrics.tokens_per_sec}
-        file.write(json.dumps(row) + '\n')
-        file.flush()
-        animator.add(metrics.epoch, row['book_loss'])
-        done.append(metrics)
-
+    config, done, is_complete = run.config.training, [], True
+    lines = {'legend': ['train', 'validation']} if config.validate else {}
+    animator = Animator(xlabel='epoch', ylabel='nats per token' if config.validate else 'loss',
+                        xlim=[1, config.num_epochs], ylim=[0, None], **lines)
+    feed = build_feed(run.config.data, data.train, config.seed, ctx)
     with open(folder / METRICS, 'w', encoding='utf-8') as file:
+        recorder = _Recorder(file, animator, config, folder)
+        hooks, best = _hooks(run, data, recorder, ctx)
+
+        def after_epoch(metrics, state) -> None:
+            recorder.check(metrics)
+            done.append(metrics)
+            try:
+                for hook in hooks:
+                    hook(metrics, state)
+            finally:
+                recorder.record(metrics)
+
         try:
-            fit(model, feed, num_epochs=config.num_epochs, lr=config.lr, on_epoch_end=keep,
-                objective=OBJECTIVES[config.objective], max_norm=config.max_norm)
+            fit(for_training(run.model, config), feed, num_epochs=config.num_epochs, lr=config.lr,
+                on_epoch_end=after_epoch, objective=OBJECTIVES[config.objective],
+                max_norm=config.max_norm)
+        except StopTraining as reason:
+            animator.print(f'stopped after epoch {len(done)} of {config.num_epochs}: {reason}')
         except KeyboardInterrupt:
+            is_complete = False
             logger.warning('stopped in epoch %d of %d%s', len(done) + 1, config.num_epochs,
                            '' if done else '; there is nothing to keep')
         finally:
@@ -104,24 +119,88 @@ def _train(model, feed, config: TrainingConfig, folder) -> int:
     if done:
         animator.save(folder / 'loss.svg')
         last = done[-1]
-        print(f'loss {last.train.book_loss:.3f}, {last.tokens_per_sec:.1f} tokens/sec on '
-              f'{feed.ctx}')
+        print(f'loss {last.train.book_loss:.3f}, {last.tokens_per_sec:.1f} tokens/sec on {ctx}')
         print(f'nll_per_token {last.train.nll_per_token:.3f}')
-    return len(done)
+    if best and best.best:
+        best.restore()
+        print(f'the weights are those of epoch {best.best.epoch}, the best in validation: '
+              f'nll_per_token {best.best.losses.nll_per_token:.3f}, BLEU {best.best.bleu:.1f}')
+    return done, is_complete
 
 
-def _print_translations(corpus, run, ctx) -> None:
+def _hooks(run, data, recorder, ctx) -> tuple[list, object]:
+    """What the settings want done after an epoch, and what keeps the best weights, or None."""
+    from .hooks import BestWeights, TimeLimit, Validation
+    from .translation import Translator
+    from .wiring import build_feed
+
+    config, hooks, best = run.config.training, [], None
+    if config.early_stopping != 'none':
+        goodness = {'nll': lambda found: -found.losses.nll_per_token,
+                    'bleu': lambda found: found.bleu}[config.early_stopping]
+        best = BestWeights(run.model, goodness, config.patience)
+
+    def report(validation) -> None:
+        recorder.add_validation(validation)
+        if best:
+            best(validation)
+
+    if config.validate:
+        hooks.append(Validation(Translator.of(run), build_feed(run.config.data, data.valid, 0, ctx),
+                                data.pairs.valid, config.validate_every, config.num_epochs, report))
+    if config.max_minutes is not None:
+        hooks.append(TimeLimit(config.max_minutes))
+    return hooks, best
+
+
+class _Recorder:
+    """Writes a line of metrics for each epoch, and a point of the picture."""
+
+    def __init__(self, file, animator, config: TrainingConfig, folder):
+        self._file, self._animator, self._config = file, animator, config
+        self._folder, self._validation = folder, None
+
+    def check(self, metrics) -> None:
+        """Raise `InputError` if the loss is no number any more."""
+        if not math.isfinite(metrics.train.nll_sum):
+            raise InputError(f'the loss is {metrics.train.nll_sum} in epoch {metrics.epoch}; try a '
+                             f'--lr below {self._config.lr:g} (the metrics so far are in '
+                             f'{self._folder})')
+
+    def add_validation(self, found) -> None:
+        """Print what an epoch's validation found, and keep it for the epoch's line."""
+        self._validation = found
+        samples = ''.join(f'\n  {src} => {translation} ({reference})'
+                          for src, translation, reference in found.samples)
+        self._animator.print(f'epoch {found.epoch}: validation nll_per_token '
+                             f'{found.losses.nll_per_token:.3f}, BLEU {found.bleu:.1f}{samples}')
+
+    def record(self, metrics) -> None:
+        """Write the epoch down."""
+        row = {'epoch': metrics.epoch, 'book_loss': metrics.train.book_loss,
+               'nll_per_token': metrics.train.nll_per_token,
+               'tokens_per_sec': metrics.tokens_per_sec}
+        point = row['book_loss']
+        if self._config.validate:
+            found, self._validation = self._validation, None
+            if found:
+                row.update(valid_nll_per_token=found.losses.nll_per_token, valid_bleu=found.bleu)
+            point = row['nll_per_token'], row.get('valid_nll_per_token')
+        self._file.write(json.dumps(row) + '\n')
+        self._file.flush()
+        self._animator.add(metrics.epoch, point)
+
+
+def _print_translations(run, pairs) -> None:
     """The chapter's four sentences, or the corpus's first four where it hasn't got these."""
-    from .data import first_examples
-    from .reference import SENTENCES, predict_s2s_ch9
-    from .translation import source_text
+    from .reference import SENTENCES
+    from .translation import Translator
 
-    sources = [src for src, _ in first_examples(corpus.pairs, run.config.data.num_examples)]
-    known = {source_text(run, source) for source in sources}
-    has_chapters = all(source_text(run, sentence) in known for sentence in SENTENCES)
-    for sentence in SENTENCES if has_chapters else list(dict.fromkeys(sources))[:4]:
-        translation = predict_s2s_ch9(run.model, source_text(run, sentence), run.src_vocab,
-                                      run.tgt_vocab, run.config.data.num_steps, ctx)
+    sources = [src for src, _ in pairs]
+    known = {tuple(run.rules.src_tokens(source)) for source in sources}
+    has_chapters = all(tuple(run.rules.src_tokens(sentence)) in known for sentence in SENTENCES)
+    shown = SENTENCES if has_chapters else list(dict.fromkeys(sources))[:4]
+    for sentence, translation in zip(shown, Translator.of(run)(shown)):
         print(f'{sentence} => {translation}')
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
+from typing import Iterator
 
 from . import command_line
+from .config import RunConfig, SearchConfig
 from .errors import InputError
+from .runtime import choose_threads
 
 logger = logging.getLogger(__name__)
 
-BYTE_ORDER_MARK = '\ufeff'  # some editors begin a file with it
-REPLACEMENT = '\ufffd'  # stands where bytes could not be decoded
+BLOCK_BYTES = 1 << 18  # of a stream; what is there is translated before more is read
+MAX_LINE_BYTES = 1 << 16  # what is longer is no sentence
 
 
 def _parser() -> command_line.Parser:
@@ -20,64 +23,112 @@ def _parser() -> command_line.Parser:
     parser.add_argument('run', metavar='RUN', help='the folder that train wrote')
     parser.add_argument('sentences', metavar='SENTENCE', nargs='*', default=[],
                         help='what to translate; without any, the lines of standard input')
+    parser.add_argument('--input', metavar='FILE', help='translate the lines of a file')
+    parser.add_argument('--scores', action='store_true', help='print line number, score and '
+                        'translation, separated by tabs; so it is with several translations')
     parser.add_argument('--attention', metavar='FILE', help='draw what each word of the '
                         'translations looked at (.svg, .png or .pdf)')
     parser.add_argument('--device', default='auto', help='auto, cpu, cpu(N), gpu or gpu(N)')
+    command_line.add_options(parser, SearchConfig)
     return parser
 
 
 def main(argv: list[str] | None = None) -> None:
     """Translate as the options say."""
-    options = _parser().parse_args(argv)
+    options = _parser().parse_intermixed_args(argv)  # sentences may stand behind options
+    search = command_line.config_from(SearchConfig, options)
+    if options.input and options.sentences:
+        raise InputError('--input: expected no sentences beside it')
+    config = RunConfig.of_run(Path(options.run))
 
-    # Only now MXNet, which takes seconds to load, and matplotlib.
-    from .plotting import picture_suffix
-
-    if options.attention:
-        picture_suffix(options.attention)
-        if not Path(options.attention).resolve().parent.is_dir():
-            raise InputError(f'{options.attention}: expected a file in a folder that is there')
-    from .checkpoint import load_run
+    # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
+    choose_threads(search.batch_size * search.beam_size, config.model.num_hiddens)
     from .device import device_from_name
-    from .reference import predict_s2s_ch9
-    from .translation import attention_of, check_attention, source_text
+    from .translation import Translator
 
-    ctx = device_from_name(options.device)
-    run = load_run(options.run, ctx)
-    if run.config.data.corpus == 'pseudo':
-        raise InputError(f'{options.run}: expected a run that was trained on text, got one that '
-                         'was trained on random ids')
+    translator = Translator.load(options.run, device_from_name(options.device))
     if options.attention:
-        check_attention(run.model)
-    num_steps = run.config.data.num_steps
-    seen = []
-    for line in options.sentences or sys.stdin:
-        sentence = source_text(run, line.lstrip(BYTE_ORDER_MARK))
-        if REPLACEMENT in sentence:
-            logger.warning('a line is not UTF-8 and is read with gaps: %s', sentence[:40])
-        num_tokens = len(sentence.split())
-        if num_tokens > num_steps:
-            logger.warning('a sentence of %d tokens is cut to %d, which is all that the model was '
-                           'trained to read: %s ...', num_tokens, num_steps, sentence[:40])
-        settings = run.src_vocab, run.tgt_vocab, num_steps, ctx
-        translation = predict_s2s_ch9(run.model, sentence, *settings) if sentence else ''
-        print(translation, flush=True)
-        if options.attention and sentence:
-            weights = attention_of(run.model, sentence, translation, *settings)
-            words = translation.split()
-            seen.append((weights[:num_steps], sentence.split()[:num_steps],
-                         [*words, '<eos>'][:num_steps]))
+        _check_picture(options.attention, translator)
+    seen, count = [], 0
+    for block in [options.sentences] if options.sentences else _blocks(options.input):
+        for found in translator.translate(block, search):
+            count += 1
+            _print(found, count, options.scores or search.n_best > 1)
+            if options.attention:
+                seen += found[:1]
+        sys.stdout.flush()
     if seen:
         _draw(seen, Path(options.attention))
 
 
-def _draw(seen: list[tuple], path: Path) -> None:
+def _print(found: list, number: int, with_scores: bool) -> None:
+    """Print the translations of a line; an empty line has an empty one."""
+    if with_scores:
+        for translation in found:
+            print(number, f'{translation.score:.4f}', translation.text, sep='\t')
+    else:
+        print(found[0].text if found else '')
+
+
+def _blocks(path: str | None) -> Iterator[list[str]]:
+    """The lines of a file or of standard input, as many at a time as are there."""
+    try:
+        with open(path, 'rb') if path else sys.stdin.buffer as stream:
+            yield from _lines_of(stream)
+    except OSError as error:
+        raise InputError(f'{path}: can not be read ({error.strerror})') from error
+
+
+def _lines_of(stream) -> Iterator[list[str]]:
+    """Decoded lines, without their ends, in blocks."""
+    rest, number = b'', 1
+    for data in iter(lambda: stream.read1(BLOCK_BYTES), b''):
+        *lines, rest = (rest + data).split(b'\n')
+        if len(rest) > MAX_LINE_BYTES:  # a line that goes on and on is not kept in memory
+            rest = rest[:MAX_LINE_BYTES + 1]
+        if lines:
+            yield [_decoded(line, number + place) for place, line in enumerate(lines)]
+            number += len(lines)
+    if rest:
+        yield [_decoded(rest, number)]
+
+
+def _decoded(line: bytes, number: int) -> str:
+    """A line as text; whatever it holds, it becomes one."""
+    if len(line) > MAX_LINE_BYTES:
+        logger.warning('line %s is longer than %s bytes and is cut', f'{number:,}',
+                       f'{MAX_LINE_BYTES:,}')
+        line = line[:MAX_LINE_BYTES]
+    try:
+        return line.decode('utf-8-sig' if number == 1 else 'utf-8')
+    except UnicodeDecodeError:
+        text = line.decode('utf-8', errors='replace')
+        logger.warning('line %s is not UTF-8 and is read with gaps: %s', f'{number:,}', text[:40])
+        return text
+
+
+def _check_picture(path: str, translator) -> None:
+    """Raise `InputError` unless there can be a picture of attention."""
+    from .plotting import picture_suffix
+
+    picture_suffix(path)
+    if not Path(path).resolve().parent.is_dir():
+        raise InputError(f'{path}: expected a file in a folder that is there')
+    if not translator.has_attention:
+        raise InputError('expected a model with attention, got one without; train one with '
+                         '--attention additive, dot or general')
+
+
+def _draw(seen: list, path: Path) -> None:
     """Write what was looked at to a picture."""
     from .plotting import attention_figure, figure_bytes, picture_suffix
 
-    picture = figure_bytes(attention_figure(*zip(*seen)), picture_suffix(path))
+    figure = attention_figure(
+        [translation.attention_weights for translation in seen],
+        [translation.src_tokens for translation in seen],
+        [translation.tokens + ['<eos>'] * translation.is_finished for translation in seen])
     try:
-        path.write_bytes(picture)
+        path.write_bytes(figure_bytes(figure, picture_suffix(path)))
     except OSError as error:
         raise InputError(f'{path}: can not be written ({error.strerror})') from error
 

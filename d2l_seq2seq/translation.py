@@ -1,61 +1,233 @@
-"""Text in, text out, with a trained run."""
+"""Text in, text out: a `Translator` over a model, its vocabularies and a search.
+
+What is written is read as the training data was.  Sentences go through the model in batches of
+similar length, which changes nothing in their translations: a model that padding reaches always
+gets as much of it as in training, and the others don't see it.
+"""
 from __future__ import annotations
+
+import itertools
+import logging
+from pathlib import Path
+from typing import Iterable, Iterator, NamedTuple
 
 import numpy as onp
 
-from ._mxnet import mx, np
-from .checkpoint import Run
-from .data import truncate_pad
+from ._mxnet import mx
+from .checkpoint import Run, load_run
+from .config import SearchConfig
+from .data import CHAPTER_RULES, TextRules
 from .decoders import AttentionDecoder
+from .decoding import Hypothesis, SearchRules
+from .device import try_gpu
 from .errors import InputError
+from .inference import ModelStepper
 from .model import EncoderDecoder
 from .vocab import Vocab
-from .wiring import text_rules
+from .wiring import LENGTH_PENALTIES, build_search
+
+logger = logging.getLogger(__name__)
+
+MAX_TOKENS = 1000  # of a sentence; what is longer is not one
+WIDTH_STEP = 8  # source tokens; widths in between would make a graph each
+LINES_AT_ONCE = 8192  # of a stream
 
 
-def source_text(run: Run, sentence: str) -> str:
-    """A sentence as the run's model was trained to read it, its tokens separated by spaces."""
-    return ' '.join(text_rules(run.config.data).src_tokens(' '.join(sentence.split())))
+class Translation(NamedTuple):
+    """One translation of a sentence."""
+
+    text: str
+    tokens: list[str]  # without <eos>
+    src_tokens: list[str]  # as the model read them
+    score: float  # by which translations are compared, see `SearchConfig.length_penalty`
+    log_probs: list[float]  # natural logarithms: of each token, and of <eos> if it came
+    is_finished: bool  # False: `max_length` came before <eos>
+    # float32 (num_tokens, num_src_tokens), a row for each of log_probs; None without attention
+    attention_weights: onp.ndarray | None = None
 
 
-def attention_of(model: EncoderDecoder, src_sentence: str, translation: str, src_vocab: Vocab,
-                 tgt_vocab: Vocab, num_steps: int, ctx: mx.Context) -> onp.ndarray:
-    """What the decoder looked at while it wrote a translation.
-
-    Step by step or all at once, an attention decoder computes the same, so the translation is given
-    to it as if it were the target.
+class Translator:
+    """Translates sentences with a trained model.
 
     Parameters
     ----------
     model : EncoderDecoder
-    src_sentence, translation : str
-        Tokens separated by spaces: what `predict_s2s_ch9` was given, and what it returned.
-    src_vocab, tgt_vocab, num_steps, ctx
-        As for `predict_s2s_ch9`.
+        Trained, or in training: its weights are used as they are at each call.
+    src_vocab, tgt_vocab : Vocab
+    num_steps : int
+        Tokens that sentences were padded to in training.
+    rules : TextRules
+        How text was read in training; the chapter's by default.
+    bucket_width : int, optional
+        If sentences were trained on in buckets: what their lengths were rounded up to.
 
-    Returns
-    -------
-    float32 array of shape (num_target_tokens + 1, num_source_tokens)
-        A row for each token of the translation and one for what comes behind it, each with a sum
-        of 1.
+    Examples
+    --------
+    ::
 
-    Raises
-    ------
-    InputError
-        If the model has no attention.
+        translator = Translator.load('runs/mine')
+        translator('Go.')                                        # 'va !'
+        translator(['Go.', "I'm OK."], SearchConfig(beam_size=5))
     """
-    check_attention(model)
-    src_ids = src_vocab[src_sentence.lower().split(' ')][:num_steps]
-    src = np.array([truncate_pad(src_ids, num_steps, src_vocab['<pad>'])], ctx=ctx)
-    valid_len = np.array([len(src_ids)], ctx=ctx)
-    tgt = np.array([tgt_vocab[['<bos>', *translation.split()]]], ctx=ctx)
-    state = model.decoder.init_state(model.encoder(src, valid_len), valid_len)
-    _, _, weights = model.decoder.attend(tgt, state)
-    return weights[0, :, :len(src_ids)].asnumpy()
 
+    def __init__(self, model: EncoderDecoder, src_vocab: Vocab, tgt_vocab: Vocab, num_steps: int,
+                 rules: TextRules = CHAPTER_RULES, bucket_width: int | None = None):
+        self.model, self.src_vocab, self.tgt_vocab = model, src_vocab, tgt_vocab
+        self.num_steps, self.rules = num_steps, rules
+        self._bucket_width = bucket_width or num_steps
+        self._stepper = ModelStepper(model)
 
-def check_attention(model: EncoderDecoder) -> None:
-    """Raise `InputError` unless the model's decoder has attention."""
-    if not isinstance(model.decoder, AttentionDecoder):
-        raise InputError('expected a model with attention, got one without; train one with '
-                         '--attention additive, dot or general')
+    @classmethod
+    def of(cls, run: Run) -> Translator:
+        """The translator of a run.
+
+        Raises
+        ------
+        InputError
+            If the run was not trained on text.
+        """
+        data = run.config.data
+        if data.corpus == 'pseudo':
+            raise InputError('expected a run that was trained on text, got one that was trained on '
+                             'random ids')
+        return cls(run.model, run.src_vocab, run.tgt_vocab, data.num_steps, run.rules,
+                   data.bucket_width)
+
+    @classmethod
+    def load(cls, path: str | Path, ctx: mx.Context | None = None) -> Translator:
+        """The translator of a run's folder, on a GPU where there is one.
+
+        Raises
+        ------
+        InputError
+            If the folder is not that of a run trained on text.
+        """
+        return cls.of(load_run(path, ctx or try_gpu()))
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether there is something to see of what it looks at."""
+        return isinstance(self.model.decoder, AttentionDecoder)
+
+    def __call__(self, sentences: str | Iterable[str], search: SearchConfig = SearchConfig()):
+        """The best translation of a sentence, or of each.
+
+        Parameters
+        ----------
+        sentences : str or iterable of str
+            What holds no word has an empty translation.
+        search : SearchConfig
+
+        Returns
+        -------
+        str or list of str
+            For a str a str, for a list (or a file's lines) a list.
+        """
+        if isinstance(sentences, str):
+            return self([sentences], search)[0]
+        return [found[0].text if found else '' for found in self.translate(sentences, search)]
+
+    def translate(self, sentences: Iterable[str],
+                  search: SearchConfig = SearchConfig()) -> list[list[Translation]]:
+        """For each sentence its translations, the best first; none for one without words.
+
+        A sentence that is longer than any in training is translated all the same, and the log says
+        so.  Beyond `MAX_TOKENS` tokens it is cut, and the log says that.
+
+        Raises
+        ------
+        InputError
+            If the search asks for attention and the model has none.
+        """
+        if search.replace_unk and not self.has_attention:
+            raise InputError('replace_unk: expected a model with attention, got one without')
+        sources = [self._source(sentence) for sentence in sentences]
+        self._warn_of_lengths(sources)
+        found = [[] for _ in sources]
+        shapes = [self._shape(len(source), search) for source in sources]
+        # By length within a shape: what ends at about the same time is searched together.
+        order = sorted(filter(sources.__getitem__, range(len(sources))),
+                       key=lambda number: (shapes[number], len(sources[number])))
+        for shape, numbers in itertools.groupby(order, key=shapes.__getitem__):
+            numbers = list(numbers)
+            hypotheses = self._search([sources[number] for number in numbers], *shape, search)
+            for number, own in zip(numbers, hypotheses):
+                found[number] = [self._translation(sources[number], hypothesis, search.replace_unk)
+                                 for hypothesis in own]
+        return found
+
+    def stream(self, lines: Iterable[str],
+               search: SearchConfig = SearchConfig()) -> Iterator[list[Translation]]:
+        """What `translate` returns, for lines without end: some thousand of them are in memory."""
+        lines = iter(lines)
+        for block in iter(lambda: list(itertools.islice(lines, LINES_AT_ONCE)), []):
+            yield from self.translate(block, search)
+
+    def _source(self, sentence: str) -> list[str]:
+        """The tokens of a sentence as the model was trained to read them."""
+        words = sentence.split()
+        return self.rules.src_tokens(' '.join(words)) if words else []
+
+    def _warn_of_lengths(self, sources: list[list[str]]) -> None:
+        """Say which sentences are too long, and cut those that are none."""
+        for number, source in enumerate(sources):
+            if len(source) > MAX_TOKENS:
+                logger.warning('a sentence of %s tokens is cut to %s, which is all that is '
+                               'translated: %s ...', f'{len(source):,}', f'{MAX_TOKENS:,}',
+                               ' '.join(source[:5])[:40])
+                sources[number] = source[:MAX_TOKENS]
+        long = [source for source in sources if len(source) > self.num_steps]
+        if long:
+            logger.warning('%d of %d sentences have more tokens than the %d that the model was '
+                           'trained to read, and may come out badly; the first has %d: %s ...',
+                           len(long), len(sources), self.num_steps, len(long[0]),
+                           ' '.join(long[0][:5])[:40])
+
+    def _shape(self, num_tokens: int, search: SearchConfig) -> tuple[int, int]:
+        """How far a source sentence is padded, and the most tokens that come out.
+
+        Both follow from the sentence alone, and not from its company.
+        """
+        is_long = num_tokens > self.num_steps
+        if not self.model.encoder.reads_padding:
+            width = -(-num_tokens // WIDTH_STEP) * WIDTH_STEP
+        elif is_long:
+            width = num_tokens
+        else:
+            width = min(self.num_steps, -(-num_tokens // self._bucket_width) * self._bucket_width)
+        return width, search.max_length or (2 * width if is_long else self.num_steps)
+
+    def _search(self, sources: list[list[str]], width: int, max_length: int,
+                search: SearchConfig) -> Iterator[list[Hypothesis]]:
+        """The hypotheses of sources that are padded alike."""
+        rules = SearchRules(self.tgt_vocab['<bos>'], self.tgt_vocab['<eos>'], max_length,
+                            search.min_length, search.no_repeat_ngram,
+                            LENGTH_PENALTIES[search.length_penalty](search.alpha))
+        parts = [sources[first:first + search.batch_size]
+                 for first in range(0, len(sources), search.batch_size)]
+        found = build_search(search)(self._stepper, (self._batch(part, width) for part in parts),
+                                     rules)
+        for part, hypotheses in zip(parts, found):
+            yield from hypotheses[:len(part)]  # behind them are those of the copies
+
+    def _batch(self, sources: list[list[str]], width: int) -> tuple[onp.ndarray, onp.ndarray]:
+        """Token ids and valid lengths, filled up with copies: each size would make a graph."""
+        size = 1 << (len(sources) - 1).bit_length()
+        padding = [self.src_vocab['<pad>']] * width
+        rows = [(self.src_vocab[source] + padding)[:width] for source in sources]
+        lengths = [len(source) for source in sources]
+        num_copies = size - len(sources)
+        return (onp.array(rows + rows[:1] * num_copies, dtype='float32'),
+                onp.array(lengths + lengths[:1] * num_copies, dtype='float32'))
+
+    def _translation(self, source: list[str], hypothesis: Hypothesis,
+                     replace_unk: bool) -> Translation:
+        tokens = self.tgt_vocab.to_tokens(hypothesis.token_ids)
+        weights = hypothesis.attention_weights
+        if weights is not None:
+            weights = weights[:, :len(source)]
+        if replace_unk:
+            tokens = [source[weights[step].argmax()] if token == '<unk>' else token
+                      for step, token in enumerate(tokens)]
+        return Translation(self.rules.join(tokens), tokens, source, hypothesis.score,
+                           hypothesis.log_probs, hypothesis.is_finished, weights)

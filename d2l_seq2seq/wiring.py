@@ -6,47 +6,130 @@ choose: whoever writes Python takes the classes themselves.
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import Callable
 
 from ._mxnet import init, rnn
 from .attention import AdditiveAttention, DotAttention, GeneralAttention
-from .config import DataConfig, ModelConfig, TrainingConfig
+from .config import DataConfig, ModelConfig, SearchConfig, TrainingConfig
 from .corpus import Corpus
-from .data import Batch, TextRules, chapter_tokens, chapter_vocab, encode_pairs, first_examples
+from .data import (Batch, TextRules, build_arrays, chapter_tokens, chapter_vocab, encode_pairs,
+                   first_examples, tokenize_nmt)
 from .decoders import ContextDecoder, LuongDecoder, Seq2SeqAttentionDecoder
+from .decoding import (BookLengthPenalty, GNMTLengthPenalty, beam_search, greedy_search,
+                       no_length_penalty, sample)
 from .encoders import Bridge, MaskedEncoder
+from .errors import InputError
+from .feed import BucketFeed, Feed, TokenFeed
 from .model import (Decoder, Encoder, EncoderDecoder, Seq2SeqDecoder, Seq2SeqEncoder,
                     share_embedding, tie_output)
 from .next_input import Mixture, SteppedEncoderDecoder
 from .opengenus import KerasDefaults, encode_ids, keras_lstm, vocab_of, words_of
 from .recurrent import tanh_rnn
+from .split import Pairs, Split, split_pairs
 from .step import book_objective, per_token_objective
+from .subwords import SidesSubwords, Subwords
 from .vocab import Vocab
+from .words import join_words, word_tokens
 
 LAYERS = {'rnn': tanh_rnn, 'gru': rnn.GRU, 'lstm': rnn.LSTM}
 KERAS_LAYERS = {**LAYERS, 'lstm': keras_lstm}
 INITIALIZERS = {'xavier': init.Xavier, 'keras': KerasDefaults}
 OBJECTIVES = {'book': book_objective, 'per-token': per_token_objective}
-TEXT_RULES = {'chapter': (chapter_tokens, chapter_vocab), 'opengenus': (words_of, vocab_of)}
+# Tokens of a sentence, a vocabulary of tokens, a sentence of tokens; subwords have to be learned.
+TEXT_RULES = {'chapter': (chapter_tokens, chapter_vocab, ' '.join),
+              'words': (word_tokens, chapter_vocab, join_words),
+              'opengenus': (words_of, vocab_of, ' '.join)}
+LENGTH_PENALTIES = {'book': BookLengthPenalty, 'gnmt': GNMTLengthPenalty,
+                    'none': lambda alpha: no_length_penalty}
 
 
-def text_rules(config: DataConfig) -> TextRules:
-    """How a run reads text."""
-    tokens_of, vocab_of_tokens = TEXT_RULES[config.text_rules]
-    src_tokens = ((lambda sentence: tokens_of(sentence)[::-1]) if config.reverse_source
-                  else tokens_of)
-    return TextRules(src_tokens, tokens_of,
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run trains on."""
+
+    pairs: Split  # as text
+    subwords: SidesSubwords | None
+    src_vocab: Vocab
+    tgt_vocab: Vocab
+    train: Batch
+    valid: Batch | None  # None: nothing is kept back
+
+
+def text_rules(config: DataConfig, subwords: SidesSubwords | None = None) -> TextRules:
+    """How a run reads text; `subwords` are what `learn_subwords` gave it."""
+    if subwords is None:
+        src_tokens_of, vocab_of_tokens, join = TEXT_RULES[config.text_rules]
+        tgt_tokens_of = src_tokens_of
+    else:
+        src_tokens_of, tgt_tokens_of = subwords.src.tokens, subwords.tgt.tokens
+        vocab_of_tokens, join = chapter_vocab, subwords.tgt.join
+    src_tokens = ((lambda sentence: src_tokens_of(sentence)[::-1]) if config.reverse_source
+                  else src_tokens_of)
+    return TextRules(src_tokens, tgt_tokens_of,
                      functools.partial(vocab_of_tokens, min_freq=config.min_freq),
-                     config.share_vocab)
+                     config.share_vocab, join)
 
 
-def encode_corpus(config: DataConfig, corpus: Corpus) -> tuple[Vocab, Vocab, Batch]:
-    """Vocabularies and arrays of as many pairs of a corpus as a run trains on."""
-    pairs = first_examples(corpus.pairs, config.num_examples)
+def learn_subwords(config: DataConfig, pairs: Pairs) -> SidesSubwords | None:
+    """The subwords of the training pairs, if it is by them that the run reads text."""
+    if config.text_rules != 'subwords':
+        return None
+    sources, targets = zip(*pairs)
+    if config.share_vocab:
+        both = Subwords.learn([*sources, *targets], config.num_subwords)
+        return SidesSubwords(both, both)
+    return SidesSubwords(*(Subwords.learn(sentences, config.num_subwords)
+                           for sentences in (sources, targets)))
+
+
+def split_corpus(config: DataConfig, corpus: Corpus) -> Split:
+    """As many pairs of a corpus as a run looks at, in their parts."""
+    return split_pairs(first_examples(corpus.pairs, config.num_examples), config.held_out)
+
+
+def encode_corpus(config: DataConfig, corpus: Corpus) -> TrainingData:
+    """The data of a run.
+
+    Raises
+    ------
+    InputError
+        If a part that is asked for would be empty.
+    """
     if corpus.is_ids:
-        vocab, arrays = encode_ids(pairs)
-        return vocab, vocab, arrays
-    return encode_pairs(pairs, config.num_steps, text_rules(config))
+        pairs = Split(first_examples(corpus.pairs, config.num_examples), [], [])
+        vocab, arrays = encode_ids(pairs.train)
+        return TrainingData(pairs, None, vocab, vocab, arrays, None)
+    pairs = split_corpus(config, corpus)
+    if not pairs.train or (config.held_out > 0 and not (pairs.valid and pairs.test)):
+        raise InputError(f'held_out: expected enough pairs for all parts, got {len(pairs.train)} '
+                         f'to train on, {len(pairs.valid)} to validate and {len(pairs.test)} to '
+                         'test; keep back another share, or take more pairs')
+    subwords = learn_subwords(config, pairs.train)
+    rules = text_rules(config, subwords)
+    src_vocab, tgt_vocab, train = encode_pairs(pairs.train, config.num_steps, rules)
+    valid = (build_arrays(*tokenize_nmt(pairs.valid, rules), src_vocab, tgt_vocab,
+                          config.num_steps) if pairs.valid else None)
+    return TrainingData(pairs, subwords, src_vocab, tgt_vocab, train, valid)
+
+
+def build_feed(config: DataConfig, arrays: Batch, seed: int, ctx) -> Feed:
+    """Batches as a run wants them."""
+    if config.max_tokens is not None:
+        return TokenFeed(arrays, config.max_tokens, seed, ctx, config.bucket_width)
+    if config.bucket_width is not None:
+        return BucketFeed(arrays, config.batch_size, seed, ctx, config.bucket_width)
+    return Feed(arrays, config.batch_size, seed, ctx)
+
+
+def build_search(config: SearchConfig) -> Callable:
+    """The search that a configuration names: a function of stepper, batches and rules."""
+    if config.sample:
+        return functools.partial(sample, num_samples=config.n_best, top_k=config.top_k,
+                                 temperature=config.temperature, seed=config.seed)
+    if config.beam_size == 1:
+        return greedy_search
+    return functools.partial(beam_search, beam_size=config.beam_size, n_best=config.n_best)
 
 
 def build_model(config: ModelConfig, src_vocab_size: int, tgt_vocab_size: int) -> EncoderDecoder:

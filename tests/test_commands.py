@@ -12,7 +12,7 @@ import pytest
 
 from conftest import ROOT
 from d2l_seq2seq import DataConfig, InputError, ModelConfig, TrainingConfig
-from d2l_seq2seq import reproduce, train, training, translate
+from d2l_seq2seq import evaluate, reproduce, train, training, translate
 
 SMALL = ['--num-examples', '60', '--num-epochs', '2', '--num-hiddens', '8', '--embed-size', '4',
          '--corpus', 'bundled']
@@ -107,6 +107,9 @@ def test_a_corpus_of_ones_own(tmp_path):
     (['--dropout', '1'], '--dropout: expected a number from 0 up to, not including, 1'),
     (['--num-examples', 'some'], "--num-examples: expected a whole number of at least 1, or 'all'"),
     (['--num-epoch', '3'], 'unrecognized arguments: --num-epoch 3'),
+    (['--max-tokens', '100'], 'max_tokens: expected a bucket_width with it'),
+    (['--held-out', '0.5'], '--held-out: expected a number from 0 to 0.4'),
+    (['--held-out', '0.001'], 'held_out: expected enough pairs for all parts, got 61 to train on'),
     (['--corpus', 'missing.tsv'], 'missing.tsv: expected a corpus'),
     (['--corpus', 'latin1.tsv'], 'latin1.tsv: expected UTF-8, got the byte 0xc9 in line 2'),
     (['--corpus', '.'], 'expected a file, got a folder'),
@@ -231,13 +234,148 @@ def test_translate_survives_bytes_that_are_no_text(run):
     result = command('translate', str(run[0]), input=b'\xff\xfe.\nGo.\n\x00\x1b[31m\n',
                      env={'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C'})
     assert (result.returncode, len(lines(result.stdout))) == (0, 3)
-    assert lines(result.stderr)[0].startswith('a line is not UTF-8 and is read with gaps: ')
+    assert lines(result.stderr)[0].startswith('line 1 is not UTF-8 and is read with gaps: ')
 
 
-def test_translate_says_when_it_cuts(run):
+def test_translate_says_when_a_sentence_is_longer_than_in_training(run):
     result = command('translate', str(run[0]), 'a b c d e f g h i j k')
-    assert result.returncode == 0
-    assert 'a sentence of 11 tokens is cut to 10' in result.stderr.decode()
+    assert (result.returncode, len(lines(result.stdout))) == (0, 1)
+    assert '1 of 1 sentences have more tokens than the 10 that' in result.stderr.decode()
+
+
+def test_translate_survives_a_line_without_end(run):
+    text = b'Go.\n' + b'x' * 1_000_000 + b'\n' + b'a ' * 500_000 + b'\nGo.\n'
+    result = command('translate', str(run[0]), input=text)
+    out = lines(result.stdout)
+    assert (result.returncode, len(out)) == (0, 4) and out[0] == out[3]
+    errors = lines(result.stderr)
+    assert 'line 2 is longer than 65,536 bytes and is cut' in errors
+    assert any(line.startswith('a sentence of 32,768 tokens is cut to 1,000') for line in errors)
+
+
+def test_translate_answers_what_it_was_asked_before_more_comes(run):
+    """Another process may wait for a translation before it sends the next sentence."""
+    with subprocess.Popen([sys.executable, '-m', 'd2l_seq2seq.translate', str(run[0])],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        answers = []
+        for line in (b'Go.\n', b'\n', b'Wait.\nGo.\n'):
+            process.stdin.write(line)
+            process.stdin.flush()
+            answers += [process.stdout.readline() for _ in range(line.count(b'\n'))]
+        process.stdin.close()
+    assert process.returncode == 0
+    assert answers[0] == answers[3] != b'' and answers[1] == b'\n'
+
+
+def test_translate_a_file(run, tmp_path):
+    (tmp_path / 'lines.txt').write_bytes('\ufeffGo.\r\n\r\nWait!\r\n'.encode())
+    result = command('translate', str(run[0]), '--input', 'lines.txt', cwd=tmp_path)
+    expected = command('translate', str(run[0]), 'Go.', '', 'Wait!')
+    assert result.returncode == 0 and result.stdout == expected.stdout
+    for arguments, message in [(['--input', 'none.txt'], 'none.txt: can not be read'),
+                               (['--input', '.'], '.: can not be read'),
+                               (['--input', 'lines.txt', 'Go.'], 'expected no sentences beside')]:
+        result = command('translate', str(run[0]), *arguments, cwd=tmp_path)
+        assert (result.returncode, len(lines(result.stderr))) == (2, 1)
+        assert message in result.stderr.decode()
+
+
+def test_several_translations_with_scores(run):
+    result = command('translate', str(run[0]), 'Go.', '', 'Wait!', '--beam-size', '4', '--n-best',
+                     '2', '--length-penalty', 'gnmt', '--alpha', '0.6')
+    rows = [line.split('\t') for line in lines(result.stdout)]
+    assert [row[0] for row in rows] == ['1', '1', '3', '3']
+    scores = [float(row[1]) for row in rows]
+    assert scores[0] >= scores[1] and scores[2] >= scores[3]
+    best = command('translate', str(run[0]), 'Go.', 'Wait!', '--beam-size', '4',
+                   '--length-penalty', 'gnmt', '--alpha', '0.6')
+    assert lines(best.stdout) == [rows[0][2], rows[2][2]]
+
+
+def test_samples_are_the_same_for_a_seed(run):
+    drawn = [command('translate', str(run[0]), '--sample', '--n-best', '5', '--seed', seed, 'Go.'
+                     ).stdout for seed in ('1', '1', '2')]
+    assert drawn[0] == drawn[1] != drawn[2] and len(lines(drawn[0])) == 5
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (['--beam-size', '0'], '--beam-size: expected a whole number of at least 1'),
+    (['--n-best', '3', '--beam-size', '2'], 'n_best: expected beam_size at most, which is 2'),
+    (['--sample', '--beam-size', '2'], 'sample: expected a beam_size of 1 with it, got 2'),
+    (['--min-length', '5', '--max-length', '5'], 'min_length: expected less than max_length'),
+    (['--length-penalty', 'long'], '--length-penalty: expected one of book, gnmt, none'),
+    (['--temperature', '0'], '--temperature: expected a number above 0'),
+    (['--replace-unk'], 'replace_unk: expected a model with attention, got one without'),
+])
+def test_mistakes_in_a_search(run, arguments, message):
+    result = command('translate', str(run[0]), 'Go.', *arguments)
+    assert (result.returncode, result.stdout, len(lines(result.stderr))) == (2, b'', 1)
+    assert message in result.stderr.decode()
+
+
+def test_validation_is_reported_and_stops_early(tmp_path):
+    result = command('train', '--corpus', 'bundled', '--num-examples', '300', '--num-hiddens', '8',
+                     '--embed-size', '8', '--early-stopping', 'nll', '--validate-every', '1',
+                     '--lr', '0.5', '--patience', '2', '--num-epochs', '50', '--out', 'run',
+                     cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, b'')
+    out = lines(result.stdout)
+    assert re.match(r'corpus bundled: \d+ sentence pairs \(\d+ for validation and \d+ for', out[0])
+    validations = [line for line in out if line.startswith('epoch ')]
+    assert re.fullmatch(r'epoch 1: validation nll_per_token \d+\.\d{3}, BLEU \d+\.\d',
+                        validations[0])
+    assert re.match(r'  .+ => .* \(.+\)', out[2])
+    rows = [json.loads(line) for line in (tmp_path / 'run/metrics.jsonl').read_text().splitlines()]
+    assert len(rows) == len(validations) < 50
+    best = min(rows, key=lambda row: row['valid_nll_per_token'])
+    assert any(line.startswith(f"the weights are those of epoch {best['epoch']}, the best in")
+               for line in out)
+    assert (tmp_path / 'run/loss.svg').read_text().count('validation') >= 1
+    # What was kept are those weights.
+    result = command('evaluate', 'run', '--split', 'valid', '--worst', '2', cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    figures = json.loads((tmp_path / 'run/evaluation.json').read_text())
+    assert figures['nll_per_token'] == pytest.approx(best['valid_nll_per_token'], rel=1e-5)
+    assert figures['BLEU']['score'] == pytest.approx(best['valid_bleu'], abs=1e-6)
+
+
+def test_evaluate_prints_a_table_and_writes_json(run, tmp_path):
+    result = command('evaluate', str(run[0]), '--beam-size', '3', '--json', 'figures.json',
+                     cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, b'')
+    out = lines(result.stdout)
+    assert out[0].startswith('corpus bundled, train split (nothing was kept back: it has seen all')
+    names = [line[:16].strip() for line in out[1:7]]
+    assert names == ['nll_per_token', 'perplexity', 'BLEU', 'chrF', "the book's BLEU",
+                     'exact matches']
+    assert '|version:' in out[3] and 'the 5 worst:' in out
+    figures = json.loads((tmp_path / 'figures.json').read_text())
+    assert (figures['split'], figures['search']['beam_size']) == ('train', 3)
+    metrics = [json.loads(line) for line in (run[0] / 'metrics.jsonl').read_text().splitlines()]
+    assert figures['nll_per_token'] < metrics[0]['nll_per_token']
+    for arguments, message in [
+            (['--split', 'test'], 'expected a run with sentences kept back, got one without'),
+            (['--worst', 'all'], "--worst: expected a whole number of at least 0, got 'all'"),
+            (['--json', 'no/such.json'], 'no/such.json: can not be written'),
+            (['--split', 'dev'], '--split: invalid choice')]:
+        result = command('evaluate', str(run[0]), *arguments, cwd=tmp_path)
+        assert (result.returncode, len(lines(result.stderr))) == (2, 1)
+        assert message in result.stderr.decode()
+
+
+def test_subwords_in_batches_of_tokens(tmp_path):
+    result = command('train', '--corpus', 'bundled', '--num-examples', 'all', '--text-rules',
+                     'subwords', '--num-subwords', '200', '--min-freq', '1', '--bucket-width', '4',
+                     '--max-tokens', '512', '--masked', '--attention', 'dot', '--num-steps', '40',
+                     '--num-epochs', '2', '--out', 'run', cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, b'')
+    printed = dict(line.split(' => ') for line in lines(result.stdout) if ' => ' in line)
+    again = command('translate', 'run', *printed, cwd=tmp_path)
+    assert lines(again.stdout) == list(printed.values())
+    assert not any('\u2581' in text for text in printed.values())
+    (tmp_path / 'run/tgt_subwords.model').write_bytes(b'damaged')
+    result = command('translate', 'run', 'Go.', cwd=tmp_path)
+    assert result.returncode == 2 and b'tgt_subwords.model' in result.stderr
 
 
 @pytest.mark.parametrize('folder', ['missing', '.'])
@@ -273,10 +411,10 @@ def test_a_defect_keeps_its_traceback():
     assert result.stderr.startswith(b'Traceback') and b'ValueError: ours' in result.stderr
 
 
-@pytest.mark.parametrize('main, code', [(train.main, 0), (translate.main, 2)])
+@pytest.mark.parametrize('main, code', [(train.main, 0), (translate.main, 2), (evaluate.main, 2)])
 def test_main_can_be_called(main, code, tmp_path, capsys):
-    arguments = {train.main: [*SMALL, '--out', str(tmp_path / 'run')],
-                 translate.main: [str(tmp_path / 'none')]}[main]
+    arguments = {train.main: [*SMALL, '--out', str(tmp_path / 'run')]}.get(
+        main, [str(tmp_path / 'none')])
     if code == 0:
         assert main(arguments) == 0
     else:

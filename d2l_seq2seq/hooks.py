@@ -1,0 +1,127 @@
+"""What is handed to `fit` to watch a training: validate, keep the best weights, stop early.
+
+A hook is a function of `EpochMetrics` and `TrainState`, called after each epoch; one that has seen
+enough raises `StopTraining`.
+"""
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Callable, Sequence
+
+from .feed import Feed
+from .metrics import corpus_scores
+from .model import EncoderDecoder
+from .references import references_of
+from .training import EpochMetrics, LossSums, TrainState, evaluate_loss
+from .translation import Translator
+
+
+class StopTraining(Exception):
+    """Raised by a hook to end the training; the message says why."""
+
+
+@dataclass(frozen=True)
+class ValidationMetrics:
+    """What a look at held-out sentences brought."""
+
+    epoch: int
+    losses: LossSums
+    bleu: float  # sacreBLEU's, from 0 to 100, of greedy translations
+    samples: list[tuple[str, str, str]]  # some sources, their translations, a reference of each
+
+
+class Validation:
+    """Looks at held-out sentence pairs every so many epochs, and at the last one.
+
+    Parameters
+    ----------
+    translator : Translator
+        Of the model that is trained.
+    feed : Feed
+        The held-out pairs as arrays.
+    pairs : sequence of (str, str)
+        The held-out pairs as text.
+    every : int
+        Epochs from one look to the next.
+    last_epoch : int
+    report : function of ValidationMetrics
+    num_samples : int
+        How many translations to show, spread over the pairs.
+    """
+
+    def __init__(self, translator: Translator, feed: Feed, pairs: Sequence[tuple[str, str]],
+                 every: int, last_epoch: int, report: Callable[[ValidationMetrics], None],
+                 num_samples: int = 3):
+        self._translator, self._feed, self._report = translator, feed, report
+        self._every, self._last_epoch, self._num_samples = every, last_epoch, num_samples
+        self._references = references_of(pairs, translator.rules)
+
+    def __call__(self, metrics: EpochMetrics, state: TrainState) -> None:
+        if metrics.epoch % self._every == 0 or metrics.epoch == self._last_epoch:
+            self._report(self.look(metrics.epoch))
+
+    def look(self, epoch: int) -> ValidationMetrics:
+        """Validate the model as it is now."""
+        sources, references = list(self._references), list(self._references.values())
+        translations = self._translator(sources)
+        step = max(1, len(sources) // self._num_samples)
+        samples = list(zip(sources, translations, (own[0] for own in references)))[::step]
+        return ValidationMetrics(
+            epoch, evaluate_loss(self._translator.model, self._feed),
+            corpus_scores(translations, references)['BLEU'].value, samples[:self._num_samples])
+
+
+class BestWeights:
+    """Remembers the weights of the best validation, and stops when there is no better one.
+
+    Parameters
+    ----------
+    model : EncoderDecoder
+    goodness : function of ValidationMetrics
+        A number, the greater the better.
+    patience : int
+        Validations in a row that are no better, after which the training ends.
+    """
+
+    def __init__(self, model: EncoderDecoder, goodness: Callable[[ValidationMetrics], float],
+                 patience: int):
+        self._model, self._goodness, self._patience = model, goodness, patience
+        self.best: ValidationMetrics | None = None
+        self._weights, self._num_worse = {}, 0
+
+    def __call__(self, validation: ValidationMetrics) -> None:
+        if self.best is None or self._goodness(validation) > self._goodness(self.best):
+            self.best, self._num_worse = validation, 0
+            self._weights = {name: parameter.data().copy()
+                             for name, parameter in self._model.collect_params().items()}
+            return
+        self._num_worse += 1
+        if self._num_worse >= self._patience:
+            raise StopTraining(f'no better validation since epoch {self.best.epoch}')
+
+    def restore(self) -> None:
+        """Give the model its best weights back."""
+        for name, parameter in self._model.collect_params().items():
+            if name in self._weights:
+                parameter.set_data(self._weights[name])
+
+
+class TimeLimit:
+    """Ends the training when another epoch like the last would not be over in time.
+
+    Parameters
+    ----------
+    minutes : float
+        From now on.
+    """
+
+    def __init__(self, minutes: float):
+        self._minutes, self._last = minutes, time.monotonic()
+        self._end = self._last + 60 * minutes
+
+    def __call__(self, metrics: EpochMetrics, state: TrainState) -> None:
+        now = time.monotonic()
+        if now + (now - self._last) > self._end:
+            raise StopTraining(f'{self._minutes:g} minutes have no room for another epoch')
+        self._last = now
