@@ -1,8 +1,9 @@
 """What each member of the family learns of the chapter's data, and how fast: python family.py
 
 Each is trained by the command itself, one after the other, and then translates every source that
-it was trained on: an exact match is one of the source's references, word for word, where words that
-the vocabulary does not have are <unk> on both sides.  The table goes to results/family.md.
+it was trained on.  BLEU is sacreBLEU's against all references as they are written.  An exact match
+is one of the source's references, word for word, where words that the vocabulary does not have are
+<unk> on both sides.  The table goes to results/family.md.
 """
 from __future__ import annotations
 
@@ -11,16 +12,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
 from pathlib import Path
 
 from training_speed import HERE, describe_machine
-from d2l_seq2seq import load_run, predict_s2s_ch9, read_corpus
+from d2l_seq2seq import Translator, corpus_scores, load_run, read_corpus
 from d2l_seq2seq._mxnet import npx
 from d2l_seq2seq.checkpoint import Run
 from d2l_seq2seq.data import first_examples
-from d2l_seq2seq.translation import source_text
-from d2l_seq2seq.wiring import text_rules
+from d2l_seq2seq.references import references_of
 
 MEMBERS = {
     "the chapter's": '',
@@ -39,17 +38,16 @@ MEMBERS = {
 }
 
 
-def count_matches(run: Run, pairs) -> tuple[int, int]:
-    """How many sources come out as one of their references, and of how many."""
-    rules = text_rules(run.config.data)
-    references = defaultdict(set)
-    for src, tgt in pairs:
-        known = run.tgt_vocab.to_tokens(run.tgt_vocab[rules.tgt_tokens(tgt)])
-        references[source_text(run, src)].add(' '.join(known))
-    right = sum(predict_s2s_ch9(run.model, source, run.src_vocab, run.tgt_vocab,
-                                run.config.data.num_steps, npx.cpu()) in accepted
-                for source, accepted in references.items())
-    return right, len(references)
+def judge(run: Run, pairs) -> tuple[float, int, int]:
+    """BLEU of all sources, and how many come out as one of their references, and of how many."""
+    references = references_of(pairs, run.rules)
+    translations = Translator.of(run)(references)
+    right = 0
+    for translation, own in zip(translations, references.values()):
+        known = [run.tgt_vocab.to_tokens(run.tgt_vocab[run.rules.tgt_tokens(one)]) for one in own]
+        right += translation in [run.rules.join(tokens) for tokens in known]
+    bleu = corpus_scores(translations, list(references.values()))['BLEU'].value
+    return bleu, right, len(references)
 
 
 def train(options: str, folder: str, *more: str) -> tuple[Path, list[dict]]:
@@ -73,10 +71,9 @@ def learn(options: str, corpus) -> str:
         out, rows = train(options, folder)
         run = load_run(out, npx.cpu())
     size = sum(parameter.data().size for parameter in run.model.collect_params().values())
-    right, count = count_matches(
-        run, first_examples(corpus.pairs, run.config.data.num_examples))
+    bleu, right, count = judge(run, first_examples(corpus.pairs, run.config.data.num_examples))
     return (f"{size:,} | {rows[-1]['nll_per_token']:.3f} "
-            f'| {right} of {count} ({right / count:.0%})')
+            f'| {bleu:.1f} | {right} of {count} ({right / count:.0%})')
 
 
 def main() -> None:
@@ -86,8 +83,8 @@ def main() -> None:
     print(speeds, flush=True)
     lines = ['# The family on the chapter\'s data', '',
              f'{describe_machine()}; corpus {corpus.name}, 300 epochs, seed 0.', '',
-             '| model | options of `train` | parameters | nats per token | exact matches '
-             '| tokens/s |', '|---|---|---|---|---|---|']
+             '| model | options of `train` | parameters | nats per token | BLEU | exact matches '
+             '| tokens/s |', '|---|---|---|---|---|---|---|']
     for name, options in MEMBERS.items():
         shown = f'`{options}`' if options else ''
         lines.append(f'| {name} | {shown} | {learn(options, corpus)} | {speeds[name]:,.0f} |')

@@ -1,0 +1,121 @@
+"""Training in PyTorch for a fixed time: python pytorch_quality.py JOB
+
+The attention model as one would write it in PyTorch: packed sequences, nn.LSTM with dropout, the
+loss over all label positions with padding ignored, clipping, Adam.  The weights are written under
+the names that a run of ours has for them.
+"""
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+job = json.loads(Path(sys.argv[1]).read_text())
+arrays = [torch.from_numpy(array).long() for array in np.load(job['arrays']).values()]
+config = job['model']
+torch.manual_seed(0)
+CLOSED = 100.0  # what our masked layers' last column holds
+
+
+class AttentionModel(nn.Module):
+    """An LSTM encoder, an LSTM decoder, general attention (Luong et al. 2015)."""
+
+    def __init__(self):
+        super().__init__()
+        embed_size, num_hiddens, num_layers = (
+            config['embed_size'], config['num_hiddens'], config['num_layers'])
+        sizes = embed_size, num_hiddens, num_layers
+        self.src_embedding = nn.Embedding(job['src_vocab_size'], embed_size)
+        self.encoder = nn.LSTM(*sizes, dropout=config['dropout'])
+        self.tgt_embedding = nn.Embedding(job['tgt_vocab_size'], embed_size)
+        self.decoder = nn.LSTM(*sizes, dropout=config['dropout'])
+        self.keys = nn.Linear(num_hiddens, num_hiddens, bias=False)
+        self.combine = nn.Linear(2 * num_hiddens, num_hiddens, bias=False)
+        self.dropout = nn.Dropout(config['dropout'])  # of the attention weights
+        self.dense = nn.Linear(num_hiddens, job['tgt_vocab_size'])
+        for weight in self.parameters():  # Gluon's Xavier
+            if weight.dim() == 2:
+                nn.init.xavier_uniform_(weight)
+            else:
+                nn.init.zeros_(weight)
+
+    def forward(self, src, lengths, tgt):
+        """Logits (batch_size, num_steps, vocab_size)."""
+        packed = nn.utils.rnn.pack_padded_sequence(self.src_embedding(src.T), lengths,
+                                                   enforce_sorted=False)
+        outputs, state = self.encoder(packed)
+        values, _ = nn.utils.rnn.pad_packed_sequence(outputs, True, total_length=src.shape[1])
+        queries = self.decoder(self.tgt_embedding(tgt.T), state)[0].transpose(0, 1)
+        mask = torch.arange(src.shape[1])[None, None] >= lengths[:, None, None]
+        scores = (queries @ self.keys(values).transpose(1, 2)).masked_fill(mask, -1e9)
+        context = self.dropout(scores.softmax(-1)) @ values
+        return self.dense(torch.tanh(self.combine(torch.cat([context, queries], -1))))
+
+
+def batches():
+    """Numbers of the sentences of each batch: of similar length, as many tokens in each."""
+    width = job['bucket_width']
+    limits = torch.tensor([arrays[0].shape[1], arrays[2].shape[1]])
+    lengths = torch.stack([arrays[1], arrays[3]], dim=1)
+    widths = torch.minimum(-(-lengths // width) * width, limits)
+    found = []
+    for bucket in torch.unique(widths, dim=0):
+        members = (widths == bucket).all(1).nonzero().squeeze(1)
+        members = members[torch.randperm(len(members))]
+        found += members.split(max(1, job['max_tokens'] // int(bucket.max())))
+    return [found[number] for number in torch.randperm(len(found))]
+
+
+def named_weights(model):
+    """The weights by our names; a masked layer has a column more, which keeps its memory."""
+    named = {'encoder.embedding.weight': model.src_embedding.weight,
+             'decoder.embedding.weight': model.tgt_embedding.weight,
+             'decoder.attention.W.weight': model.keys.weight,
+             'decoder.W_c.weight': model.combine.weight,
+             'decoder.dense.weight': model.dense.weight, 'decoder.dense.bias': model.dense.bias}
+    closed = torch.cat([torch.tensor([-CLOSED, CLOSED, 0.0, 0.0])[number:number + 1].repeat(
+        config['num_hiddens']) for number in range(4)])[:, None]
+    for side, layers in (('encoder', model.encoder), ('decoder', model.decoder)):
+        for number in range(config['num_layers']):
+            prefix = (f'encoder.rnn.forward{number}.rnn._unfused.0' if side == 'encoder'
+                      else f'decoder.rnn.layer{number}._unfused.0')
+            own = {ours: getattr(layers, f'{theirs}_l{number}')
+                   for ours, theirs in (('i2h_weight', 'weight_ih'), ('h2h_weight', 'weight_hh'),
+                                        ('i2h_bias', 'bias_ih'), ('h2h_bias', 'bias_hh'))}
+            if side == 'encoder':
+                own['i2h_weight'] = torch.cat([own['i2h_weight'], closed], 1)
+            named.update({f'{prefix}.{name}': value for name, value in own.items()})
+    return {name: value.detach().numpy() for name, value in named.items()}
+
+
+model, width = AttentionModel(), job['bucket_width']
+optimizer = torch.optim.Adam(model.parameters(), lr=job['lr'])
+loss = nn.CrossEntropyLoss(reduction='sum', ignore_index=-1)
+start = last = time.monotonic()
+epoch = 0
+while True:
+    epoch += 1
+    nll_sum = num_tokens = 0
+    for chosen in batches():
+        src, src_len, tgt, tgt_len = (array[chosen] for array in arrays)
+        src = src[:, :-(-int(src_len.max()) // width) * width]
+        tgt = tgt[:, :int(tgt_len.max())]
+        labels = tgt[:, 1:].masked_fill(
+            torch.arange(tgt.shape[1] - 1) >= (tgt_len - 1)[:, None], -1)
+        optimizer.zero_grad()
+        nll = loss(model(src, src_len, tgt[:, :-1]).flatten(0, 1), labels.flatten())
+        count = int((tgt_len - 1).sum())
+        (nll / count).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1)
+        optimizer.step()
+        nll_sum, num_tokens = nll_sum + float(nll), num_tokens + count
+    now = time.monotonic()
+    print(f'epoch {epoch}: {nll_sum / num_tokens:.3f}, {now - last:.0f} s', file=sys.stderr)
+    if now + (now - last) > start + 60 * job['minutes']:
+        break
+    last = now
+np.savez(job['weights'], **named_weights(model))
+print(json.dumps({'epochs': epoch, 'nll_per_token': nll_sum / num_tokens}))

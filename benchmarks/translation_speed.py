@@ -1,0 +1,157 @@
+"""How fast is translating? python translation_speed.py [SIZE ...]
+
+SIZE is chapter or attention.  Beside us stand the book's loop and PyTorch.  The chapter's model is
+trained by `train` and has the same weights in all contestants; the attention model of 512 units has
+random ones, so that every translation takes all 20 steps.  Everyone gets the same sentences as text
+and returns text.  The contestants take turns in which each translates in all its ways; PyTorch runs
+at its default number of threads and at one.  The tables go to results/translation_speed.md.
+"""
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from environments import NotAvailable, python_of
+from rounds import Contestant
+from training_speed import HERE, describe_machine
+from d2l_seq2seq import (DataConfig, ModelConfig, RunConfig, build_model, initialize, read_corpus)
+from d2l_seq2seq import checkpoint
+from d2l_seq2seq._mxnet import npx, seed_generators
+from d2l_seq2seq.data import chapter_tokens, encode_pairs
+
+NUM_ROUNDS = 7
+NUM_SENTENCES = 10_000
+
+
+@dataclass(frozen=True)
+class Size:
+    """A model to translate with."""
+
+    description: str
+    ways: dict[str, int]  # how to translate: sentences in a turn, of our side and of PyTorch's
+    num_book: int  # sentences that the book's loop gets in a turn
+
+
+SIZES = {
+    'chapter': Size("the chapter's, trained; embed 32, hidden 32, 2 layers, 10 steps",
+                    {'one by one': 500, 'batches of 64': NUM_SENTENCES,
+                     'beam 5, batches of 64': 3200}, 300),
+    'attention': Size('general attention, random weights; embed 256, hidden 512, 2 layers, 10,000 '
+                      'words, 20 steps', {'one by one': 10, 'batches of 64': 128,
+                                          'beam 5, batches of 64': 64}, 5),
+}
+
+
+def make_run(name: str, folder: Path) -> None:
+    """A run of this size."""
+    if name == 'chapter':
+        subprocess.run([sys.executable, '-m', 'd2l_seq2seq.train', '--out', folder], check=True,
+                       stdout=subprocess.DEVNULL)
+        return
+    config = RunConfig(DataConfig(num_steps=20, num_examples=None),
+                       ModelConfig(256, 512, 2, masked=True, attention='general'))
+    src_vocab, tgt_vocab, _ = encode_pairs(read_corpus('auto').pairs, config.data.num_steps)
+    vocabs = [type(vocab).from_tokens(vocab.idx_to_token[:10_000])
+              for vocab in (src_vocab, tgt_vocab)]
+    seed_generators(0)
+    model = build_model(config.model, *map(len, vocabs))
+    initialize(model, npx.cpu())
+    folder = checkpoint.create_run(folder, config)
+    checkpoint.save_vocabs(folder, *vocabs)
+    checkpoint.save_weights(folder, model)
+
+
+def sources(name: str) -> list[str]:
+    """Sentences that the model's `num_steps` have room for, spaces around their punctuation."""
+    corpus = [' '.join(chapter_tokens(src)) for src, _ in read_corpus('auto').pairs]
+    if name == 'chapter':
+        return corpus[:NUM_SENTENCES]
+    short = [sentence for sentence in corpus if len(sentence.split()) <= 20]
+    return short[::max(1, len(short) // NUM_SENTENCES)]
+
+
+def start_contestants(job: Path) -> dict[str, list[Contestant]]:
+    """The contestants by the name they stand for."""
+    peers, torch = HERE / 'peers', python_of('torch-2.13.0')
+    return {
+        'ours': [Contestant('ours', Path(sys.executable), peers / 'ours_translate.py', job, None)],
+        "the book's loop": [Contestant("the book's loop", Path(sys.executable),
+                                       peers / 'ours_translate.py', job, None, 'book')],
+        'PyTorch 2.13': [Contestant(f'PyTorch 2.13, {threads or "default"} threads', torch,
+                                    peers / 'pytorch_translate.py', job, threads)
+                         for threads in (None, 1)],
+    }
+
+
+def measure(name: str) -> list[str]:
+    """A table for one size, as lines of Markdown."""
+    size = SIZES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        make_run(name, Path(folder) / 'run')
+        job = Path(folder) / 'job.json'
+        job.write_text(json.dumps({'run': str(Path(folder) / 'run'), 'sources': sources(name),
+                                   'ways': size.ways, 'num_book': size.num_book}))
+        groups = start_contestants(job)
+        everyone = [contestant for group in groups.values() for contestant in group]
+        ways = list(size.ways)
+        times = {contestant.name: {way: [] for way in ways} for contestant in everyone}
+        lengths = {contestant.name: {} for contestant in everyone}
+        for number in range(NUM_ROUNDS + 1):
+            for contestant in everyone:
+                for way in ways[:1] if contestant.name == "the book's loop" else ways:
+                    seconds, lengths[contestant.name][way] = contestant.run_epochs(1)
+                    if number > 0:  # the first compiles
+                        times[contestant.name][way].append(seconds)
+        for contestant in everyone:
+            contestant.close()
+    return [f'Model: {size.description}; corpus {read_corpus("auto").name}.', '',
+            *table(size, groups, times, lengths)]
+
+
+def table(size: Size, groups, times, lengths) -> list[str]:
+    """Sentences a second of everyone, and ours over theirs."""
+    lines = ['| | way | sentences/s | ours is so many times as fast | tokens a sentence |',
+             '|---|---|---|---|---|']
+    book = "the book's loop"
+    for way, count in size.ways.items():
+        ours = [count / seconds for seconds in times['ours'][way]]
+        lines.append(f"| ours | {way} | {statistics.median(ours):,.0f} | "
+                     f"| {lengths['ours'][way]:.3f} |")
+        one_by_one = [size.num_book / seconds for seconds in times[book]['one by one']]
+        if way != 'beam 5, batches of 64':
+            ratio = statistics.median(own / theirs for own, theirs in zip(ours, one_by_one))
+            lines.append(f'| {book} | one by one | {statistics.median(one_by_one):,.0f} '
+                         f"| {ratio:.1f} | {lengths[book]['one by one']:.3f} |")
+        for contestant in groups['PyTorch 2.13']:
+            theirs = [count / seconds for seconds in times[contestant.name][way]]
+            ratio = statistics.median(own / other for own, other in zip(ours, theirs))
+            lines.append(f'| {contestant.name} | {way} | {statistics.median(theirs):,.0f} '
+                         f'| {ratio:.2f} | {lengths[contestant.name][way]:.3f} |')
+    greedy, beam = (statistics.median(times['ours'][way]) / size.ways[way]
+                    for way in ('batches of 64', 'beam 5, batches of 64'))
+    return [*lines, '', f'A beam of 5 takes {beam / greedy:.1f} times as long as greedy search.']
+
+
+def main() -> None:
+    """Measure the sizes named on the command line, or all."""
+    names = sys.argv[1:] or list(SIZES)
+    lines = ['# Translation speed', '',
+             f'{describe_machine()}; medians of {NUM_ROUNDS} rounds in turn.']
+    for name in names:
+        lines += ['', *measure(name)]
+    text = '\n'.join(lines) + '\n'
+    print(text)
+    if names == list(SIZES):
+        (HERE / 'results' / 'translation_speed.md').write_text(text)
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except NotAvailable as reason:
+        sys.exit(str(reason))
