@@ -196,6 +196,8 @@ def _read_vocab(path: Path) -> Vocab:
 def _read_subwords(path: Path) -> Subwords:
     try:
         return Subwords(path.read_bytes())
+    except OSError as error:
+        raise InputError(f'{path}: can not be read ({error.strerror})') from error
     except InputError as error:
         raise InputError(f'{path}: {error}') from error
 
@@ -207,5 +209,7 @@ def _to_json(value) -> bytes:
 def _from_json(path: Path):
     try:
         return json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f'{path}: can not be read ({error.strerror})') from error
     except (ValueError, RecursionError) as error:
         raise InputError(f'{path}: expected JSON; the file is damaged ({error})') from error

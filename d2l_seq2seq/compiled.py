@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import json
+import math
 from typing import Any, Callable, NamedTuple
 
 from ._mxnet import mx
@@ -76,9 +77,9 @@ class CompiledFunctions:
 
     def _find_variables(self) -> None:
         """Take the parameters from where they lie now: a training may have bound them anew."""
-        storage = storage_of(self._parameters, self._packed.values())
-        if storage is not self._storage:
-            self._storage, self._variables = storage, storage.variables(self._packed)
+        if self._storage is None or not self._storage.holds(self._parameters):
+            self._storage = storage_of(self._parameters, self._packed.values())
+            self._variables = self._storage.variables(self._packed)
 
     def _compile(self, function, static, structure, leaves) -> _Compiled:
         data = {name: leaf.shape for name, leaf in zip(_names(len(leaves)), leaves)}
@@ -86,9 +87,10 @@ class CompiledFunctions:
         outputs = []
         out_structure = _flatten(function(*static, _unflatten(structure, symbols)), outputs)
         graph = mx.sym.Group([output.as_nd_ndarray() for output in outputs])
-        graph, _ = take_packed_weights(_merge_equal_nodes(_without_idle_swaps(graph, data)))
+        graph, largest = _without_idle_swaps(graph, data)
+        graph, _ = take_packed_weights(_merge_equal_nodes(graph))
         names = graph.list_inputs()
-        is_static = self._storage.weights.size < MAX_STATIC_SIZE
+        is_static = max(largest, self._storage.weights.size) < MAX_STATIC_SIZE
         flags = [('static_alloc', is_static), ('static_shape', is_static),
                  ('data_indices', [place for place, name in enumerate(names) if name in data]),
                  ('param_indices', [place for place, name in enumerate(names) if name not in data])]
@@ -125,8 +127,12 @@ def _unflatten(structure: Any, leaves) -> Any:
     return None if structure is None else next(leaves)
 
 
-def _without_idle_swaps(symbol: mx.sym.Symbol, shapes: dict[str, tuple]) -> mx.sym.Symbol:
-    """The graph in which a swap of an axis of one step is a reshape, which copies nothing."""
+def _without_idle_swaps(symbol: mx.sym.Symbol,
+                        shapes: dict[str, tuple]) -> tuple[mx.sym.Symbol, int]:
+    """The graph in which a swap of an axis of one step is a reshape, which copies nothing.
+
+    And the size of the largest array in it.
+    """
     internals = symbol.get_internals()
     _, found, _ = internals.infer_shape(**shapes)
     shape_of_output = dict(zip(internals.list_outputs(), found))
@@ -136,7 +142,7 @@ def _without_idle_swaps(symbol: mx.sym.Symbol, shapes: dict[str, tuple]) -> mx.s
             shape = shape_of_output[f"{node['name']}_output"]
             if 1 in (shape[int(node['attrs'][axis])] for axis in ('dim1', 'dim2')):
                 node.update(op='Reshape', attrs={'shape': str(shape)})
-    return mx.sym.load_json(json.dumps(graph))
+    return mx.sym.load_json(json.dumps(graph)), max(map(math.prod, found))
 
 
 def _merge_equal_nodes(symbol: mx.sym.Symbol) -> mx.sym.Symbol:

@@ -55,8 +55,11 @@ def _one_of(*words: str) -> Domain:
 
 _WORD = Domain('a word', str, lambda value: isinstance(value, str) and value != '')
 _POSITIVE = Domain('a number above 0', float, lambda value: _is_finite(value) and value > 0)
-_NOT_NEGATIVE = Domain('a number of at least 0', float,
-                       lambda value: _is_finite(value) and value >= 0)
+_EXPONENT = Domain("a number from 0 to 10, or 'auto'",
+                   lambda text: None if text == 'auto' else float(text),
+                   lambda value: value is None or (_is_finite(value) and 0 <= value <= 10))
+_TEMPERATURE = Domain('a number from 0.001 to 1000', float,
+                      lambda value: _is_finite(value) and 0.001 <= value <= 1000)
 _PROBABILITY = Domain('a number from 0 up to, not including, 1', float,
                       lambda value: _is_finite(value) and 0 <= value < 1)
 _FRACTION = Domain('a number from 0 to 1', float,
@@ -184,18 +187,19 @@ class TrainingConfig(_Checked):
 class SearchConfig(_Checked):
     """How translations are searched for."""
 
-    beam_size: int = _field(1, _whole(1), 'hypotheses that are followed at once; 1 is greedy')
-    n_best: int = _field(1, _whole(1), 'translations of each sentence')
+    beam_size: int = _field(1, _whole(1, 500), 'hypotheses that are followed at once; 1 is greedy')
+    n_best: int = _field(1, _whole(1, 500), 'translations of each sentence')
     length_penalty: str = _field('book', _one_of('book', 'gnmt', 'none'), 'book, gnmt or none: '
                                  'what makes hypotheses of different lengths comparable')
-    alpha: float = _field(0.75, _NOT_NEGATIVE, 'exponent of the length penalty')
+    alpha: float | None = _field(None, _EXPONENT, "exponent of the length penalty; auto: 0.75 for "
+                                 "the book's, 0.6 for gnmt")
     min_length: int = _field(0, _whole(0), 'tokens of a translation, at least')
     max_length: int | None = _field(
         None, _count_or('auto'), 'tokens of a translation, at most; auto: as many as in training, '
-        'twice as many as the source has if that is longer than any in training')
+        'about twice as many as the source has if that is longer than any in training')
     no_repeat_ngram: int = _field(0, _whole(0), 'no sequence of so many tokens comes twice; 0: any')
     sample: bool = _field(False, FLAG, 'draw tokens instead of taking the likeliest')
-    temperature: float = _field(1.0, _POSITIVE, 'of sampling: below 1, the likely gets likelier')
+    temperature: float = _field(1.0, _TEMPERATURE, 'of sampling: below 1, the likely gets likelier')
     top_k: int | None = _field(None, _count_or('all'), 'draw from so many likeliest tokens')
     seed: int = _field(0, _whole(0, 2 ** 31 - 1), 'seed of sampling')
     replace_unk: bool = _field(False, FLAG, 'put the source word that was looked at most in the '

@@ -11,124 +11,22 @@ stands, or traced into one graph.
 from __future__ import annotations
 
 import collections
-import dataclasses
 import zlib
 from dataclasses import dataclass
-from typing import Any, Callable, Generator, Iterable, Iterator, NamedTuple, Sequence
+from typing import Any, Generator, Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as onp
 
-from ._mxnet import np
+from .constraints import BLOCKED, IMPOSSIBLE, block, longer
 from .operators import operators_of, shape_of
+from .step_function import Hypothesis, SearchRules, Stepper
 
 STEPS_AT_ONCE = 4  # tokens
 BATCHES_AT_ONCE = 4
 # Logits up to which MXNet finds the greatest one faster by argmax than by topk.
 MAX_ARGMAX_SIZE = 1 << 15
-BLOCKED = -1e9  # added to the log-probability of what may not come
-IMPOSSIBLE = BLOCKED / 2  # a score below it has something blocked in it
 
 Inputs = Sequence[onp.ndarray]  # a batch: float32 arrays with the sentences on their first axis
-
-
-class Stepper:
-    """What a search needs of a model.  A *row* is a hypothesis; a sentence's rows are neighbours.
-
-    A state is a nested list of arrays, of whatever shapes the stepper likes.
-    """
-
-    def start(self, arrays: Sequence, num_rows: int) -> Any:
-        """The state before the first token, with `num_rows` rows for each sentence."""
-        raise NotImplementedError
-
-    def step(self, tokens, state) -> tuple:
-        """One more token for each row.
-
-        Parameters
-        ----------
-        tokens : float32 array of shape (num_rows, 1)
-        state
-
-        Returns
-        -------
-        logits : float32 array of shape (num_rows, vocab_size)
-        state
-        attention_weights : float32 array of shape (num_rows, num_src_steps), or None
-        """
-        raise NotImplementedError
-
-    def reorder(self, state, rows) -> Any:
-        """The state in which row i is what row ``rows[i]`` was; both are of the same sentence."""
-        raise NotImplementedError
-
-    def run(self, function: Callable, static: tuple, arrays: Any) -> Any:
-        """``function(*static, arrays)``, which is a function of arrays: here as it stands."""
-        return function(*static, arrays)
-
-    def upload(self, arrays: Sequence[onp.ndarray]) -> list:
-        """The host's arrays on the device: what `start` and `run` are given of a batch."""
-        return [np.array(array) for array in arrays]
-
-
-class Hypothesis(NamedTuple):
-    """A sequence that a search found."""
-
-    token_ids: list[int]  # without <bos> and <eos>
-    log_probs: list[float]  # natural logarithms: of each token, and of <eos> where it came
-    score: float  # the sum of log_probs, after the length penalty
-    is_finished: bool  # True: <eos> came
-    # float32 (num_tokens, num_src_steps), a row for each of log_probs; None without attention
-    attention_weights: onp.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class BookLengthPenalty:
-    """log P / L^alpha (d2l 0.14, section 9.8.3): long sequences are not punished for being long.
-
-    L counts the factors of P, so ``<eos>`` too, which the book's L does not; an empty sentence has
-    a score that way.
-    """
-
-    alpha: float = 0.75
-
-    def __call__(self, log_prob: float, length: int) -> float:
-        return log_prob / length ** self.alpha
-
-
-@dataclass(frozen=True)
-class GNMTLengthPenalty:
-    """log P / ((5 + L)^alpha / (5 + 1)^alpha): Wu et al. 2016, Eq. (14), without coverage."""
-
-    alpha: float = 0.6
-
-    def __call__(self, log_prob: float, length: int) -> float:
-        return log_prob / ((5 + length) / 6) ** self.alpha
-
-
-def no_length_penalty(log_prob: float, length: int) -> float:
-    """log P itself."""
-    return log_prob
-
-
-@dataclass(frozen=True)
-class SearchRules:
-    """What sequences there are, and how they are ranked."""
-
-    bos_id: int  # what the model reads first
-    eos_id: int  # what ends a sequence
-    max_length: int  # tokens, <eos> counted
-    min_length: int = 0  # tokens before <eos> may come
-    no_repeat_ngram_size: int = 0  # n-grams of so many tokens come once at most; 0: no such rule
-    length_penalty: Callable[[float, int], float] = BookLengthPenalty()
-
-    @property
-    def depend_on_position(self) -> bool:
-        """Whether a token's place has a say in what may come there."""
-        return self.min_length > 0 or self.no_repeat_ngram_size > 0
-
-    def of_a_step(self) -> SearchRules:
-        """The rules as far as a step looks at them: those that agree in them share their graphs."""
-        return dataclasses.replace(self, max_length=0, length_penalty=no_length_penalty)
 
 
 def greedy_search(stepper: Stepper, batches: Iterable[Inputs],
@@ -174,6 +72,9 @@ def sample(stepper: Stepper, batches: Iterable[Inputs], rules: SearchRules, *,
         For each sentence of a batch `num_samples` of them, the best score first.  Log-probabilities
         are the model's, at a temperature of 1.
     """
+    if not temperature > 0 or num_samples < 1 or (top_k is not None and top_k < 1):
+        raise ValueError('expected a temperature above 0, and num_samples and top_k of at least 1, '
+                         f'got {temperature}, {num_samples} and {top_k}')
     choose = _Draw(temperature, top_k)
     return _in_turn(_independent_rows(stepper, inputs, rules, choose, num_samples,
                                       _draws_for(inputs, num_samples, rules.max_length, seed))
@@ -199,8 +100,8 @@ def beam_search(stepper: Stepper, batches: Iterable[Inputs], rules: SearchRules,
     Yields
     ------
     list of list of Hypothesis
-        For each sentence of a batch up to `n_best` of them, the best score first; fewer where there
-        are not as many sequences.
+        For each sentence of a batch up to `n_best` of them, fewer where there are not as many
+        sequences: the finished ones first, and of these and of the open ones the best score first.
     """
     if not 1 <= n_best <= beam_size:
         raise ValueError(f'expected n_best from 1 to beam_size = {beam_size}, got {n_best}')
@@ -292,11 +193,11 @@ def _choose_tokens(stepper, rules, choose, num_rows, position, arrays):
     for step in range(STEPS_AT_ONCE):
         logits, state, own_weights = stepper.step(tokens, state)
         drawn = None if draws is None else draws[:, step:step + 1]
-        tokens = choose(F, _block(logits, rules, history, position + step), drawn)
+        tokens = choose(F, block(logits, rules, history, position + step), drawn)
         chosen.append(tokens)
         seen.append(logits)
         weights.append(own_weights)
-        history = _longer(history, tokens, rules)
+        history = longer(history, tokens, rules)
     chosen = F.np.concatenate(chosen, axis=1)  # (num_rows, STEPS_AT_ONCE)
     log_probs = F.npx.pick(F.npx.log_softmax(F.np.stack(seen, axis=1)), chosen)
     return (F.np.stack([chosen, log_probs], axis=0), _stacked(F, weights),
@@ -330,9 +231,10 @@ class _Draw:
 def _draws_for(inputs: Inputs, num_samples: int, max_length: int, seed: int) -> onp.ndarray:
     """Uniform numbers of shape (num_sentences * num_samples, max_length), up to a whole chunk."""
     num_steps = max_length + -max_length % STEPS_AT_ONCE
-    return onp.concatenate([
-        onp.random.RandomState([seed, zlib.crc32(sentence.tobytes())]).uniform(
-            size=(num_samples, num_steps)) for sentence in inputs[0]]).astype('float32') * 0.999999
+    draws = onp.array([
+        onp.random.RandomState([seed, zlib.crc32(sentence.tobytes()), number]).rand(num_steps)
+        for sentence in inputs[0] for number in range(num_samples)])
+    return draws.astype('float32') * 0.999999  # not rounded up to 1
 
 
 def _beam(stepper, inputs, rules, beam_size, n_best) -> Generator:
@@ -372,7 +274,7 @@ def _extend_beams(stepper, rules, beam_size, position, arrays):
     F, found, weights = operators_of(tokens), [], []
     for step in range(STEPS_AT_ONCE):
         logits, state, own_weights = stepper.step(tokens, state)
-        log_probs = _block(F.npx.log_softmax(logits), rules, history, position + step)
+        log_probs = block(F.npx.log_softmax(logits), rules, history, position + step)
         found.append(_best_continuations(F, log_probs, scores, rules.eos_id))
         weights.append(own_weights)
         tokens, scores = found[-1][TOKENS].reshape((-1, 1)), found[-1][SCORES]
@@ -381,7 +283,7 @@ def _extend_beams(stepper, rules, beam_size, position, arrays):
         state = stepper.reorder(state, rows)
         if history is not None:
             history = F.np.take(history, rows, axis=0, mode='clip')
-        history = _longer(history, tokens, rules)
+        history = longer(history, tokens, rules)
     found = F.np.stack([F.np.stack(parts, axis=0) for parts in found], axis=0)
     return found, _stacked(F, weights), _Rows(tokens, history, state, scores)
 
@@ -476,43 +378,6 @@ def _beginning(stepper, rules, arrays, num_rows) -> _Rows:
 def _graphs_position(position: int, rules: SearchRules) -> int:
     """A position as far as it matters: where no rule looks at it, all but the first are alike."""
     return position if rules.depend_on_position else min(position, 1)
-
-
-def _longer(history, tokens, rules):
-    """The tokens so far with one more, if a rule looks at them."""
-    if not rules.no_repeat_ngram_size:
-        return None
-    return (tokens if history is None
-            else operators_of(tokens).np.concatenate([history, tokens], axis=1))
-
-
-def _block(scores, rules, history, position):
-    """Scores (num_rows, vocab_size) with `BLOCKED` added where the rules forbid a token."""
-    F, vocab_size = operators_of(scores), shape_of(scores)[1]
-    if position < rules.min_length:
-        end = F.np.zeros_like(scores[:, 0]) + rules.eos_id
-        scores = scores + BLOCKED * F.npx.one_hot(end, vocab_size)
-    size = rules.no_repeat_ngram_size
-    if size and position >= size:
-        scores = scores + BLOCKED * _would_repeat(F, history, size, position, vocab_size)
-    return scores
-
-
-def _would_repeat(F, history, size, position, vocab_size):
-    """1 for each token (num_rows, vocab_size) that would make an n-gram of `history` come again."""
-    num_ngrams = position - size + 1
-    follows = history[:, size - 1:]  # (num_rows, num_ngrams), what came last in each of them
-    for place in range(size - 1):  # of the n-gram that the next token would end
-        last = history[:, num_ngrams + place:num_ngrams + place + 1]
-        is_same = history[:, place:place + num_ngrams] == last
-        # What is not the same is sent to a column that is cut off.
-        follows = F.np.where(is_same, follows, F.np.zeros_like(follows) + vocab_size)
-    rows = F.npx.arange_like(follows, axis=0).reshape((-1, 1)) + F.np.zeros_like(follows)
-    indices = F.np.stack([rows.reshape((-1,)), follows.reshape((-1,))], axis=0)
-    ones = F.np.ones_like(indices[0])
-    marked = F.scatter_nd(ones.as_nd_ndarray(), indices.as_nd_ndarray(),
-                          shape=(shape_of(history)[0], vocab_size + 1)).as_np_ndarray()
-    return marked[:, :vocab_size]
 
 
 def _stacked(F, weights):

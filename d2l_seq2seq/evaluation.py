@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Sequence
 
 from .config import SearchConfig
-from .data import build_arrays, tokenize_nmt
-from .feed import Feed
-from .metrics import Score, bleu, corpus_scores, sentence_scores
+from .data import TextRules, build_arrays, tokenize_nmt
+from .feed import BucketFeed, Feed
+from .metrics import Score, bleu, corpus_scores, require_sacrebleu, sentence_scores
 from .references import references_of
 from .training import LossSums, evaluate_loss
 from .translation import Translator
@@ -76,7 +76,17 @@ def evaluate(translator: Translator, pairs: Sequence[tuple[str, str]],
         One at least.
     search : SearchConfig
         Of several translations the best counts.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    InputError
+        If sacreBLEU is not installed.
     """
+    require_sacrebleu()
     rules = translator.rules
     arrays = build_arrays(*tokenize_nmt(pairs, rules), translator.src_vocab, translator.tgt_vocab,
                           translator.num_steps)
@@ -89,7 +99,14 @@ def evaluate(translator: Translator, pairs: Sequence[tuple[str, str]],
         for source, translation, own, score, right in zip(
             sources, translations, references.values(),
             sentence_scores(translations, list(references.values())), accepted)]
-    book_bleu = sum(max(bleu(translation, one, 2) for one in right)
-                    for translation, right in zip(translations, accepted)) / len(sentences)
-    return Evaluation(len(pairs), evaluate_loss(translator.model, Feed(arrays, BATCH_SIZE, 0, ctx)),
+    book_bleu = sum(max(bleu(_spaced(rules, one.translation), _spaced(rules, reference), 2)
+                        for reference in one.references) for one in sentences) / len(sentences)
+    feed = (Feed(arrays, BATCH_SIZE, 0, ctx) if translator.bucket_width is None
+            else BucketFeed(arrays, BATCH_SIZE, 0, ctx, translator.bucket_width))
+    return Evaluation(len(pairs), evaluate_loss(translator.model, feed),
                       corpus_scores(translations, list(references.values())), book_bleu, sentences)
+
+
+def _spaced(rules: TextRules, sentence: str) -> str:
+    """The tokens of a target sentence, separated by spaces."""
+    return ' '.join(rules.tgt_tokens(sentence))

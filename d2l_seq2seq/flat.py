@@ -70,9 +70,11 @@ class FlatParameters:
 
     def holds(self, parameters: Iterable[gluon.Parameter]) -> bool:
         """Whether these are its parameters, and still views of it."""
-        return all(parameter._data is not None
-                   and self._views.get(parameter.name) is parameter._data[0]
-                   for parameter in parameters)
+        parameters = list(parameters)
+        return len(parameters) == len(self._views) and all(
+            parameter._data is not None
+            and self._views.get(parameter.name) is parameter._data[0]
+            for parameter in parameters)
 
     def variables(self, packed: dict[str, list[str]]) -> dict[str, mx.nd.NDArray]:
         """All parameters by name, those of each group of `packed` as one vector under its name.
@@ -111,6 +113,8 @@ def storage_of(parameters: Iterable[gluon.Parameter],
     parameters = list(parameters)
     storage = getattr(parameters[0], '_storage', None)
     if storage is not None and storage.holds(parameters):
+        for parameter in parameters:
+            _check(parameter)
         return storage
     return FlatParameters(parameters, adjacent)
 

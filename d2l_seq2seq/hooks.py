@@ -32,7 +32,7 @@ class ValidationMetrics:
 
 
 class Validation:
-    """Looks at held-out sentence pairs every so many epochs, and at the last one.
+    """Looks at held-out sentence pairs every so many epochs.
 
     Parameters
     ----------
@@ -44,22 +44,27 @@ class Validation:
         The held-out pairs as text.
     every : int
         Epochs from one look to the next.
-    last_epoch : int
     report : function of ValidationMetrics
     num_samples : int
         How many translations to show, spread over the pairs.
     """
 
     def __init__(self, translator: Translator, feed: Feed, pairs: Sequence[tuple[str, str]],
-                 every: int, last_epoch: int, report: Callable[[ValidationMetrics], None],
-                 num_samples: int = 3):
+                 every: int, report: Callable[[ValidationMetrics], None], num_samples: int = 3):
         self._translator, self._feed, self._report = translator, feed, report
-        self._every, self._last_epoch, self._num_samples = every, last_epoch, num_samples
+        self._every, self._num_samples = every, num_samples
         self._references = references_of(pairs, translator.rules)
+        self._last_look = 0
 
     def __call__(self, metrics: EpochMetrics, state: TrainState) -> None:
-        if metrics.epoch % self._every == 0 or metrics.epoch == self._last_epoch:
-            self._report(self.look(metrics.epoch))
+        if metrics.epoch % self._every == 0:
+            self.close(metrics.epoch)
+
+    def close(self, epoch: int) -> None:
+        """Look at the model after its last epoch, unless that was looked at."""
+        if self._last_look != epoch:
+            self._last_look = epoch
+            self._report(self.look(epoch))
 
     def look(self, epoch: int) -> ValidationMetrics:
         """Validate the model as it is now."""

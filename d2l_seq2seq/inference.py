@@ -8,16 +8,17 @@ import numpy as onp
 from ._mxnet import mx
 from .compiled import CompiledFunctions
 from .decoders import AttentionDecoder
-from .decoding import Stepper
 from .model import EncoderDecoder
 from .operators import operators_of
+from .step_function import Stepper
 
 
 class ModelStepper(Stepper):
     """An encoder and a decoder, step by step.
 
     Its inputs are source token ids, float32 (batch_size, num_src_steps), and the source valid
-    lengths, float32 (batch_size,).
+    lengths, float32 (batch_size,).  Whatever arrays the encoder returns need the batch on their
+    second axis, as the package's have it, where a sentence has several rows.
 
     Parameters
     ----------
@@ -41,7 +42,6 @@ class ModelStepper(Stepper):
         src, valid_len = joined[:, :-1], joined[:, -1]
         enc_outputs = self._model.encoder(src, valid_len)
         if num_rows > 1:
-            # Whatever an encoder returns has the batch on its second axis.
             enc_outputs = _repeated(enc_outputs, num_rows, axis=1)
             valid_len = _repeated(valid_len, num_rows, axis=0)
         return self._model.decoder.init_state(enc_outputs, valid_len)

@@ -109,6 +109,11 @@ def sentence_scores(translations: Sequence[str],
             for translation, own in zip(translations, references)]
 
 
+def require_sacrebleu() -> None:
+    """Raise `InputError` unless sacreBLEU is installed: before work is done that needs it."""
+    _sacrebleu()
+
+
 def _sacrebleu():
     """The library, or what to type where it is missing."""
     try:

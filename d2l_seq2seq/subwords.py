@@ -46,12 +46,22 @@ class Subwords:
         """The pieces of some sentences: `num_pieces`, or fewer where there are not as many.
 
         The same sentences always give the same pieces.
+
+        Raises
+        ------
+        InputError
+            If there are more different letters than pieces, or no text at all.
         """
         library, model = _sentencepiece(), io.BytesIO()
-        library.SentencePieceTrainer.Train(
-            sentence_iterator=(' '.join(word_tokens(sentence)) for sentence in sentences),
-            model_writer=model, vocab_size=num_pieces, hard_vocab_limit=False, minloglevel=2,
-            character_coverage=1.0, num_threads=1, normalization_rule_name='identity')
+        try:
+            library.SentencePieceTrainer.Train(
+                sentence_iterator=(' '.join(word_tokens(sentence)) for sentence in sentences),
+                model_writer=model, vocab_size=num_pieces, hard_vocab_limit=False, minloglevel=2,
+                character_coverage=1.0, num_threads=1, normalization_rule_name='identity')
+        except RuntimeError as error:
+            reason = ' '.join(str(error).split())
+            raise InputError(f'num_subwords: expected room for every letter and sign of the text, '
+                             f'got {num_pieces} ({reason})') from error
         return cls(model.getvalue())
 
     def tokens(self, sentence: str) -> list[str]:

@@ -1,6 +1,7 @@
 """``python -m d2l_seq2seq.train``: train the chapter's model and keep it in a run folder."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -12,6 +13,7 @@ from . import command_line
 from .config import PRESETS, DataConfig, ModelConfig, RunConfig, TrainingConfig
 from .corpus import read_corpus
 from .errors import InputError
+from .metrics import require_sacrebleu
 from .runtime import choose_threads
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ def main(argv: list[str] | None = None) -> int:
     options = command_line.parse_with_preset(_parser(), PRESETS, argv)
     config = RunConfig(*(command_line.config_from(config_class, options)
                          for config_class in (DataConfig, ModelConfig, TrainingConfig)))
+    if config.training.validate:
+        require_sacrebleu()
     corpus = read_corpus(config.data.corpus)
 
     # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
@@ -92,11 +96,16 @@ def _train(run, data, folder, ctx) -> tuple[list, bool]:
                         xlim=[1, config.num_epochs], ylim=[0, None], **lines)
     feed = build_feed(run.config.data, data.train, config.seed, ctx)
     with open(folder / METRICS, 'w', encoding='utf-8') as file:
-        recorder = _Recorder(file, animator, config, folder)
-        hooks, best = _hooks(run, data, recorder, ctx)
+        recorder = _Recorder(file, animator, config)
+        hooks, validation, best = _hooks(run, data, recorder, ctx)
 
         def after_epoch(metrics, state) -> None:
-            recorder.check(metrics)
+            if not math.isfinite(metrics.train.nll_sum):
+                reason = f'the loss is {metrics.train.nll_sum} in epoch {metrics.epoch}'
+                if best and best.best:
+                    raise StopTraining(reason)
+                raise InputError(f'{reason}; try a --lr below {config.lr:g} (the metrics so far '
+                                 f'are in {folder})')
             done.append(metrics)
             try:
                 for hook in hooks:
@@ -116,6 +125,9 @@ def _train(run, data, folder, ctx) -> tuple[list, bool]:
                            '' if done else '; there is nothing to keep')
         finally:
             animator.close()
+        if validation and done:
+            with contextlib.suppress(StopTraining):  # it has ended
+                validation.close(len(done))
     if done:
         animator.save(folder / 'loss.svg')
         last = done[-1]
@@ -128,44 +140,39 @@ def _train(run, data, folder, ctx) -> tuple[list, bool]:
     return done, is_complete
 
 
-def _hooks(run, data, recorder, ctx) -> tuple[list, object]:
-    """What the settings want done after an epoch, and what keeps the best weights, or None."""
+def _hooks(run, data, recorder, ctx) -> tuple[list, object, object]:
+    """What the settings want done after an epoch; of it the validation and the best weights."""
     from .hooks import BestWeights, TimeLimit, Validation
     from .translation import Translator
     from .wiring import build_feed
 
-    config, hooks, best = run.config.training, [], None
+    config, hooks, validation, best = run.config.training, [], None, None
     if config.early_stopping != 'none':
         goodness = {'nll': lambda found: -found.losses.nll_per_token,
                     'bleu': lambda found: found.bleu}[config.early_stopping]
         best = BestWeights(run.model, goodness, config.patience)
 
-    def report(validation) -> None:
-        recorder.add_validation(validation)
+    def report(found) -> None:
+        recorder.add_validation(found)
         if best:
-            best(validation)
+            best(found)
 
     if config.validate:
-        hooks.append(Validation(Translator.of(run), build_feed(run.config.data, data.valid, 0, ctx),
-                                data.pairs.valid, config.validate_every, config.num_epochs, report))
+        feed = build_feed(run.config.data, data.valid, 0, ctx)
+        validation = Validation(Translator.of(run), feed, data.pairs.valid, config.validate_every,
+                                report)
+        hooks.append(validation)
     if config.max_minutes is not None:
         hooks.append(TimeLimit(config.max_minutes))
-    return hooks, best
+    return hooks, validation, best
 
 
 class _Recorder:
     """Writes a line of metrics for each epoch, and a point of the picture."""
 
-    def __init__(self, file, animator, config: TrainingConfig, folder):
+    def __init__(self, file, animator, config: TrainingConfig):
         self._file, self._animator, self._config = file, animator, config
-        self._folder, self._validation = folder, None
-
-    def check(self, metrics) -> None:
-        """Raise `InputError` if the loss is no number any more."""
-        if not math.isfinite(metrics.train.nll_sum):
-            raise InputError(f'the loss is {metrics.train.nll_sum} in epoch {metrics.epoch}; try a '
-                             f'--lr below {self._config.lr:g} (the metrics so far are in '
-                             f'{self._folder})')
+        self._validation = None
 
     def add_validation(self, found) -> None:
         """Print what an epoch's validation found, and keep it for the epoch's line."""

@@ -99,6 +99,9 @@ def _decoded(line: bytes, number: int) -> str:
         logger.warning('line %s is longer than %s bytes and is cut', f'{number:,}',
                        f'{MAX_LINE_BYTES:,}')
         line = line[:MAX_LINE_BYTES]
+        while line[-1] & 0xC0 == 0x80:  # a character is not cut in two
+            line = line[:-1]
+        line = line[:-1]
     try:
         return line.decode('utf-8-sig' if number == 1 else 'utf-8')
     except UnicodeDecodeError:

@@ -18,13 +18,13 @@ from .checkpoint import Run, load_run
 from .config import SearchConfig
 from .data import CHAPTER_RULES, TextRules
 from .decoders import AttentionDecoder
-from .decoding import Hypothesis, SearchRules
 from .device import try_gpu
 from .errors import InputError
 from .inference import ModelStepper
 from .model import EncoderDecoder
+from .step_function import Hypothesis, SearchRules
 from .vocab import Vocab
-from .wiring import LENGTH_PENALTIES, build_search
+from .wiring import build_length_penalty, build_search
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Translator:
                  rules: TextRules = CHAPTER_RULES, bucket_width: int | None = None):
         self.model, self.src_vocab, self.tgt_vocab = model, src_vocab, tgt_vocab
         self.num_steps, self.rules = num_steps, rules
-        self._bucket_width = bucket_width or num_steps
+        self.bucket_width = bucket_width
         self._stepper = ModelStepper(model)
 
     @classmethod
@@ -129,7 +129,9 @@ class Translator:
 
     def translate(self, sentences: Iterable[str],
                   search: SearchConfig = SearchConfig()) -> list[list[Translation]]:
-        """For each sentence its translations, the best first; none for one without words.
+        """For each sentence its translations; none for one without words.
+
+        Those that ended in ``<eos>`` come first, and of these and of the others the best.
 
         A sentence that is longer than any in training is translated all the same, and the log says
         so.  Beyond `MAX_TOKENS` tokens it is cut, and the log says that.
@@ -170,12 +172,13 @@ class Translator:
 
     def _warn_of_lengths(self, sources: list[list[str]]) -> None:
         """Say which sentences are too long, and cut those that are none."""
+        most = max(MAX_TOKENS, self.num_steps)
         for number, source in enumerate(sources):
-            if len(source) > MAX_TOKENS:
+            if len(source) > most:
                 logger.warning('a sentence of %s tokens is cut to %s, which is all that is '
-                               'translated: %s ...', f'{len(source):,}', f'{MAX_TOKENS:,}',
+                               'translated: %s ...', f'{len(source):,}', f'{most:,}',
                                ' '.join(source[:5])[:40])
-                sources[number] = source[:MAX_TOKENS]
+                sources[number] = source[:most]
         long = [source for source in sources if len(source) > self.num_steps]
         if long:
             logger.warning('%d of %d sentences have more tokens than the %d that the model was '
@@ -194,15 +197,17 @@ class Translator:
         elif is_long:
             width = num_tokens
         else:
-            width = min(self.num_steps, -(-num_tokens // self._bucket_width) * self._bucket_width)
-        return width, search.max_length or (2 * width if is_long else self.num_steps)
+            step = self.bucket_width or self.num_steps
+            width = min(self.num_steps, -(-num_tokens // step) * step)
+        auto = max(2 * width if is_long else self.num_steps, search.min_length + 1)
+        return width, search.max_length or auto
 
     def _search(self, sources: list[list[str]], width: int, max_length: int,
                 search: SearchConfig) -> Iterator[list[Hypothesis]]:
         """The hypotheses of sources that are padded alike."""
         rules = SearchRules(self.tgt_vocab['<bos>'], self.tgt_vocab['<eos>'], max_length,
                             search.min_length, search.no_repeat_ngram,
-                            LENGTH_PENALTIES[search.length_penalty](search.alpha))
+                            build_length_penalty(search))
         parts = [sources[first:first + search.batch_size]
                  for first in range(0, len(sources), search.batch_size)]
         found = build_search(search)(self._stepper, (self._batch(part, width) for part in parts),

@@ -16,8 +16,7 @@ from .corpus import Corpus
 from .data import (Batch, TextRules, build_arrays, chapter_tokens, chapter_vocab, encode_pairs,
                    first_examples, tokenize_nmt)
 from .decoders import ContextDecoder, LuongDecoder, Seq2SeqAttentionDecoder
-from .decoding import (BookLengthPenalty, GNMTLengthPenalty, beam_search, greedy_search,
-                       no_length_penalty, sample)
+from .decoding import beam_search, greedy_search, sample
 from .encoders import Bridge, MaskedEncoder
 from .errors import InputError
 from .feed import BucketFeed, Feed, TokenFeed
@@ -28,6 +27,7 @@ from .opengenus import KerasDefaults, encode_ids, keras_lstm, vocab_of, words_of
 from .recurrent import tanh_rnn
 from .split import Pairs, Split, split_pairs
 from .step import book_objective, per_token_objective
+from .step_function import BookLengthPenalty, GNMTLengthPenalty, no_length_penalty
 from .subwords import SidesSubwords, Subwords
 from .vocab import Vocab
 from .words import join_words, word_tokens
@@ -41,7 +41,7 @@ TEXT_RULES = {'chapter': (chapter_tokens, chapter_vocab, ' '.join),
               'words': (word_tokens, chapter_vocab, join_words),
               'opengenus': (words_of, vocab_of, ' '.join)}
 LENGTH_PENALTIES = {'book': BookLengthPenalty, 'gnmt': GNMTLengthPenalty,
-                    'none': lambda alpha: no_length_penalty}
+                    'none': lambda alpha=None: no_length_penalty}
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,9 @@ def encode_corpus(config: DataConfig, corpus: Corpus) -> TrainingData:
         If a part that is asked for would be empty.
     """
     if corpus.is_ids:
+        if config.held_out > 0:
+            raise InputError(f'held_out: expected a corpus of text with it, got {corpus.name}, '
+                             'which are random ids')
         pairs = Split(first_examples(corpus.pairs, config.num_examples), [], [])
         vocab, arrays = encode_ids(pairs.train)
         return TrainingData(pairs, None, vocab, vocab, arrays, None)
@@ -120,6 +123,12 @@ def build_feed(config: DataConfig, arrays: Batch, seed: int, ctx) -> Feed:
     if config.bucket_width is not None:
         return BucketFeed(arrays, config.batch_size, seed, ctx, config.bucket_width)
     return Feed(arrays, config.batch_size, seed, ctx)
+
+
+def build_length_penalty(config: SearchConfig) -> Callable:
+    """The length penalty that a configuration names."""
+    penalty = LENGTH_PENALTIES[config.length_penalty]
+    return penalty() if config.alpha is None else penalty(config.alpha)
 
 
 def build_search(config: SearchConfig) -> Callable:

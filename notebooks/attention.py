@@ -18,10 +18,9 @@
 import inspect
 
 from d2l_seq2seq import (AdditiveAttention, EncoderDecoder, Seq2SeqAttentionDecoder, Seq2SeqEncoder,
-                         load_data_nmt, predict_s2s_ch9, train_s2s_ch9, try_gpu)
+                         Translator, load_data_nmt, predict_s2s_ch9, train_s2s_ch9, try_gpu)
 from d2l_seq2seq.attention import Attention
 from d2l_seq2seq.plotting import attention_figure, figure_bytes
-from d2l_seq2seq.translation import attention_of
 
 import mxnet  # after the package, which makes it ready
 import numpy
@@ -130,12 +129,11 @@ for sentence, translation in zip(sentences, translations):
 # ## What it looked at
 #
 # Each row is a word that came out, each column one that went in; dark is where the decoder looked
-# when it wrote the word. Step by step or all at once, the decoder computes the same, so the
-# translation is given to it as a target to read the weights off.
+# when it wrote the word. A `Translator` returns the weights with the words.
 
 # %%
-maps = [attention_of(model, sentence, translation, src_vocab, tgt_vocab, num_steps, ctx)
-        for sentence, translation in zip(sentences, translations)]
-sources = [sentence.lower().split() for sentence in sentences]
-targets = [[*translation.split(), '<eos>'] for translation in translations]
-SVG(figure_bytes(attention_figure(maps, sources, targets), '.svg'))
+translator = Translator(model, src_vocab, tgt_vocab, num_steps)
+found = [best for best, in translator.translate(sentences)]
+SVG(figure_bytes(attention_figure([one.attention_weights for one in found],
+                                  [one.src_tokens for one in found],
+                                  [[*one.tokens, '<eos>'] for one in found]), '.svg'))

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2l_seq2seq import decoding
 from d2l_seq2seq._mxnet import np
-from d2l_seq2seq.decoding import (BookLengthPenalty, GNMTLengthPenalty, SearchRules, Stepper,
-                                  beam_search, greedy_search, no_length_penalty, sample)
+from d2l_seq2seq.constraints import would_repeat
+from d2l_seq2seq.decoding import beam_search, greedy_search, sample
 from d2l_seq2seq.operators import operators_of
+from d2l_seq2seq.step_function import (BookLengthPenalty, GNMTLengthPenalty, SearchRules, Stepper,
+                                       no_length_penalty)
 
 VOCAB_SIZE, NUM_STATES, BOS, EOS = 4, 7, 1, 2
 
@@ -225,6 +226,10 @@ def test_length_penalties_by_hand():
 def test_n_best_has_to_fit_the_beam():
     with pytest.raises(ValueError, match='expected n_best from 1 to beam_size = 2, got 3'):
         beam_search(TableStepper(0), [], SearchRules(BOS, EOS, 4), beam_size=2, n_best=3)
+    with pytest.raises(ValueError, match='expected a temperature above 0'):
+        sample(TableStepper(0), [], SearchRules(BOS, EOS, 4), temperature=0)
+    with pytest.raises(ValueError, match='expected a max_length of at least 1, got 0'):
+        SearchRules(BOS, EOS, 0)
 
 
 @given(tokens=st.lists(st.lists(st.integers(0, 5), min_size=6, max_size=6), min_size=1, max_size=4),
@@ -232,7 +237,7 @@ def test_n_best_has_to_fit_the_beam():
 @settings(deadline=None, max_examples=50)
 def test_what_would_repeat(tokens, size):
     history = np.array(tokens, dtype='float32')
-    found = decoding._would_repeat(operators_of(history), history, size, 6, 6).asnumpy()
+    found = would_repeat(operators_of(history), history, size, 6, 6).asnumpy()
     for row, own in zip(found, tokens):
         for token in range(6):
             ngram = tuple([*own, token][-size:])

@@ -43,7 +43,7 @@ def test_validation_looks_every_so_often_and_changes_nothing(run, seed):
                 parameter.set_data(trained['start'][name])
         trained['start'] = {name: parameter.data().copy()
                             for name, parameter in run.model.collect_params().items()}
-        validation = Validation(Translator.of(run), feed, data.pairs.valid, 3, 7, seen.append)
+        validation = Validation(Translator.of(run), feed, data.pairs.valid, 3, seen.append)
         curve = []
 
         def after_epoch(metrics, state):
@@ -52,6 +52,8 @@ def test_validation_looks_every_so_often_and_changes_nothing(run, seed):
                 validation(metrics, state)
         fit(run.model, Feed(data.train, 64, 0), num_epochs=7, lr=0.01, on_epoch_end=after_epoch)
         trained[watched] = curve
+    validation.close(7)
+    validation.close(7)  # once is enough
     assert trained[True] == trained[False]
     assert [one.epoch for one in seen] == [3, 6, 7]
     assert seen[-1].losses == evaluate_loss(run.model, feed)

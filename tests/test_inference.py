@@ -3,12 +3,11 @@ import numpy as onp
 import pytest
 
 from d2l_seq2seq import (Decoder, Encoder, EncoderDecoder, ModelConfig, ModelStepper, SearchRules,
-                         beam_search, build_model, greedy_search, initialize, predict_s2s_ch9,
-                         sample)
+                         Stepper, beam_search, build_model, greedy_search, initialize,
+                         predict_s2s_ch9, sample)
 from d2l_seq2seq._mxnet import autograd, mx, nn, np, npx, rnn
 from d2l_seq2seq.data import chapter_vocab
 from d2l_seq2seq.decoders import AttentionDecoder
-from d2l_seq2seq.decoding import Stepper
 
 VOCAB = chapter_vocab([['a', 'b', 'c', 'd', 'e', '.']], min_freq=1)
 BOS, EOS = VOCAB['<bos>'], VOCAB['<eos>']

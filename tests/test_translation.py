@@ -1,12 +1,15 @@
 """Text in, text out."""
 import itertools
 import logging
+import subprocess
+import sys
 
 import numpy as onp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import ROOT
 from d2l_seq2seq import (DataConfig, InputError, ModelConfig, RunConfig, SearchConfig, Translator,
                          build_model, initialize, predict_s2s_ch9)
 from d2l_seq2seq import checkpoint, translation
@@ -197,3 +200,26 @@ def test_the_heat_map_shows_tokens_and_weights():
     assert (ax.images[0].get_array() == weights).all()
     assert (figure_bytes(figure, '.svg')
             == figure_bytes(attention_figure([weights], *tokens), '.svg'))
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_a_stream(tmp_path):
+    """A second hundred thousand lines, of other lengths, need no more memory than the first."""
+    run = make_run(bidirectional=True, attention='general')
+    folder = checkpoint.create_run(tmp_path / 'run', run.config)
+    checkpoint.save_vocabs(folder, VOCAB, VOCAB)
+    checkpoint.save_weights(folder, run.model)
+    code = ('import resource, sys, itertools, logging\n'
+            'from d2l_seq2seq import Translator\n'
+            'logging.disable(logging.WARNING)\n'
+            f'translator = Translator.load({str(folder)!r})\n'
+            "lines = (' '.join('abcde'[(n + k) % 5] for k in range(n % 17))\n"
+            '         for n in range(200_000))\n'
+            'found = translator.stream(lines)\n'
+            'for part in range(2):\n'
+            '    for _ in itertools.islice(found, 100_000): pass\n'
+            '    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n')
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT,
+                            check=True)
+    first, second = map(int, result.stdout.split())
+    assert second - first < 20_000  # kilobytes

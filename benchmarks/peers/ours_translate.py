@@ -10,7 +10,7 @@ from rounds import Turns  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())
 config = RunConfig.of_run(Path(job['run']))
-if sys.argv[2:] != ['book']:  # the book leaves MXNet's own choice
+if sys.argv[2:] != ['book']:  # the book leaves MXNet's own choice, we have been given a number
     choose_threads(64, config.model.num_hiddens)
 
 from d2l_seq2seq import Translator, predict_s2s_ch9  # noqa: E402

@@ -1,8 +1,8 @@
-"""Translating in PyTorch, with the weights of a run of ours: python pytorch_translate.py JOB
+"""Translating in PyTorch with the weights of our run: python pytorch_translate.py JOB plain|strong
 
-Greedy search and a beam search as one would write them to be fast: batches of similar length, all
-on tensors, an end as soon as every sentence has one; the same search as ours, so that both give the
-same translations.
+Greedy search and a beam search on tensors, in batches of similar length; the same search as ours,
+so that both give the same translations.  `plain` takes all steps, as the book's torch edition does
+of a sentence without an end; `strong` looks after each step whether every sentence has ended.
 """
 import json
 import os
@@ -18,6 +18,7 @@ from d2l_seq2seq.runtime import keep_memory  # noqa: E402
 from rounds import Turns  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())
+ends_early = sys.argv[2] == 'strong'
 turns = Turns()
 # PyTorch's default number of threads does not follow OMP_NUM_THREADS in every build.
 if 'OMP_NUM_THREADS' in os.environ:
@@ -102,7 +103,7 @@ def greedy(model, src, lengths):
         tokens = logits.argmax(1)
         found.append(tokens)
         has_ended |= tokens == EOS
-        if has_ended.all():
+        if ends_early and has_ended.all():
             break
     return [row[:row.index(EOS)] if EOS in row else row
             for row in torch.stack(found, 1).tolist()]
@@ -130,7 +131,7 @@ def beam(model, src, lengths, size=5, alpha=0.75):
         open_parents, open_tokens = parents.gather(1, kept), chosen.gather(1, kept)
         history.append((open_tokens, open_parents, scores, ends, parents[:, :size]))
         num_ended += (ends > -5e8).sum(1)
-        if (num_ended >= size).all():
+        if ends_early and (num_ended >= size).all():
             break
         rows = (offsets + open_parents).view(-1)
         state = tuple(part.index_select(1, rows) for part in state)
