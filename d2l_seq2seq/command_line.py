@@ -67,6 +67,9 @@ def add_options(parser: Parser, config_class: type, only: Sequence[str] | None =
                                help=argparse.SUPPRESS)
             group.set_defaults(**{field.name: field.default})
         else:
+            if field.default is None:  # which has a word of its own
+                word = field.metadata['domain'].description.split("'")[1]
+                text = f'{text} (default: {word})'
             group.add_argument(f'--{option}', default=field.default, metavar=field.name.upper(),
                                help=text, type=_reader(field.metadata['domain']))
 

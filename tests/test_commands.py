@@ -299,12 +299,12 @@ def test_samples_are_the_same_for_a_seed(run):
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (['--beam-size', '0'], '--beam-size: expected a whole number of at least 1'),
+    (['--beam-size', '0'], '--beam-size: expected a whole number from 1 to 500'),
     (['--n-best', '3', '--beam-size', '2'], 'n_best: expected beam_size at most, which is 2'),
     (['--sample', '--beam-size', '2'], 'sample: expected a beam_size of 1 with it, got 2'),
     (['--min-length', '5', '--max-length', '5'], 'min_length: expected less than max_length'),
     (['--length-penalty', 'long'], '--length-penalty: expected one of book, gnmt, none'),
-    (['--temperature', '0'], '--temperature: expected a number above 0'),
+    (['--temperature', '0'], '--temperature: expected a number from 0.001 to 1000'),
     (['--replace-unk'], 'replace_unk: expected a model with attention, got one without'),
 ])
 def test_mistakes_in_a_search(run, arguments, message):
@@ -400,7 +400,9 @@ def test_every_setting_is_an_option_with_its_default():
         assert option in help_text
     for config_class in (DataConfig, ModelConfig, TrainingConfig):
         for field in dataclasses.fields(config_class):
-            assert f'(default: {field.default})' in help_text
+            default = ('all' if field.name == 'num_examples' else 'none') if (
+                field.default is None) else field.default
+            assert f'(default: {default})' in help_text
 
 
 def test_a_defect_keeps_its_traceback():

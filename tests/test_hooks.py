@@ -1,15 +1,15 @@
 """What watches a training."""
 import pytest
 
-from d2l_seq2seq import (DataConfig, Feed, ModelConfig, RunConfig, Translator, evaluate_loss, fit,
-                         initialize)
+from d2l_seq2seq import (DataConfig, Feed, InputError, ModelConfig, RunConfig, Translator,
+                         evaluate_loss, fit, initialize, read_corpus)
 from d2l_seq2seq._mxnet import npx
 from d2l_seq2seq.checkpoint import Run
 from d2l_seq2seq.evaluation import evaluate
 from d2l_seq2seq.hooks import BestWeights, StopTraining, TimeLimit, Validation, ValidationMetrics
 from d2l_seq2seq.references import references_of
 from d2l_seq2seq.training import LossSums
-from d2l_seq2seq.wiring import build_model, encode_corpus
+from d2l_seq2seq.wiring import build_feed, build_model, encode_corpus
 
 CTX = npx.cpu()
 
@@ -125,3 +125,23 @@ def test_what_is_right_scores_everything(run, monkeypatch):
     result = evaluate(Translator.of(run), list(answers.items()))
     assert result.num_matches == len(result.sentences) and result.book_bleu == 1
     assert result.scores['BLEU'].value > 99
+
+
+def test_a_run_in_buckets_is_judged_in_buckets(bundled):
+    """The loss of an evaluation is the validation's, however far sentences are padded."""
+    config = RunConfig(DataConfig(num_examples=200, held_out=0.2, min_freq=1, bucket_width=2),
+                       ModelConfig(8, 8, 1))
+    data = encode_corpus(config.data, bundled)
+    model = build_model(config.model, len(data.src_vocab), len(data.tgt_vocab))
+    initialize(model, CTX)
+    own = Run(config, data.src_vocab, data.tgt_vocab, model)
+    expected = evaluate_loss(model, build_feed(config.data, data.valid, 0, CTX))
+    found = evaluate(Translator.of(own), data.pairs.valid).losses
+    assert found.nll_sum == pytest.approx(expected.nll_sum, rel=1e-5)
+    plain = evaluate_loss(model, Feed(data.valid, 64, 0))
+    assert plain.nll_sum != pytest.approx(expected.nll_sum, rel=1e-5)
+
+
+def test_random_ids_can_not_be_kept_back():
+    with pytest.raises(InputError, match='held_out: expected a corpus of text with it, got pseudo'):
+        encode_corpus(DataConfig(held_out=0.1), read_corpus('pseudo'))

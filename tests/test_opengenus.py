@@ -39,10 +39,10 @@ def test_a_corpus_by_the_articles_rules():
     config = DataConfig(num_steps=4, text_rules='opengenus', min_freq=1, reverse_source=True,
                         share_vocab=True)
     assert text_rules(config).src_tokens('I drink milk.') == ['milk', 'drink', 'i']
-    src_vocab, tgt_vocab, arrays = encode_corpus(
-        config, Corpus('mine', [('I drink milk.', 'Je bois.')]))
-    assert src_vocab is tgt_vocab
-    src, tgt = (src_vocab.to_tokens(array[0].astype(int).tolist())
+    data = encode_corpus(config, Corpus('mine', [('I drink milk.', 'Je bois.')]))
+    arrays = data.train
+    assert data.src_vocab is data.tgt_vocab
+    src, tgt = (data.src_vocab.to_tokens(array[0].astype(int).tolist())
                 for array in (arrays.src, arrays.tgt))
     assert src == ['milk', 'drink', 'i', '<pad>'] and arrays.src[0, 3] == 0
     assert tgt == ['<bos>', 'je', 'bois', '<eos>']

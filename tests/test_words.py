@@ -32,7 +32,7 @@ def test_joined_words_read_well(text):
 @given(st.text(max_size=40))
 def test_cutting_what_was_joined_gives_the_same_words(text):
     tokens = word_tokens(text)
-    assert word_tokens(' '.join(tokens)) == tokens
+    assert word_tokens(join_words(tokens)) == tokens
     assert not any(char.isspace() for token in tokens for char in token)
 
 
@@ -77,3 +77,8 @@ def test_without_the_library_it_says_what_to_type(monkeypatch):
     monkeypatch.setitem(sys.modules, 'sentencepiece', None)
     with pytest.raises(InputError, match=r"pip install 'd2l-seq2seq\[subwords\]'"):
         Subwords.learn(['a'], 30)
+
+
+def test_too_few_subwords_for_the_letters_say_so(bundled):
+    with pytest.raises(InputError, match='num_subwords: expected room for every letter and sign'):
+        Subwords.learn([tgt for _, tgt in bundled.pairs], 30)
