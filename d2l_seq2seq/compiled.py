@@ -17,7 +17,8 @@ from .graph import MAX_STATIC_SIZE, take_packed_weights, trace
 from .model import EncoderDecoder
 
 
-MAX_GRAPHS = 128  # that are kept, since each of them holds memory
+# That are kept.  Each of them holds memory, of which MXNet gives some 100 KB never back.
+MAX_GRAPHS = 512
 
 
 class CompiledFunctions:

@@ -216,8 +216,14 @@ class Translator:
             yield from hypotheses[:len(part)]  # behind them are those of the copies
 
     def _batch(self, sources: list[list[str]], width: int) -> tuple[onp.ndarray, onp.ndarray]:
-        """Token ids and valid lengths, filled up with copies: each size would make a graph."""
-        size = 1 << (len(sources) - 1).bit_length()
+        """Token ids and valid lengths, filled up with copies: each size would make a graph.
+
+        The sizes are powers of 2, and of 8 for long sentences, which come in many widths.
+        """
+        exponent = (len(sources) - 1).bit_length()
+        if len(sources[0]) > self.num_steps:
+            exponent += -exponent % 3
+        size = 1 << exponent
         padding = [self.src_vocab['<pad>']] * width
         rows = [(self.src_vocab[source] + padding)[:width] for source in sources]
         lengths = [len(source) for source in sources]
