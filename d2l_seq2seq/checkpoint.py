@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as onp
 
 from ._mxnet import init, mx, np
-from .config import CONFIG_FILE, RunConfig
+from .config import CONFIG_FILE, RunConfig, read_json
 from .data import TextRules
 from .errors import InputError
 from .model import EncoderDecoder
@@ -184,7 +184,7 @@ def _read_arrays(path: Path) -> dict[str, onp.ndarray]:
 
 
 def _read_vocab(path: Path) -> Vocab:
-    tokens = _from_json(path)
+    tokens = read_json(path)
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         raise InputError(f'{path}: expected a list of tokens')
     try:
@@ -204,12 +204,3 @@ def _read_subwords(path: Path) -> Subwords:
 
 def _to_json(value) -> bytes:
     return (json.dumps(value, ensure_ascii=False, indent=1) + '\n').encode('utf-8')
-
-
-def _from_json(path: Path):
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f'{path}: can not be read ({error.strerror})') from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f'{path}: expected JSON; the file is damaged ({error})') from error

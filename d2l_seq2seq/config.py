@@ -253,14 +253,11 @@ class RunConfig:
         if not path.is_file():
             raise InputError(f'{folder}: expected the folder of a trained run, but it has no '
                              f'{CONFIG_FILE}; python -m d2l_seq2seq.train makes one')
+        values = read_json(path)
         try:
-            return cls.from_dict(json.loads(path.read_bytes()))
-        except OSError as error:
-            raise InputError(f'{path}: can not be read ({error.strerror})') from error
+            return cls.from_dict(values)
         except InputError as error:
             raise InputError(f'{path}: {error}') from error
-        except (ValueError, RecursionError) as error:
-            raise InputError(f'{path}: expected JSON; the file is damaged ({error})') from error
 
     @classmethod
     def from_dict(cls, values: Any) -> RunConfig:
@@ -292,6 +289,16 @@ PRESETS = {
         'num_layers': 1, 'share_embedding': True, 'initializer': 'keras', 'lr': 0.001,
         'num_epochs': 2, 'objective': 'per-token', 'max_norm': None},
 }
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; `InputError` if it can't be read or holds something else."""
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise InputError(f'{path}: can not be read ({error.strerror})') from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f'{path}: expected JSON; the file is damaged ({error})') from error
 
 
 def _check_keys(name: str, values: Any, known) -> None:

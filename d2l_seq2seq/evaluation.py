@@ -90,7 +90,6 @@ def evaluate(translator: Translator, pairs: Sequence[tuple[str, str]],
     rules = translator.rules
     arrays = build_arrays(*tokenize_nmt(pairs, rules), translator.src_vocab, translator.tgt_vocab,
                           translator.num_steps)
-    ctx = next(iter(translator.model.collect_params().values())).list_ctx()[0]
     references = references_of(pairs, rules)
     sources, translations = list(references), translator(references, search)
     accepted = [{rules.join(rules.tgt_tokens(one)) for one in own} for own in references.values()]
@@ -101,6 +100,7 @@ def evaluate(translator: Translator, pairs: Sequence[tuple[str, str]],
             sentence_scores(translations, list(references.values())), accepted)]
     book_bleu = sum(max(bleu(_spaced(rules, one.translation), _spaced(rules, reference), 2)
                         for reference in one.references) for one in sentences) / len(sentences)
+    ctx = translator.ctx
     feed = (Feed(arrays, BATCH_SIZE, 0, ctx) if translator.bucket_width is None
             else BucketFeed(arrays, BATCH_SIZE, 0, ctx, translator.bucket_width))
     return Evaluation(len(pairs), evaluate_loss(translator.model, feed),

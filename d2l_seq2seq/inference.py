@@ -26,12 +26,17 @@ class ModelStepper(Stepper):
         Initialized.  Its decoder needs `Decoder.reorder` for a beam search.  Where its blocks can
         be hybridized and its parameters are of one kind, the search runs as graphs, and otherwise
         operator by operator, which is slower.
+
+    Attributes
+    ----------
+    ctx : mxnet.Context
+        Where the model is.
     """
 
     def __init__(self, model: EncoderDecoder):
         self._model = model
         self._has_attention = isinstance(model.decoder, AttentionDecoder)
-        self._ctx = next(iter(model.collect_params().values())).list_ctx()[0]
+        self.ctx = next(iter(model.collect_params().values())).list_ctx()[0]
         try:
             self._run = CompiledFunctions(model)
         except (TypeError, ValueError):
@@ -63,7 +68,7 @@ class ModelStepper(Stepper):
     def upload(self, arrays: Sequence[onp.ndarray]) -> list[mx.nd.NDArray]:
         # In one piece, and without the copy that MXNet would wait for.
         joined = onp.concatenate([array.reshape((len(array), -1)) for array in arrays], axis=1)
-        array = mx.nd.from_numpy(joined, zero_copy=True).as_in_context(self._ctx)
+        array = mx.nd.from_numpy(joined, zero_copy=True).as_in_context(self.ctx)
         return [array.as_np_ndarray()]
 
 

@@ -105,6 +105,11 @@ class Translator:
         return cls.of(load_run(path, ctx or try_gpu()))
 
     @property
+    def ctx(self) -> mx.Context:
+        """Where the model is."""
+        return self._stepper.ctx
+
+    @property
     def has_attention(self) -> bool:
         """Whether there is something to see of what it looks at."""
         return isinstance(self.model.decoder, AttentionDecoder)
