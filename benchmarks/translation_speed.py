@@ -24,9 +24,10 @@ from environments import NotAvailable, python_of
 from rounds import Contestant
 from training_speed import HERE, describe_machine
 from d2l_seq2seq import (DataConfig, ModelConfig, RunConfig, build_model, initialize, read_corpus)
-from d2l_seq2seq import checkpoint
 from d2l_seq2seq._mxnet import npx, seed_generators
+from d2l_seq2seq.checkpoint import Run
 from d2l_seq2seq.data import chapter_tokens, encode_pairs
+from d2l_seq2seq.run_folder import save_run
 
 NUM_ROUNDS = 7
 BOOK_WAY = 'one by one'
@@ -66,9 +67,7 @@ def make_run(name: str, folder: Path) -> None:
     seed_generators(0)
     model = build_model(config.model, *map(len, vocabs))
     initialize(model, npx.cpu())
-    folder = checkpoint.create_run(folder, config)
-    checkpoint.save_vocabs(folder, *vocabs)
-    checkpoint.save_weights(folder, model)
+    save_run(folder, Run(config, *vocabs, model))
 
 
 def sources(name: str) -> list[str]:

@@ -6,7 +6,7 @@ MXNet loads it and makes it ready; see ``_mxnet.py``.
 """
 import importlib
 
-__version__ = '0.1.0'
+from .version import __version__  # noqa: F401
 
 _HOME_OF = {
     'AdditiveAttention': 'attention',
@@ -23,14 +23,17 @@ _HOME_OF = {
     'Feed': 'feed',
     'GNMTLengthPenalty': 'step_function',
     'GeneralAttention': 'attention',
+    'HalvingOnPlateau': 'schedule',
     'Hypothesis': 'step_function',
     'InputError': 'errors',
+    'InverseSqrt': 'schedule',
     'LuongDecoder': 'decoders',
     'MaskedEncoder': 'encoders',
     'MaskedSoftmaxCELoss': 'loss',
     'Mixture': 'next_input',
     'ModelConfig': 'config',
     'ModelStepper': 'inference',
+    'Run': 'checkpoint',
     'RunConfig': 'config',
     'SearchConfig': 'config',
     'SearchRules': 'step_function',
@@ -44,6 +47,7 @@ _HOME_OF = {
     'TrainingConfig': 'config',
     'Translation': 'translation',
     'Translator': 'translation',
+    'UpdateRules': 'step',
     'Vocab': 'vocab',
     'beam_search': 'decoding',
     'bleu': 'metrics',
@@ -58,13 +62,14 @@ _HOME_OF = {
     'greedy_search': 'decoding',
     'initialize': 'model',
     'load_data_nmt': 'data',
-    'load_run': 'checkpoint',
+    'load_run': 'run_folder',
     'no_length_penalty': 'step_function',
     'per_token_objective': 'step',
     'predict_s2s_ch9': 'reference',
     'preprocess_nmt': 'data',
     'read_corpus': 'corpus',
     'sample': 'decoding',
+    'save_run': 'run_folder',
     'share_embedding': 'model',
     'split_pairs': 'split',
     'tanh_rnn': 'recurrent',

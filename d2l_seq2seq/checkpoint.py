@@ -1,35 +1,43 @@
-"""A run's folder: what a trained model needs to be used again.
+"""A model's folder: what is needed to use a model again, and what its training left beside it.
 
-``config.json``, ``src_vocab.json`` and ``tgt_vocab.json`` (lists of tokens in order of id), and
-``weights.npz`` (an array for each parameter).  Nothing in it is pickled and MXNet's own loader is
-not used, so reading a stranger's folder runs no code.  Each file is written beside its place and
-renamed, so that it is there whole or not at all.
+``config.json``, ``src_vocab.json`` and ``tgt_vocab.json`` (lists of tokens in order of id), the
+subword models where there are any, and ``weights.npz`` (an array for each parameter).  A checkpoint
+that can be gone on from has ``optimizer.npz`` and ``progress.json`` as well.  ``manifest.json`` has
+the SHA-256 of each.
+
+Nothing in it is pickled and MXNet's own loader is not used, so reading a stranger's folder runs no
+code; names, sizes and shapes follow from the configuration, and are compared before anything is
+allocated.
 """
 from __future__ import annotations
 
-import contextlib
-import io
-import json
-import os
-import zipfile
-import zlib
+import functools
+import platform
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Mapping, Sequence
 
 import numpy as onp
 
 from ._mxnet import init, mx, np
-from .config import CONFIG_FILE, RunConfig, read_json
+from .arrays import read_arrays, write_arrays
+from .config import CONFIG_FILE, RunConfig
 from .data import TextRules
+from .durable import write_folder
 from .errors import InputError
+from .graph import parameter_shapes
+from .manifest import MANIFEST, Manifest, to_json, write_manifest
 from .model import EncoderDecoder
 from .subwords import SidesSubwords, Subwords
+from .version import __version__
 from .vocab import Vocab
 from .wiring import build_model, text_rules
 
 _SRC_VOCAB, _TGT_VOCAB, _WEIGHTS = 'src_vocab.json', 'tgt_vocab.json', 'weights.npz'
 _SUBWORDS = 'src_subwords.model', 'tgt_subwords.model'
-METRICS = 'metrics.jsonl'
+_OPTIMIZER, _PROGRESS = 'optimizer.npz', 'progress.json'
+_MAX_VOCAB = 1 << 25  # bytes
+_MAX_SUBWORDS = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -48,81 +56,153 @@ class Run:
         return text_rules(self.config.data, self.subwords)
 
 
-def create_run(path: str | Path, config: RunConfig) -> Path:
-    """Make the folder of a new run, its parents included, and write its settings.
+@dataclass(frozen=True)
+class Progress:
+    """What a training needs, next to the model, to go on."""
 
-    Of two processes that want the same folder at the same time, one gets it.
+    moments: dict[str, dict[str, onp.ndarray]]  # by kind, then as `named_parameters` has them
+    values: dict[str, Any]  # as JSON has them
+
+
+def save_checkpoint(path: Path, run: Run, progress: Progress | None = None) -> None:
+    """Write a model's folder; what had the name is replaced at once, or stays.
 
     Raises
     ------
-    InputError
-        If the path is taken by a file or by a folder that isn't empty, or can't be made.
+    OSError
+        If it can't be written.
+    FloatingPointError
+        If a weight is not finite.
     """
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        taken = next(folder.iterdir(), None)
-        if taken is None:
-            with open(folder / CONFIG_FILE, 'xb') as file:
-                file.write(_to_json(config.to_dict()))
-    except FileExistsError:
-        taken = folder if folder.is_file() else folder / CONFIG_FILE
-    except OSError as error:
-        raise InputError(f'{folder}: can not be made a folder ({error.strerror}); name another '
-                         'with --out') from error
-    if taken is not None:
-        raise InputError(f'{folder}: expected a new or an empty folder, found {taken}; name '
-                         'another with --out')
-    return folder
+    weights = {name: parameter.data(parameter.list_ctx()[0]).asnumpy()
+               for name, parameter in named_parameters(run.model).items()}
+    for name, array in weights.items():
+        if not onp.isfinite(array).all():
+            raise FloatingPointError(f'{name} is no longer made of finite numbers')
+    contents = {CONFIG_FILE: to_json(run.config.to_dict()),
+                _SRC_VOCAB: to_json(run.src_vocab.idx_to_token),
+                _TGT_VOCAB: to_json(run.tgt_vocab.idx_to_token),
+                **{name: side.model for name, side in zip(_SUBWORDS, run.subwords or ())}}
+    arrays = {_WEIGHTS: weights}
+    if progress is not None:
+        contents[_PROGRESS] = to_json(progress.values)
+        arrays[_OPTIMIZER] = {f'{kind}.{name}': array for kind, named in progress.moments.items()
+                              for name, array in named.items()}
+    writers = {**{name: functools.partial(_write_bytes, data) for name, data in contents.items()},
+               **{name: functools.partial(write_arrays, arrays=named)
+                  for name, named in arrays.items()}}
+    write_folder(path, writers, lambda folder: write_manifest(folder, _versions()))
 
 
-def discard_run(folder: Path) -> None:
-    """Remove a run in which nothing was learned; what others put into its folder stays."""
-    for name in (CONFIG_FILE, _SRC_VOCAB, _TGT_VOCAB, *_SUBWORDS, METRICS):
-        with contextlib.suppress(FileNotFoundError):
-            (folder / name).unlink()
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+def is_checkpoint(path: Path) -> bool:
+    """Whether a folder is a model's own, and not that of a run with several."""
+    return (path / MANIFEST).exists()
 
 
-def save_vocabs(folder: Path, src_vocab: Vocab, tgt_vocab: Vocab,
-                subwords: SidesSubwords | None = None) -> None:
-    """Write the tokens of both sides in order of id, and what cuts words into them."""
-    write_file(folder / _SRC_VOCAB, _to_json(src_vocab.idx_to_token))
-    write_file(folder / _TGT_VOCAB, _to_json(tgt_vocab.idx_to_token))
-    for name, side in zip(_SUBWORDS, subwords or ()):
-        write_file(folder / name, side.model)
-
-
-def save_weights(folder: Path, model: EncoderDecoder) -> None:
-    """Write the parameters as they stand, under their structural names."""
-    buffer = io.BytesIO()
-    onp.savez(buffer, **{name: parameter.data(parameter.list_ctx()[0]).asnumpy()
-                         for name, parameter in named_parameters(model).items()})
-    write_file(folder / _WEIGHTS, buffer.getvalue())
-
-
-def load_run(path: str | Path, ctx: mx.Context) -> Run:
-    """Read a run's folder and bring its model to a context.
+def load_checkpoint(path: Path, ctx: mx.Context) -> Run:
+    """Read a model's folder and bring the model to a context.
 
     Raises
     ------
     InputError
         If a file is missing, damaged, or doesn't fit the others.
     """
-    folder = Path(path)
-    config = RunConfig.of_run(folder)
-    has_subwords = config.data.text_rules == 'subwords'
-    for name in (_SRC_VOCAB, _TGT_VOCAB, _WEIGHTS, *(_SUBWORDS if has_subwords else ())):
-        if not (folder / name).is_file():
-            raise InputError(f'{folder}: expected the folder of a trained run, but it has no '
-                             f'{name}; python -m d2l_seq2seq.train makes one')
-    src_vocab, tgt_vocab = (_read_vocab(folder / name) for name in (_SRC_VOCAB, _TGT_VOCAB))
-    subwords = (SidesSubwords(*(_read_subwords(folder / name) for name in _SUBWORDS))
-                if has_subwords else None)
+    manifest = Manifest(path)
+    try:
+        config = RunConfig.from_dict(manifest.read_json(CONFIG_FILE))
+    except InputError as error:
+        raise _naming(path / CONFIG_FILE, error) from error
+    src_vocab, tgt_vocab = (_read_vocab(manifest, path, name) for name in (_SRC_VOCAB, _TGT_VOCAB))
+    subwords = None
+    if config.data.text_rules == 'subwords':
+        subwords = SidesSubwords(*(_read_subwords(manifest, path, name) for name in _SUBWORDS))
     model = build_model(config.model, len(src_vocab), len(tgt_vocab))
-    _load_weights(folder / _WEIGHTS, model, ctx)
+    shapes = parameter_shapes(model)
+    parameters = named_parameters(model)
+    with manifest.open(_WEIGHTS) as (file, size):
+        arrays = read_arrays(file, size, {name: shapes[parameter.name]
+                                          for name, parameter in parameters.items()})
+    for name, parameter in parameters.items():
+        parameter.shape = arrays[name].shape
+    model.initialize(init.Zero(), ctx=ctx)
+    set_weights(model, arrays)
     return Run(config, src_vocab, tgt_vocab, model, subwords)
+
+
+def load_progress(path: Path, model: EncoderDecoder, kinds: tuple[str, ...]) -> Progress:
+    """Read what a training left beside a model, which was loaded from the same folder.
+
+    Parameters
+    ----------
+    path : Path
+    model : EncoderDecoder
+        Initialized.
+    kinds : tuple of str
+        Of the moments, each of which has an array for each parameter.
+
+    Raises
+    ------
+    InputError
+        If it isn't there, or is damaged.
+    """
+    manifest = _manifest_of_training(path)
+    shapes = {name: parameter.shape for name, parameter in named_parameters(model).items()}
+    with manifest.open(_OPTIMIZER) as (file, size):
+        arrays = read_arrays(file, size, {f'{kind}.{name}': shape for kind in kinds
+                                          for name, shape in shapes.items()})
+    moments = {kind: {name: arrays[f'{kind}.{name}'] for name in shapes} for kind in kinds}
+    return Progress(moments, manifest.read_json(_PROGRESS))
+
+
+def load_values(path: Path) -> dict:
+    """The values of `Progress` alone; raises as `load_progress` does."""
+    return _manifest_of_training(path).read_json(_PROGRESS)
+
+
+def _manifest_of_training(path: Path) -> Manifest:
+    manifest = Manifest(path)
+    if _OPTIMIZER not in manifest:
+        raise InputError(f'{path}: expected a checkpoint of a training, got a model alone, such as '
+                         'average makes; it can be used, and not gone on with')
+    return manifest
+
+
+def load_weights(path: Path, model: EncoderDecoder) -> dict[str, onp.ndarray]:
+    """The weights in a folder of the same model, by `named_parameters`' names.
+
+    Raises
+    ------
+    InputError
+        If they are damaged or of another model.
+    """
+    shapes = {name: parameter.shape for name, parameter in named_parameters(model).items()}
+    with Manifest(path).open(_WEIGHTS) as (file, size):
+        return read_arrays(file, size, shapes)
+
+
+def average_checkpoints(paths: Sequence[Path], ctx: mx.Context) -> Run:
+    """The run of the last of some checkpoints, with the mean of their weights.
+
+    Raises
+    ------
+    InputError
+        If one of them is damaged or of another model.
+    """
+    run = load_checkpoint(paths[-1], ctx)
+    sums = {name: onp.zeros(parameter.shape)  # float64
+            for name, parameter in named_parameters(run.model).items()}
+    for path in paths:
+        for name, array in load_weights(path, run.model).items():
+            sums[name] += array
+    set_weights(run.model, {name: (total / len(paths)).astype('float32')
+                            for name, total in sums.items()})
+    return run
+
+
+def set_weights(model: EncoderDecoder, arrays: Mapping[str, onp.ndarray]) -> None:
+    """Give a model, which is initialized, the weights of these names."""
+    for name, parameter in named_parameters(model).items():
+        parameter.set_data(np.array(arrays[name], ctx=parameter.list_ctx()[0]))
 
 
 def named_parameters(model: EncoderDecoder) -> dict:
@@ -134,73 +214,32 @@ def named_parameters(model: EncoderDecoder) -> dict:
     return model._collect_params_with_prefix()
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file so that its name never stands for half of it."""
-    beside = path.with_name(path.name + '.part')
-    with open(beside, 'wb') as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+def _write_bytes(data: bytes, file) -> None:
+    file.write(data)
 
 
-def _load_weights(path: Path, model: EncoderDecoder, ctx: mx.Context) -> None:
-    """Give the model the parameters of a file, once all names and shapes are found right."""
-    parameters = named_parameters(model)
-    arrays = _read_arrays(path)
-    if set(arrays) != set(parameters):
-        unlike = ', '.join(sorted(set(arrays) ^ set(parameters)))
-        raise InputError(f'{path}: expected the weights of the model in {CONFIG_FILE}, got others '
-                         f'({unlike})')
-    # Before anything of the sizes in a stranger's configuration is allocated: a -1 stands for a
-    # size that a layer learns from its input.
-    for name, parameter in parameters.items():
-        _check_shape(path, name, arrays[name], parameter.shape)
-    model.initialize(init.Zero(), ctx=ctx)
-    one_token, one_length = np.zeros((1, 1), ctx=ctx), np.ones((1,), ctx=ctx)
-    model(one_token, one_token, one_length, one_length)  # now the layers know their shapes
-    for name, parameter in parameters.items():
-        _check_shape(path, name, arrays[name], parameter.shape)
-    for name, parameter in parameters.items():
-        parameter.set_data(np.array(arrays[name], ctx=ctx))
+def _versions() -> dict[str, str]:
+    """Of what made the numbers."""
+    return {'d2l_seq2seq': __version__, 'mxnet': mx.__version__, 'numpy': onp.__version__,
+            'python': platform.python_version(), 'machine': platform.machine()}
 
 
-def _check_shape(path: Path, name: str, array: onp.ndarray, shape: tuple) -> None:
-    """Raise `InputError` unless an array is float32 of that shape, where -1 stands for any size."""
-    if (array.dtype != onp.float32 or array.ndim != len(shape)
-            or any(expected not in (-1, found) for expected, found in zip(shape, array.shape))):
-        raise InputError(f'{path}: expected {name} as float32 {shape}, got {array.dtype} '
-                         f'{array.shape}')
+def _naming(path: Path, error: InputError) -> InputError:
+    return InputError(f'{path}: {error}') if str(path) not in str(error) else error
 
 
-def _read_arrays(path: Path) -> dict[str, onp.ndarray]:
-    try:
-        with onp.load(path, allow_pickle=False) as archive:
-            return {name: onp.asarray(archive[name]) for name in archive.files}
-    except (ValueError, OSError, EOFError, AttributeError, NotImplementedError, RuntimeError,
-            zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f'{path}: expected arrays as numpy.savez writes them; the file is damaged '
-                         f'({error})') from error
-
-
-def _read_vocab(path: Path) -> Vocab:
-    tokens = read_json(path)
+def _read_vocab(manifest: Manifest, folder: Path, name: str) -> Vocab:
+    tokens = manifest.read_json(name, _MAX_VOCAB)
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
-        raise InputError(f'{path}: expected a list of tokens')
+        raise InputError(f'{folder / name}: expected a list of tokens')
     try:
         return Vocab.from_tokens(tokens)
     except ValueError as error:
-        raise InputError(f'{path}: {error}') from error
+        raise InputError(f'{folder / name}: {error}') from error
 
 
-def _read_subwords(path: Path) -> Subwords:
+def _read_subwords(manifest: Manifest, folder: Path, name: str) -> Subwords:
     try:
-        return Subwords(path.read_bytes())
-    except OSError as error:
-        raise InputError(f'{path}: can not be read ({error.strerror})') from error
+        return Subwords(manifest.read(name, _MAX_SUBWORDS))
     except InputError as error:
-        raise InputError(f'{path}: {error}') from error
-
-
-def _to_json(value) -> bytes:
-    return (json.dumps(value, ensure_ascii=False, indent=1) + '\n').encode('utf-8')
+        raise _naming(folder / name, error) from error

@@ -12,8 +12,8 @@ import os
 import sys
 from typing import Callable, Sequence
 
-from .config import FLAG
 from .errors import InputError
+from .fields import FLAG
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -52,6 +52,14 @@ def parse_with_preset(parser: Parser, presets: dict[str, dict],
     chosen.add_argument('--preset', default='')
     parser.set_defaults(**presets.get(chosen.parse_known_args(argv)[0].preset, {}))
     return parser.parse_args(argv)
+
+
+def given_options(parser: Parser, argv: list[str] | None) -> dict[str, object]:
+    """The options that stand on the command line, whatever the defaults of the others."""
+    absent = object()
+    parser.set_defaults(**{name: absent for name in vars(parser.parse_args(argv))})
+    return {name: value for name, value in vars(parser.parse_args(argv)).items()
+            if value is not absent}
 
 
 def add_options(parser: Parser, config_class: type, only: Sequence[str] | None = None) -> None:

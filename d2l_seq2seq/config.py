@@ -7,116 +7,44 @@ same check guards the command line, a configuration file and a call from Python.
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from .errors import InputError
-
+from .fields import (COUNT, EXPONENT, FLAG, FRACTION, LAYERS, POSITIVE, POSITIVE_OR_NONE,
+                     PROBABILITY, SHARE, SIZE, STEPS, TEMPERATURE, WORD, Checked, count_or, field,
+                     one_of, whole)
+from .manifest import read_json
 
 CONFIG_FILE = 'config.json'  # of a run's folder
 
 
 @dataclass(frozen=True)
-class Domain:
-    """A set of values: how a word of the command line is read, and which values belong to it."""
-
-    description: str
-    parse: Callable[[str], Any]
-    contains: Callable[[Any], bool]
-
-    def check(self, name: str, value: Any) -> None:
-        """Raise `InputError` unless `value` belongs to the set."""
-        if not self.contains(value):
-            raise InputError(f'{name}: expected {self.description}, got {value!r}')
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _whole(least: int, most: int | None = None) -> Domain:
-    """Whole numbers from `least` to `most`, both included."""
-    limits = f'of at least {least}' if most is None else f'from {least} to {most}'
-    return Domain(f'a whole number {limits}', int, lambda value: _is_whole(value) and
-                  least <= value <= (math.inf if most is None else most))
-
-
-def _one_of(*words: str) -> Domain:
-    """Some words."""
-    return Domain(f"one of {', '.join(words)}", str, lambda value: value in words)
-
-
-_WORD = Domain('a word', str, lambda value: isinstance(value, str) and value != '')
-_POSITIVE = Domain('a number above 0', float, lambda value: _is_finite(value) and value > 0)
-_EXPONENT = Domain("a number from 0 to 10, or 'auto'",
-                   lambda text: None if text == 'auto' else float(text),
-                   lambda value: value is None or (_is_finite(value) and 0 <= value <= 10))
-_TEMPERATURE = Domain('a number from 0.001 to 1000', float,
-                      lambda value: _is_finite(value) and 0.001 <= value <= 1000)
-_PROBABILITY = Domain('a number from 0 up to, not including, 1', float,
-                      lambda value: _is_finite(value) and 0 <= value < 1)
-_FRACTION = Domain('a number from 0 to 1', float,
-                   lambda value: _is_finite(value) and 0 <= value <= 1)
-FLAG = Domain('true or false', bool, lambda value: isinstance(value, bool))
-_POSITIVE_OR_NONE = Domain("a number above 0, or 'none'",
-                           lambda text: None if text == 'none' else float(text),
-                           lambda value: value is None or (_is_finite(value) and value > 0))
-_SHARE = Domain('a number from 0 to 0.4', float,
-                lambda value: _is_finite(value) and 0 <= value <= 0.4)
-
-
-def _count_or(word: str) -> Domain:
-    """Whole numbers from 1, or None, which has a word on the command line."""
-    return Domain(f"a whole number of at least 1, or '{word}'",
-                  lambda text: None if text == word else int(text),
-                  lambda value: value is None or (_is_whole(value) and value >= 1))
-
-
-def _field(default: Any, domain: Domain, help: str) -> Any:
-    """A dataclass field that carries what the command line needs to know of it."""
-    return dataclasses.field(default=default, metadata={'domain': domain, 'help': help})
-
-
-class _Checked:
-    """Refuses a field's value outside of its domain, whoever gives it."""
-
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            field.metadata['domain'].check(field.name, getattr(self, field.name))
-
-
-@dataclass(frozen=True)
-class DataConfig(_Checked):
+class DataConfig(Checked):
     """Which sentence pairs, and how they become batches."""
 
-    corpus: str = _field('auto', _WORD, 'auto, fra-eng, bundled, FILE.tsv, two files SRC,TGT, or a '
-                         'made-up task: copy, reverse, numbers, pseudo')
-    num_examples: int | None = _field(
-        1000, _count_or('all'), 'sentence pairs to train on, or all; like the book, one more is '
+    corpus: str = field('auto', WORD, 'auto, fra-eng, bundled, FILE.tsv, two files SRC,TGT, or a '
+                        'made-up task: copy, reverse, numbers, pseudo')
+    num_examples: int | None = field(
+        1000, count_or('all'), 'sentence pairs to train on, or all; like the book, one more is '
         'taken')
-    held_out: float = _field(0.0, _SHARE, 'share of the source sentences kept back for validation, '
-                             'and as many again for testing')
-    batch_size: int = _field(64, _whole(1), 'sentence pairs in a batch')
-    bucket_width: int | None = _field(
-        None, _count_or('none'), 'batches of sentences whose lengths, rounded up to a multiple of '
+    held_out: float = field(0.0, SHARE, 'share of the source sentences kept back for validation, '
+                            'and as many again for testing')
+    batch_size: int = field(64, COUNT, 'sentence pairs in a batch')
+    bucket_width: int | None = field(
+        None, count_or('none'), 'batches of sentences whose lengths, rounded up to a multiple of '
         'it, agree; none: in any order, as in the book')
-    max_tokens: int | None = _field(
-        None, _count_or('none'), 'tokens in a batch, in place of batch_size; needs bucket_width')
-    num_steps: int = _field(10, _whole(2), 'tokens a sentence is cut or padded to')
-    text_rules: str = _field('chapter', _one_of('chapter', 'words', 'subwords', 'opengenus'),
-                             "what turns text into tokens: the chapter's rules, words with all "
-                             "punctuation split off, SentencePiece's subwords, or opengenus")
-    num_subwords: int = _field(8000, _whole(30), 'subwords of each vocabulary, at most')
-    min_freq: int = _field(3, _whole(1), 'words seen less often become <unk>')
-    reverse_source: bool = _field(False, FLAG, 'feed source sentences last token first')
-    share_vocab: bool = _field(False, FLAG, 'one vocabulary for both sides')
+    max_tokens: int | None = field(
+        None, count_or('none'), 'tokens in a batch, in place of batch_size; needs bucket_width')
+    num_steps: int = field(10, STEPS, 'tokens a sentence is cut or padded to')
+    text_rules: str = field('chapter', one_of('chapter', 'words', 'subwords', 'opengenus'),
+                            "what turns text into tokens: the chapter's rules, words with all "
+                            "punctuation split off, SentencePiece's subwords, or opengenus")
+    num_subwords: int = field(8000, whole(30, 1 << 20), 'subwords of each vocabulary, at most')
+    min_freq: int = field(3, COUNT, 'words seen less often become <unk>')
+    reverse_source: bool = field(False, FLAG, 'feed source sentences last token first')
+    share_vocab: bool = field(False, FLAG, 'one vocabulary for both sides')
 
     def __post_init__(self):
         super().__post_init__()
@@ -126,23 +54,23 @@ class DataConfig(_Checked):
 
 
 @dataclass(frozen=True)
-class ModelConfig(_Checked):
+class ModelConfig(Checked):
     """The kind and the sizes of encoder and decoder."""
 
-    embed_size: int = _field(32, _whole(1), 'size of a word vector')
-    num_hiddens: int = _field(32, _whole(1), 'hidden units of a recurrent layer')
-    num_layers: int = _field(2, _whole(1), 'recurrent layers')
-    dropout: float = _field(0.0, _PROBABILITY, 'dropout between recurrent layers')
-    cell: str = _field('lstm', _one_of('rnn', 'gru', 'lstm'), 'rnn, gru or lstm')
-    masked: bool = _field(False, FLAG, "an encoder that padding does not reach, unlike the book's")
-    bidirectional: bool = _field(False, FLAG, 'an encoder in both directions, which is masked')
-    context_every_step: bool = _field(
+    embed_size: int = field(32, SIZE, 'size of a word vector')
+    num_hiddens: int = field(32, SIZE, 'hidden units of a recurrent layer')
+    num_layers: int = field(2, LAYERS, 'recurrent layers')
+    dropout: float = field(0.0, PROBABILITY, 'dropout between recurrent layers')
+    cell: str = field('lstm', one_of('rnn', 'gru', 'lstm'), 'rnn, gru or lstm')
+    masked: bool = field(False, FLAG, "an encoder that padding does not reach, unlike the book's")
+    bidirectional: bool = field(False, FLAG, 'an encoder in both directions, which is masked')
+    context_every_step: bool = field(
         False, FLAG, 'give the decoder the context at every step, Eq. (9.7.4)')
-    attention: str = _field('none', _one_of('none', 'additive', 'dot', 'general'),
-                            'none, additive (Bahdanau), dot or general (Luong)')
-    share_embedding: bool = _field(False, FLAG, 'one embedding for both sides; needs share_vocab')
-    tied: bool = _field(False, FLAG, "the dense layer's weight is the target embedding's")
-    initializer: str = _field('xavier', _one_of('xavier', 'keras'), 'xavier or keras')
+    attention: str = field('none', one_of('none', 'additive', 'dot', 'general'),
+                           'none, additive (Bahdanau), dot or general (Luong)')
+    share_embedding: bool = field(False, FLAG, 'one embedding for both sides; needs share_vocab')
+    tied: bool = field(False, FLAG, "the dense layer's weight is the target embedding's")
+    initializer: str = field('xavier', one_of('xavier', 'keras'), 'xavier or keras')
 
     def __post_init__(self):
         super().__post_init__()
@@ -160,51 +88,79 @@ class ModelConfig(_Checked):
 
 
 @dataclass(frozen=True)
-class TrainingConfig(_Checked):
+class TrainingConfig(Checked):
     """How the model is trained."""
 
-    lr: float = _field(0.005, _POSITIVE, 'learning rate of Adam')
-    num_epochs: int = _field(300, _whole(1), 'passes over the training pairs')
-    seed: int = _field(0, _whole(0, 2 ** 31 - 1), 'seed of initialization and shuffling')
-    device: str = _field('auto', _WORD, 'auto, cpu, cpu(N), gpu or gpu(N)')
-    objective: str = _field('book', _one_of('book', 'per-token'), "book or per-token: what a "
-                            "label's loss is divided by")
-    max_norm: float | None = _field(1.0, _POSITIVE_OR_NONE,
-                                    'norm that the gradient is clipped to, or none')
-    teacher_forcing: float = _field(1.0, _FRACTION, "how often the decoder reads the target's "
-                                    'token in training instead of its own')
-    validate: bool = _field(False, FLAG, 'look at the sentences kept back for validation, a '
-                            'twentieth where held_out says nothing')
-    validate_every: int = _field(10, _whole(1), 'epochs from one validation to the next')
-    early_stopping: str = _field('none', _one_of('none', 'nll', 'bleu'), 'none, nll or bleu: what '
-                                 'has to get better in validation for the training to go on')
-    patience: int = _field(5, _whole(1), 'validations without a better one that end the training')
-    max_minutes: float | None = _field(
-        None, _POSITIVE_OR_NONE, 'train for so many minutes at most, in whole epochs, or none')
+    lr: float = field(0.005, POSITIVE, 'learning rate of Adam')
+    lr_schedule: str = field('constant', one_of('constant', 'inverse-sqrt', 'plateau'),
+                             'constant, inverse-sqrt (a warm-up, then down with the square root of '
+                             "the updates) or plateau (halved when the loss doesn't get smaller)")
+    warmup_updates: int = field(400, COUNT, 'updates in which inverse-sqrt comes up to lr')
+    halve_after: int = field(3, COUNT, 'losses that are no smaller, of validation or else of an '
+                             'epoch, after which plateau halves lr')
+    weight_decay: float = field(0.0, PROBABILITY, 'share of lr that is taken off each weight at '
+                                'an update, as in AdamW; biases stay')
+    label_smoothing: float = field(0.0, PROBABILITY, 'share of the target that is spread evenly '
+                                   'over the vocabulary')
+    batches_per_update: int = field(1, whole(1, 10_000), 'batches whose gradients are added up '
+                                    'for an update')
+    skip_bad_batches: bool = field(False, FLAG, 'leave out batches whose loss or gradient is not '
+                                   'finite, instead of stopping')
+    num_epochs: int = field(300, COUNT, 'passes over the training pairs', may_change=True)
+    seed: int = field(0, whole(0, 2 ** 31 - 1), 'seed of initialization and shuffling')
+    device: str = field('auto', WORD, 'auto, cpu, cpu(N), gpu or gpu(N)', may_change=True)
+    objective: str = field('book', one_of('book', 'per-token'), "book or per-token: what a "
+                           "label's loss is divided by")
+    max_norm: float | None = field(1.0, POSITIVE_OR_NONE,
+                                   'norm that the gradient is clipped to, or none')
+    teacher_forcing: float = field(1.0, FRACTION, "how often the decoder reads the target's "
+                                   'token in training instead of its own')
+    validate: bool = field(False, FLAG, 'look at the sentences kept back for validation, a '
+                           'twentieth where held_out says nothing')
+    validate_every: int = field(10, COUNT, 'epochs from one validation to the next')
+    early_stopping: str = field('none', one_of('none', 'nll', 'bleu'), 'none, nll or bleu: what '
+                                'has to get better in validation for the training to go on')
+    patience: int = field(5, COUNT, 'validations without a better one that end the training')
+    max_minutes: float | None = field(
+        None, POSITIVE_OR_NONE, 'train for so many minutes at most, in whole epochs, or none',
+        may_change=True)
+    save_every: int = field(10, COUNT, 'epochs from one checkpoint to the next', may_change=True)
+    save_minutes: float = field(10.0, POSITIVE, 'minutes after which there is a checkpoint '
+                                'within an epoch', may_change=True)
+    keep: int = field(3, COUNT, 'checkpoints that are kept, the latest ones', may_change=True)
+    keep_best: str = field('nll', one_of('nll', 'bleu'), 'nll or bleu: the best checkpoint in '
+                           'validation by it is kept too; early_stopping has its own say')
+    tensorboard: bool = field(False, FLAG, 'write files for TensorBoard too', may_change=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.early_stopping != 'none':
+            object.__setattr__(self, 'validate', True)
+            object.__setattr__(self, 'keep_best', self.early_stopping)
 
 
 @dataclass(frozen=True)
-class SearchConfig(_Checked):
+class SearchConfig(Checked):
     """How translations are searched for."""
 
-    beam_size: int = _field(1, _whole(1, 500), 'hypotheses that are followed at once; 1 is greedy')
-    n_best: int = _field(1, _whole(1, 500), 'translations of each sentence')
-    length_penalty: str = _field('book', _one_of('book', 'gnmt', 'none'), 'book, gnmt or none: '
-                                 'what makes hypotheses of different lengths comparable')
-    alpha: float | None = _field(None, _EXPONENT, "exponent of the length penalty; auto: 0.75 for "
-                                 "the book's, 0.6 for gnmt")
-    min_length: int = _field(0, _whole(0), 'tokens of a translation, at least')
-    max_length: int | None = _field(
-        None, _count_or('auto'), 'tokens of a translation, at most; auto: as many as in training, '
+    beam_size: int = field(1, whole(1, 500), 'hypotheses that are followed at once; 1 is greedy')
+    n_best: int = field(1, whole(1, 500), 'translations of each sentence')
+    length_penalty: str = field('book', one_of('book', 'gnmt', 'none'), 'book, gnmt or none: '
+                                'what makes hypotheses of different lengths comparable')
+    alpha: float | None = field(None, EXPONENT, "exponent of the length penalty; auto: 0.75 for "
+                                "the book's, 0.6 for gnmt")
+    min_length: int = field(0, whole(0), 'tokens of a translation, at least')
+    max_length: int | None = field(
+        None, count_or('auto'), 'tokens of a translation, at most; auto: as many as in training, '
         'about twice as many as the source has if that is longer than any in training')
-    no_repeat_ngram: int = _field(0, _whole(0), 'no sequence of so many tokens comes twice; 0: any')
-    sample: bool = _field(False, FLAG, 'draw tokens instead of taking the likeliest')
-    temperature: float = _field(1.0, _TEMPERATURE, 'of sampling: below 1, the likely gets likelier')
-    top_k: int | None = _field(None, _count_or('all'), 'draw from so many likeliest tokens')
-    seed: int = _field(0, _whole(0, 2 ** 31 - 1), 'seed of sampling')
-    replace_unk: bool = _field(False, FLAG, 'put the source word that was looked at most in the '
-                               'place of <unk>; needs attention')
-    batch_size: int = _field(64, _whole(1, 4096), 'sentences that are translated at once')
+    no_repeat_ngram: int = field(0, whole(0), 'no sequence of so many tokens comes twice; 0: any')
+    sample: bool = field(False, FLAG, 'draw tokens instead of taking the likeliest')
+    temperature: float = field(1.0, TEMPERATURE, 'of sampling: below 1, the likely gets likelier')
+    top_k: int | None = field(None, count_or('all'), 'draw from so many likeliest tokens')
+    seed: int = field(0, whole(0, 2 ** 31 - 1), 'seed of sampling')
+    replace_unk: bool = field(False, FLAG, 'put the source word that was looked at most in the '
+                              'place of <unk>; needs attention')
+    batch_size: int = field(64, whole(1, 4096), 'sentences that are translated at once')
 
     def __post_init__(self):
         super().__post_init__()
@@ -230,9 +186,6 @@ class RunConfig:
         if self.model.share_embedding and not self.data.share_vocab:
             raise InputError('share_embedding: expected share_vocab with it, since one embedding '
                              'needs one vocabulary')
-        if self.training.early_stopping != 'none' and not self.training.validate:
-            object.__setattr__(self, 'training',
-                               dataclasses.replace(self.training, validate=True))
         if self.training.validate and self.data.held_out == 0:
             object.__setattr__(self, 'data', dataclasses.replace(self.data, held_out=0.05))
 
@@ -289,16 +242,6 @@ PRESETS = {
         'num_layers': 1, 'share_embedding': True, 'initializer': 'keras', 'lr': 0.001,
         'num_epochs': 2, 'objective': 'per-token', 'max_norm': None},
 }
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds; `InputError` if it can't be read or holds something else."""
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f'{path}: can not be read ({error.strerror})') from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f'{path}: expected JSON; the file is damaged ({error})') from error
 
 
 def _check_keys(name: str, values: Any, known) -> None:

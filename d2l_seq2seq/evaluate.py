@@ -37,8 +37,8 @@ def main(argv: list[str] | None = None) -> None:
 
     # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
     choose_threads(search.batch_size * search.beam_size, config.model.num_hiddens)
-    from .checkpoint import write_file
     from .device import device_from_name
+    from .durable import write_file
     from .evaluation import evaluate
     from .translation import Translator
     from .wiring import split_corpus

@@ -7,6 +7,7 @@ still busy with the batches before.
 """
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Iterator
 
@@ -71,10 +72,26 @@ class Feed:
         return -(-len(self._arrays.src) // self.batch_size)
 
     def __iter__(self) -> Iterator[DeviceBatch]:
+        return self.batches()
+
+    def batches(self, first: int = 0) -> Iterator[DeviceBatch]:
+        """One pass, from the batch of that number on; the order is drawn as for a whole pass."""
+        return map(self._batch, self._draw()[first:])
+
+    def _draw(self) -> list[onp.ndarray]:
+        """The sentence numbers of each batch of a pass, in a drawn order."""
         order = onp.arange(len(self._arrays.src))
         self.random_state.shuffle(order)
-        for start in range(0, len(order), self.batch_size):
-            yield self._batch(order[start:start + self.batch_size])
+        return [order[start:start + self.batch_size]
+                for start in range(0, len(order), self.batch_size)]
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the corpus that it feeds: the same ids, the same fingerprint."""
+        digest = hashlib.sha256()
+        for array in self._arrays:
+            digest.update(str(array.shape).encode())
+            digest.update(onp.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def _batch(self, chosen: onp.ndarray) -> DeviceBatch:
         """The sentences of these numbers on the device, as far padded as they came."""
@@ -127,12 +144,11 @@ class BucketFeed(Feed):
     def __len__(self) -> int:
         return sum(1 for _ in self._buckets(onp.arange(len(self._widths))))
 
-    def __iter__(self) -> Iterator[DeviceBatch]:
+    def _draw(self) -> list[onp.ndarray]:
         order = onp.arange(len(self._widths))
         self.random_state.shuffle(order)
         batches = list(self._buckets(order))
-        for number in self.random_state.permutation(len(batches)):
-            yield self._batch(batches[number])
+        return [batches[number] for number in self.random_state.permutation(len(batches))]
 
     def _batch(self, chosen: onp.ndarray) -> DeviceBatch:
         src_width, tgt_width = self._widths[chosen[0]]

@@ -86,6 +86,32 @@ class FlatParameters:
                    for name, parameter in self._parameters.items() if name not in in_groups},
                 **{group: self._vector(names) for group, names in packed.items()}}
 
+    def decaying(self) -> mx.nd.NDArray:
+        """Float32 NDArray of shape (size,): 1 for a weight that may decay, 0 for what may not.
+
+        These are biases, and what the parameter's own initializer zeroes in `hold_still`.
+        """
+        mask = onp.zeros(self.weights.size, dtype='float32')
+        for name, parameter in self._parameters.items():
+            if len(parameter.shape) > 1:
+                own = mask[self._places[name]].reshape(parameter.shape)  # a view
+                own[:] = 1
+                getattr(parameter.init, 'hold_still', lambda decaying: None)(own)
+        return mx.nd.array(mask, ctx=self.weights.context)
+
+    def by_parameter(self, vector: mx.nd.NDArray) -> dict[str, onp.ndarray]:
+        """The parts of a vector that is laid out like `weights`, by Gluon's names."""
+        host = vector.asnumpy()
+        return {name: host[self._places[name]].reshape(parameter.shape)
+                for name, parameter in self._parameters.items()}
+
+    def put_together(self, parts: dict[str, onp.ndarray], vector: mx.nd.NDArray) -> None:
+        """The reverse of `by_parameter`, into `vector`."""
+        host = onp.zeros(self.weights.size, dtype='float32')
+        for name, place in self._places.items():
+            host[place] = parts[name].ravel()
+        vector[:] = mx.nd.array(host, ctx=vector.context)
+
     def _vector(self, names: Sequence[str]) -> mx.nd.NDArray:
         """Adjacent parameters as one vector with its gradient."""
         place = slice(self._places[names[0]].start, self._places[names[-1]].stop)

@@ -58,6 +58,41 @@ def trace(model: EncoderDecoder, src_shape: tuple[int, int] = (1, 1),
     TypeError
         If a block can't be traced with symbols.
     """
+    logits, rows = _traced(model, src_shape, tgt_shape)
+    logits, packed = take_packed_weights(logits)
+    return Graph(_of_rows(logits, rows), packed)
+
+
+def parameter_shapes(model: EncoderDecoder) -> dict[str, tuple[int, ...]]:
+    """The shapes of a model's parameters by their Gluon names; nothing is allocated.
+
+    Raises
+    ------
+    TypeError
+        If a block can't be traced with symbols.
+    """
+    logits, _ = _traced(model, (1, 1), (1, 1))
+    shapes, _, _ = logits.infer_shape()
+    return dict(zip(logits.list_arguments(), shapes))
+
+
+def draws_numbers(model: EncoderDecoder) -> bool:
+    """Whether training draws from MXNet's generator: for dropout, or to choose what is read next.
+
+    Raises
+    ------
+    TypeError
+        If a block can't be traced with symbols.
+    """
+    logits, _ = _traced(model, (1, 2), (1, 2))
+    nodes = json.loads(logits.tojson())['nodes']
+    return any('random' in node['op'] or
+               (node['op'] == 'Dropout' and float(node['attrs']['p']) > 0) for node in nodes)
+
+
+def _traced(model: EncoderDecoder, src_shape: tuple[int, int],
+            tgt_shape: tuple[int, int]) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
+    """The logits of a model for a batch of some shape, and the symbol of label rows."""
     shapes = src_shape, src_shape[:1], tgt_shape, tgt_shape[:1], None
     src, src_valid_len, tgt, tgt_valid_len, rows = (
         mx.sym.var(name, shape=shape).as_np_ndarray() for name, shape in zip(DATA, shapes))
@@ -67,8 +102,7 @@ def trace(model: EncoderDecoder, src_shape: tuple[int, int] = (1, 1),
         raise TypeError('expected a model of hybridizable blocks, got one that can not be traced '
                         f'({error}); write hybrid_forward in place of forward, or train it with '
                         'train_s2s_ch9') from error
-    logits, packed = take_packed_weights(logits.as_nd_ndarray())
-    return Graph(_of_rows(logits, rows.as_nd_ndarray()), packed)
+    return logits.as_nd_ndarray(), rows.as_nd_ndarray()
 
 
 def take_packed_weights(symbol: mx.sym.Symbol) -> tuple[mx.sym.Symbol, dict[str, list[str]]]:

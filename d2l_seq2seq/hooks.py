@@ -1,7 +1,8 @@
-"""What is handed to `fit` to watch a training: validate, keep the best weights, stop early.
+"""What watches a training: validation, the best one so far, early stopping, a limit of time.
 
 A hook is a function of `EpochMetrics` and `TrainState`, called after each epoch; one that has seen
-enough raises `StopTraining`.
+enough raises `StopTraining`.  What a hook would have to know to go on in another process is its
+`state`, as JSON has it, and `restore` takes it back.
 """
 from __future__ import annotations
 
@@ -11,7 +12,6 @@ from typing import Callable, Sequence
 
 from .feed import Feed
 from .metrics import corpus_scores
-from .model import EncoderDecoder
 from .references import references_of
 from .training import EpochMetrics, LossSums, TrainState, evaluate_loss
 from .translation import Translator
@@ -19,6 +19,14 @@ from .translation import Translator
 
 class StopTraining(Exception):
     """Raised by a hook to end the training; the message says why."""
+
+    is_final = True  # False: another session may go on with it
+
+
+class OutOfTime(StopTraining):
+    """There is no more time for now."""
+
+    is_final = False
 
 
 @dataclass(frozen=True)
@@ -77,39 +85,50 @@ class Validation:
             corpus_scores(translations, references)['BLEU'].value, samples[:self._num_samples])
 
 
-class BestWeights:
-    """Remembers the weights of the best validation, and stops when there is no better one.
+class BestValidation:
+    """Remembers the best validation, and stops when there is no better one for a while.
 
     Parameters
     ----------
-    model : EncoderDecoder
     goodness : function of ValidationMetrics
         A number, the greater the better.
-    patience : int
-        Validations in a row that are no better, after which the training ends.
+    patience : int, optional
+        Validations in a row that are no better, after which the training ends; None: it goes on.
+
+    Attributes
+    ----------
+    epoch : int or None
+        Of the best validation so far; None before the first.
+    description : str
+        Its figures.
     """
 
-    def __init__(self, model: EncoderDecoder, goodness: Callable[[ValidationMetrics], float],
-                 patience: int):
-        self._model, self._goodness, self._patience = model, goodness, patience
-        self.best: ValidationMetrics | None = None
-        self._weights, self._num_worse = {}, 0
+    def __init__(self, goodness: Callable[[ValidationMetrics], float], patience: int | None):
+        self._goodness, self._patience = goodness, patience
+        self.epoch: int | None = None
+        self.description = ''
+        self._best, self._num_worse = None, 0
 
     def __call__(self, validation: ValidationMetrics) -> None:
-        if self.best is None or self._goodness(validation) > self._goodness(self.best):
-            self.best, self._num_worse = validation, 0
-            self._weights = {name: parameter.data().copy()
-                             for name, parameter in self._model.collect_params().items()}
+        goodness = self._goodness(validation)
+        if self._best is None or goodness > self._best:
+            self._best, self._num_worse, self.epoch = goodness, 0, validation.epoch
+            self.description = (f'nll_per_token {validation.losses.nll_per_token:.3f}, BLEU '
+                                f'{validation.bleu:.1f}')
             return
         self._num_worse += 1
-        if self._num_worse >= self._patience:
-            raise StopTraining(f'no better validation since epoch {self.best.epoch}')
+        if self._patience is not None and self._num_worse >= self._patience:
+            raise StopTraining(f'no better validation since epoch {self.epoch}')
 
-    def restore(self) -> None:
-        """Give the model its best weights back."""
-        for name, parameter in self._model.collect_params().items():
-            if name in self._weights:
-                parameter.set_data(self._weights[name])
+    def state(self) -> dict:
+        """What `restore` needs."""
+        return {'goodness': self._best, 'num_worse': self._num_worse, 'epoch': self.epoch,
+                'description': self.description}
+
+    def restore(self, state: dict) -> None:
+        """Go on from a `state`."""
+        self._best, self._num_worse = state['goodness'], int(state['num_worse'])
+        self.epoch, self.description = state['epoch'], str(state['description'])
 
 
 class TimeLimit:
@@ -128,5 +147,5 @@ class TimeLimit:
     def __call__(self, metrics: EpochMetrics, state: TrainState) -> None:
         now = time.monotonic()
         if now + (now - self._last) > self._end:
-            raise StopTraining(f'{self._minutes:g} minutes have no room for another epoch')
+            raise OutOfTime(f'{self._minutes:g} minutes have no room for another epoch')
         self._last = now

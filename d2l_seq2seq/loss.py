@@ -71,13 +71,19 @@ def cross_entropy_of_rows() -> mx.sym.Symbol:
 
 
 def logits_gradient(probs: mx.nd.NDArray, label_probs: mx.nd.NDArray, label_index: mx.nd.NDArray,
-                    num_tokens: int) -> mx.nd.NDArray:
+                    num_tokens: int, label_smoothing: float = 0.0) -> mx.nd.NDArray:
     """The gradient of `nll_sum` with respect to the logits, in the memory of `probs`.
 
-    The arrays are those of `cross_entropy_of_rows`; the first `num_tokens` rows count.
+    The arrays are those of `cross_entropy_of_rows`; the first `num_tokens` rows count.  With label
+    smoothing (Szegedy et al. 2016, section 7) it is the gradient of the cross-entropy with a target
+    that has that share spread evenly over the vocabulary.
     """
-    mx.nd._internal._scatter_set_nd(probs, label_probs - 1, label_index, shape=probs.shape,
-                                    out=probs)
+    on_label = label_probs - 1
+    if label_smoothing > 0:
+        evenly = label_smoothing / probs.shape[1]
+        probs -= evenly
+        on_label += label_smoothing - evenly
+    mx.nd._internal._scatter_set_nd(probs, on_label, label_index, shape=probs.shape, out=probs)
     if num_tokens < len(probs):
         probs[num_tokens:] = 0
     return probs

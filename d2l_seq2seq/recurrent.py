@@ -186,6 +186,11 @@ class KeepMemory(init.Initializer):
         array[:num_hiddens, -1] = -CLOSED
         array[num_hiddens:2 * num_hiddens, -1] = CLOSED
 
+    @staticmethod
+    def hold_still(decaying) -> None:
+        """Take that column out of what may decay, an array of the weight's shape."""
+        decaying[:, -1] = 0
+
 
 def _reversed(X, valid_len):
     """Each sentence of X (num_steps, batch_size, size) backwards, its padding still at the end."""

@@ -1,8 +1,10 @@
-"""One step of training: forward, loss, backward, clipping, Adam, with no wait for the device."""
+"""One update: forward, loss, backward, clipping, Adam, with no wait for the device."""
 from __future__ import annotations
 
 import math
-from typing import Callable, NamedTuple
+import zlib
+from dataclasses import dataclass
+from typing import Callable, NamedTuple, Sequence
 
 from ._mxnet import autograd, mx
 from .feed import DeviceBatch
@@ -10,23 +12,45 @@ from .flat import FlatParameters
 from .graph import MAX_STATIC_SIZE, trace
 from .loss import cross_entropy_of_rows, logits_gradient
 from .model import EncoderDecoder
+from .optimizer import Adam
 
 
 class GradientScale(NamedTuple):
-    """How the gradient of the summed negative log-likelihood is scaled around the clipping."""
+    """How the gradients of an update's batches become one.
 
+    Each batch's gradient, that of its summed negative log-likelihood, is multiplied with its
+    weight.  Their sum is multiplied with `before`, clipped, and multiplied with `after`.
+    """
+
+    weights: list[float]
     before: float
     after: float
 
 
-def book_objective(batch: DeviceBatch) -> GradientScale:
+def book_objective(batches: Sequence[DeviceBatch]) -> GradientScale:
     """The chapter's: the mean over label positions, clipped, divided by the number of labels."""
-    return GradientScale(1 / batch.num_label_steps, 1 / batch.num_tokens)
+    return GradientScale([1 / batch.num_label_steps for batch in batches], 1.0,
+                         1 / sum(batch.num_tokens for batch in batches))
 
 
-def per_token_objective(batch: DeviceBatch) -> GradientScale:
+def per_token_objective(batches: Sequence[DeviceBatch]) -> GradientScale:
     """The mean over labels, clipped."""
-    return GradientScale(1 / batch.num_tokens, 1.0)
+    return GradientScale([1.0] * len(batches), 1 / sum(batch.num_tokens for batch in batches), 1.0)
+
+
+@dataclass(frozen=True)
+class UpdateRules:
+    """How batches become an update of the weights; as it stands here, in the chapter's way."""
+
+    objective: Callable[[Sequence[DeviceBatch]], GradientScale] = book_objective
+    max_norm: float | None = 1.0  # what the norm of the gradient is clipped to; None: as it is
+    label_smoothing: float = 0.0  # share of the target that is spread evenly over the vocabulary
+    weight_decay: float = 0.0  # see `Adam`
+    batches_per_update: int = 1  # whose gradients are added up
+    # What dropout and `Mixture` draw follows from the seed and the update's number; None: they draw
+    # from MXNet's generator as it stands, and a training can't be gone on with to the bit.
+    seed: int | None = None
+    skip_bad_batches: bool = False  # True: a gradient that is no number is left out and counted
 
 
 class Forward:
@@ -73,7 +97,7 @@ class Forward:
 
 
 class TrainStep:
-    """Makes a model's weights better by one batch.
+    """Makes a model's weights better by a few batches.
 
     Parameters
     ----------
@@ -81,65 +105,70 @@ class TrainStep:
     flat : FlatParameters
         The storage that `forward` reads.
     optimizer : Adam
-    objective : function of a batch
-        `book_objective` or `per_token_objective`.
-    max_norm : float or None
-        What the norm of the gradient is clipped to; None leaves it as it is.
+    rules : UpdateRules
+        Without a seed where the model draws nothing: seeding takes a millisecond.
     """
 
     def __init__(self, forward: Forward, flat: FlatParameters, optimizer: Adam,
-                 objective: Callable[[DeviceBatch], GradientScale], max_norm: float | None):
-        self._forward, self._flat = forward, flat
-        self._optimizer, self._objective, self._max_norm = optimizer, objective, max_norm
+                 rules: UpdateRules):
+        self._forward, self._flat, self._optimizer, self._rules = forward, flat, optimizer, rules
 
-    def __call__(self, batch: DeviceBatch, lr: float) -> mx.nd.NDArray:
-        """Train on a batch; returns its summed negative log-likelihood, float32 (1,), in nats."""
+    def __call__(self, batches: Sequence[DeviceBatch], lr: float) -> mx.nd.NDArray:
+        """One update.
+
+        Returns
+        -------
+        float32 NDArray of shape (num_batches + 1,)
+            The summed negative log-likelihood of each batch, in nats, and the squared norm of the
+            gradient.  Where one of them is not finite, nothing was changed.
+        """
+        if not any(batch.num_tokens for batch in batches):
+            return mx.nd.zeros(len(batches) + 1, ctx=self._flat.weights.context)
+        if self._rules.seed is not None:
+            mx.random.seed(_seed_of(self._rules.seed, self._optimizer.num_updates))
+        scale = self._rules.objective(batches)
+        nlls, gradients = self._sum_of_gradients(batches, scale.weights)
+        squared_norm = mx.nd.dot(gradients, gradients)  # (1,)
+        factor = scale.before * (scale.weights[0] if len(batches) == 1 else 1.0)
+        self._optimizer.update(self._flat, gradients, lr,
+                               self._clipped(factor, scale.after, squared_norm))
+        return mx.nd.concat(*nlls, squared_norm, dim=0)
+
+    def _sum_of_gradients(self, batches, weights) -> tuple[list[mx.nd.NDArray], mx.nd.NDArray]:
+        """Each batch's loss, and their weighted gradients as one; a single one without its weight.
+        """
+        if len(batches) == 1:
+            return [self._backward(batches[0])], self._flat.gradients
+        nlls, total = [], mx.nd.zeros_like(self._flat.gradients)
+        for batch, weight in zip(batches, weights):
+            nlls.append(self._backward(batch))
+            if batch.num_tokens:
+                total += weight * self._flat.gradients
+        return nlls, total
+
+    def _backward(self, batch: DeviceBatch) -> mx.nd.NDArray:
+        """The gradient of a batch's loss into the storage; returns that loss, float32 (1,)."""
         if batch.num_tokens == 0:
             return mx.nd.zeros(1, ctx=self._flat.weights.context)
         with autograd.record():
             logits, (nll_sum, probs, label_probs) = self._forward(batch)
-        gradient = logits_gradient(probs, label_probs, batch.label_index, batch.num_tokens)
+        gradient = logits_gradient(probs, label_probs, batch.label_index, batch.num_tokens,
+                                   self._rules.label_smoothing)
         autograd.backward([logits], [gradient])
-        scale = self._objective(batch)
-        if self._max_norm is None:
-            self._optimizer.update(self._flat, lr, scale.before * scale.after)
-        else:
-            clip_to(self._flat.gradients, scale.before, self._max_norm)
-            self._optimizer.update(self._flat, lr, scale.after)
         return nll_sum
 
+    def _clipped(self, factor: float, after: float, squared_norm) -> mx.nd.NDArray:
+        """What the gradient is multiplied with, float32 (1,): after * min(factor, max_norm / |g|).
 
-def clip_to(gradients: mx.nd.NDArray, factor: float, max_norm: float) -> None:
-    """Multiply by `factor`, or by less where the norm would come out above `max_norm`.
+        The norm stays on the device, so nothing waits for it.  If it is infinite the result is 0,
+        and if it is no number, nor is the result.
+        """
+        if self._rules.max_norm is None:
+            return factor * after + 0 * squared_norm
+        return mx.nd.minimum(after * self._rules.max_norm * mx.nd.rsqrt(squared_norm),
+                             factor * after)
 
-    The norm stays on the device, so nothing waits for it: g * min(factor, max_norm / |g|).
-    """
-    squared_norm = mx.nd.dot(gradients, gradients)  # (1,)
-    scale = mx.nd.minimum(max_norm * mx.nd.rsqrt(squared_norm), factor)
-    mx.nd.broadcast_mul(gradients, scale, out=gradients)
 
-
-class Adam:
-    """Adam over all weights at once (Kingma and Ba 2015, algorithm 1), as Gluon's trainer has it.
-
-    Attributes
-    ----------
-    mean, variance : float32 NDArray of shape (size,)
-        The moments.
-    num_updates : int
-    """
-
-    beta1, beta2, epsilon = 0.9, 0.999, 1e-8
-
-    def __init__(self, flat: FlatParameters):
-        self.mean, self.variance = mx.nd.zeros_like(flat.weights), mx.nd.zeros_like(flat.weights)
-        self.num_updates = 0
-
-    def update(self, flat: FlatParameters, lr: float, gradient_factor: float) -> None:
-        """Change the weights; `gradient_factor` multiplies the gradients first."""
-        self.num_updates += 1
-        correction = (math.sqrt(1 - self.beta2 ** self.num_updates)
-                      / (1 - self.beta1 ** self.num_updates))
-        mx.nd.adam_update(flat.weights, flat.gradients, self.mean, self.variance,
-                          lr=lr * correction, beta1=self.beta1, beta2=self.beta2,
-                          epsilon=self.epsilon, rescale_grad=gradient_factor, out=flat.weights)
+def _seed_of(seed: int, update: int) -> int:
+    """What MXNet's generator starts from at an update."""
+    return zlib.crc32(f'{seed} {update}'.encode()) >> 1  # it takes 31 bits

@@ -1,24 +1,31 @@
 """The fast path: `fit` trains any model of hybridizable blocks with the chapter's mathematics.
 
 Here is the loop over epochs, and nothing of plots or files: whoever wants to log, save or stop
-hands in `on_epoch_end`.  What makes it fast lives in a few rooms below: batches that are on the
-device before they are needed (`feed`), all weights in one array (`flat`), the model as one graph
-without padding in its head (`graph`), and a step that never waits for the device (`step`).
+hands in `on_epoch_end` and `on_update`.  What makes it fast lives in a few rooms below: batches
+that are on the device before they are needed (`feed`), all weights in one array (`flat`), the model
+as one graph without padding in its head (`graph`), and a step that never waits for the device
+(`step`).
 """
 from __future__ import annotations
 
+import collections
+import dataclasses
+import itertools
 import time
 from dataclasses import dataclass
-from typing import Callable, Iterable
+from typing import Callable, Iterable, Iterator, Sequence
+
+import numpy as onp
 
 from ._mxnet import mx
 from .feed import DeviceBatch, Feed
 from .flat import storage_of
-from .graph import trace
+from .graph import draws_numbers, trace
 from .model import EncoderDecoder
-from .step import Adam, Forward, GradientScale, TrainStep, book_objective
+from .optimizer import Adam
+from .step import Forward, TrainStep, UpdateRules
 
-MAX_AHEAD = 16  # batches
+MAX_AHEAD = 16  # updates
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class EpochMetrics:
     train: LossSums
     valid: LossSums | None
     seconds: float  # of training, from the first batch laid out to the last weight changed
+    lr: float  # of the last update
+    num_skipped: int = 0  # batches that were left out, see `UpdateRules.skip_bad_batches`
 
     @property
     def tokens_per_sec(self) -> float:
@@ -55,25 +64,120 @@ class EpochMetrics:
         return self.train.num_tokens / self.seconds
 
 
+@dataclass(frozen=True)
+class EpochSums:
+    """What the batches of an epoch brought so far."""
+
+    losses: LossSums = LossSums(0.0, 0.0, 0)
+    num_skipped: int = 0  # batches
+    seconds: float = 0.0
+
+
+class Tally:
+    """Adds up what batches bring, and looks at the device's numbers only when it long has them.
+
+    Parameters
+    ----------
+    sums : EpochSums
+        What it goes on from.
+    skip_bad_batches : bool
+        True: what is not finite is left out and counted.
+    """
+
+    def __init__(self, sums: EpochSums = EpochSums(), skip_bad_batches: bool = False):
+        self._sums, self._skip = sums, skip_bad_batches
+        self._waiting: collections.deque = collections.deque()
+
+    def add(self, batches: Sequence[DeviceBatch], values: mx.nd.NDArray, where: str = '') -> None:
+        """Take what `TrainStep` returned for some batches; `where` is for the error.
+
+        Raises
+        ------
+        FloatingPointError
+            If one that was added before was not finite.
+        """
+        counts = [(batch.num_label_steps, batch.num_tokens) for batch in batches]
+        self._waiting.append((counts, values, where))
+        if len(self._waiting) > MAX_AHEAD:
+            self._look()
+
+    def settle(self, seconds: float = 0.0) -> EpochSums:
+        """All of it, waited for; `seconds` are added.
+
+        Raises
+        ------
+        FloatingPointError
+            If something was not finite.
+        """
+        while self._waiting:
+            self._look()
+        self._sums = dataclasses.replace(self._sums, seconds=self._sums.seconds + seconds)
+        return self._sums
+
+    def _look(self) -> None:
+        """Read the oldest numbers that wait.
+
+        One is added to the other in the order of the batches, so that a tally that goes on from
+        another's sums comes to the same bits.
+        """
+        counts, values, where = self._waiting.popleft()
+        values = values.asnumpy().astype('float64')
+        sums = self._sums
+        if not onp.isfinite(values).all():
+            if not self._skip:
+                raise FloatingPointError(_what_is_wrong(values, len(counts)) + where)
+            self._sums = dataclasses.replace(sums, num_skipped=sums.num_skipped + len(counts))
+            return
+        nll_sum, book_sum, num_tokens = dataclasses.astuple(sums.losses)
+        for (num_label_steps, own_tokens), nll in zip(counts, values.tolist()):
+            nll_sum += nll
+            book_sum += nll / num_label_steps
+            num_tokens += own_tokens
+        self._sums = dataclasses.replace(sums, losses=LossSums(nll_sum, book_sum, num_tokens))
+
+
+def _what_is_wrong(values: onp.ndarray, num_batches: int) -> str:
+    """Which of the numbers of an update is not finite."""
+    losses, norms = values[:num_batches], values[num_batches:]
+    if onp.isfinite(losses).all():
+        return f"the gradient's squared norm is {norms[0]}"
+    return f'the loss is {losses[~onp.isfinite(losses)][0]}'
+
+
 @dataclass
 class TrainState:
     """What `fit` needs, next to the model's weights, to go on as if it had not stopped.
 
-    `fit` changes it in place: after an epoch it holds for that moment, and a hook that wants to
-    keep it copies it.  MXNet's own generator, which dropout draws from, is not in it.
+    `fit` changes it in place: after an update or an epoch it holds for that moment, and a hook that
+    wants to keep it copies it.
     """
 
     epoch: int  # epochs done
+    batch: int  # batches done of the epoch under way
     optimizer: Adam
-    feed_state: tuple  # of the training feed's random generator
+    feed_state: tuple  # of the training feed's random generator, before it drew that epoch's order
+    tally: Tally  # of that epoch's batches
+    started: float  # when that epoch's training began or was gone on with, by time.perf_counter
+
+    def sums(self) -> EpochSums:
+        """What the epoch under way brought so far; waits for the device.
+
+        Raises
+        ------
+        FloatingPointError
+            If a loss or a gradient was not finite.
+        """
+        now = time.perf_counter()
+        sums = self.tally.settle(now - self.started)
+        self.started = now
+        return sums
 
 
 def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None, *,
-        num_epochs: int, lr: float, state: TrainState | None = None,
-        objective: Callable[[DeviceBatch], GradientScale] = book_objective,
-        max_norm: float | None = 1.0,
+        num_epochs: int, lr: float | Callable[[int], float], state: TrainState | None = None,
+        rules: UpdateRules = UpdateRules(),
         on_epoch_end: Callable[[EpochMetrics, TrainState], None] = lambda metrics, state: None,
-        ) -> TrainState:
+        on_update: Callable[[TrainState], None] = lambda state: None) -> TrainState:
     """Train a model with Adam, its gradient clipped.
 
     Parameters
@@ -85,15 +189,16 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
         On the model's context.  The second is evaluated after each epoch.
     num_epochs : int
         Epochs in all, those of `state` included.
-    lr : float
+    lr : float, or function of int
+        The learning rate, or what gives it for the number of an update, from 1; see `schedule`.
     state : TrainState, optional
-        What an earlier call returned or handed to `on_epoch_end`: training goes on from there.
-    objective : function of a batch
-        `book_objective`, the chapter's, or `per_token_objective`.
-    max_norm : float or None
-        What the norm of the gradient is clipped to; None leaves it as it is.
+        What an earlier call returned or handed to a hook: training goes on from there.
+    rules : UpdateRules
     on_epoch_end : function of EpochMetrics and TrainState
         Called after each epoch.  What it raises ends the training and leaves the model as it is.
+    on_update : function of TrainState
+        Called after each update, of which the device may still be computing some.  What it raises
+        ends the training likewise.
 
     Returns
     -------
@@ -106,24 +211,48 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
         If the model can't be traced with symbols.
     ValueError
         If its parameters can't be trained as one; see `FlatParameters`.
+    FloatingPointError
+        If a loss or a gradient is not finite, or `rules` skip such batches and an epoch has no
+        other.  The message names update and learning rate; the update itself was not done.
     """
     packed = trace(model).packed
     flat = storage_of(model.collect_params().values(), packed.values())
+    if rules.seed is not None and not draws_numbers(model):
+        rules = dataclasses.replace(rules, seed=None)
     if state is None:
-        state = TrainState(0, Adam(flat), train_feed.random_state.get_state())
+        state = first_state(model, train_feed, rules)
     train_feed.random_state.set_state(state.feed_state)
     forward = Forward(model, flat.variables(packed))
-    step = TrainStep(forward, flat, state.optimizer, objective, max_norm)
+    step = TrainStep(forward, flat, state.optimizer, rules)
+    lr_of = lr if callable(lr) else lambda update: lr
     for epoch in range(state.epoch + 1, num_epochs + 1):
         mx.nd.waitall()  # MXNet computes behind the caller's back: a clock needs both ends still
-        start = time.perf_counter()
-        train = sum_losses((batch, step(batch, lr)) for batch in train_feed)
+        state.started = time.perf_counter()
+        for batches in _groups(train_feed.batches(state.batch), rules.batches_per_update):
+            update = state.optimizer.num_updates + 1
+            values = step(batches, lr_of(update))
+            state.batch += len(batches)
+            state.tally.add(batches, values, f' in epoch {epoch}, batch {state.batch} (update '
+                                             f'{update}, learning rate {lr_of(update):g})')
+            on_update(state)
         mx.nd.waitall()
-        seconds = time.perf_counter() - start
+        sums = state.sums()
+        if sums.losses.num_tokens == 0:
+            raise FloatingPointError(f'no batch of epoch {epoch} has a finite loss and gradient')
         valid = None if valid_feed is None else _losses_of(forward, valid_feed)
-        state.epoch, state.feed_state = epoch, train_feed.random_state.get_state()
-        on_epoch_end(EpochMetrics(epoch, train, valid, seconds), state)
+        state.epoch, state.batch, state.tally = epoch, 0, Tally(EpochSums(), rules.skip_bad_batches)
+        state.feed_state = train_feed.random_state.get_state()
+        on_epoch_end(EpochMetrics(epoch, sums.losses, valid, sums.seconds,
+                                  lr_of(max(1, state.optimizer.num_updates)), sums.num_skipped),
+                     state)
     return state
+
+
+def first_state(model: EncoderDecoder, train_feed: Feed, rules: UpdateRules) -> TrainState:
+    """The state of a training that has not begun."""
+    flat = storage_of(model.collect_params().values(), trace(model).packed.values())
+    return TrainState(0, 0, Adam(flat, rules.weight_decay), train_feed.random_state.get_state(),
+                      Tally(EpochSums(), rules.skip_bad_batches), time.perf_counter())
 
 
 def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
@@ -146,6 +275,8 @@ def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
     ------
     TypeError
         If the model can't be traced with symbols.
+    ValueError
+        If its parameters don't fit in one storage; see `FlatParameters`.
     """
     packed = trace(model).packed
     flat = storage_of(model.collect_params().values(), packed.values())
@@ -157,17 +288,17 @@ def _losses_of(forward: Forward, feed: Feed) -> LossSums:
 
 
 def sum_losses(results: Iterable[tuple[DeviceBatch, mx.nd.NDArray]]) -> LossSums:
-    """Add up the losses of batches.
+    """Add up the losses of batches, whatever they are.
 
-    The losses are read after the last batch.  Until then the caller stays `MAX_AHEAD` batches ahead
-    of the device: enough that it never idles, and few enough that Ctrl-C is heard.
+    The caller stays `MAX_AHEAD` batches ahead of the device: enough that it never idles, and few
+    enough that Ctrl-C is heard.
     """
-    num_label_steps, num_tokens, nlls = [], [], []
+    tally = Tally()
     for batch, nll_sum in results:
-        num_label_steps.append(batch.num_label_steps)
-        num_tokens.append(batch.num_tokens)
-        nlls.append(nll_sum)
-        if len(nlls) > MAX_AHEAD:
-            nlls[-MAX_AHEAD].wait_to_read()
-    values = mx.nd.concat(*nlls, dim=0).asnumpy().astype('float64')
-    return LossSums(float(values.sum()), float((values / num_label_steps).sum()), sum(num_tokens))
+        tally.add([batch], nll_sum)
+    return tally.settle().losses
+
+
+def _groups(batches: Iterator[DeviceBatch], size: int) -> Iterator[list[DeviceBatch]]:
+    """So many batches at a time, fewer at the end."""
+    return iter(lambda: list(itertools.islice(batches, size)), [])

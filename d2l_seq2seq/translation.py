@@ -14,7 +14,7 @@ from typing import Iterable, Iterator, NamedTuple
 import numpy as onp
 
 from ._mxnet import mx
-from .checkpoint import Run, load_run
+from .checkpoint import Run
 from .config import SearchConfig
 from .data import CHAPTER_RULES, TextRules
 from .decoders import AttentionDecoder
@@ -22,6 +22,7 @@ from .device import try_gpu
 from .errors import InputError
 from .inference import ModelStepper
 from .model import EncoderDecoder
+from .run_folder import load_run
 from .step_function import Hypothesis, SearchRules
 from .vocab import Vocab
 from .wiring import build_length_penalty, build_search

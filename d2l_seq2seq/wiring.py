@@ -25,8 +25,9 @@ from .model import (Decoder, Encoder, EncoderDecoder, Seq2SeqDecoder, Seq2SeqEnc
 from .next_input import Mixture, SteppedEncoderDecoder
 from .opengenus import KerasDefaults, encode_ids, keras_lstm, vocab_of, words_of
 from .recurrent import tanh_rnn
+from .schedule import HalvingOnPlateau, InverseSqrt
 from .split import Pairs, Split, split_pairs
-from .step import book_objective, per_token_objective
+from .step import UpdateRules, book_objective, per_token_objective
 from .step_function import BookLengthPenalty, GNMTLengthPenalty, no_length_penalty
 from .subwords import SidesSubwords, Subwords
 from .vocab import Vocab
@@ -123,6 +124,22 @@ def build_feed(config: DataConfig, arrays: Batch, seed: int, ctx) -> Feed:
     if config.bucket_width is not None:
         return BucketFeed(arrays, config.batch_size, seed, ctx, config.bucket_width)
     return Feed(arrays, config.batch_size, seed, ctx)
+
+
+def build_schedule(config: TrainingConfig) -> float | Callable[[int], float]:
+    """The learning rate of a configuration, or what gives it for an update."""
+    if config.lr_schedule == 'inverse-sqrt':
+        return InverseSqrt(config.lr, config.warmup_updates)
+    if config.lr_schedule == 'plateau':
+        return HalvingOnPlateau(config.lr, config.halve_after)
+    return config.lr
+
+
+def update_rules(config: TrainingConfig) -> UpdateRules:
+    """How a configuration wants batches to become updates."""
+    return UpdateRules(OBJECTIVES[config.objective], config.max_norm, config.label_smoothing,
+                       config.weight_decay, config.batches_per_update, config.seed,
+                       config.skip_bad_batches)
 
 
 def build_length_penalty(config: SearchConfig) -> Callable:

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import ROOT
 from d2l_seq2seq import DataConfig, InputError, ModelConfig, TrainingConfig
-from d2l_seq2seq import evaluate, reproduce, train, training, translate
+from d2l_seq2seq import evaluate, reproduce, session, train, translate
 
 SMALL = ['--num-examples', '60', '--num-epochs', '2', '--num-hiddens', '8', '--embed-size', '4',
          '--corpus', 'bundled']
@@ -46,15 +46,15 @@ def test_train_prints_and_writes_what_the_readme_says(run):
     assert len(translations) == 4 and all(' => ' in line for line in translations)
     assert str(folder) in where
     assert sorted(path.name for path in folder.iterdir()) == [
-        'config.json', 'loss.svg', 'metrics.jsonl', 'src_vocab.json', 'tgt_vocab.json',
-        'weights.npz']
+        '.lock', 'checkpoints', 'config.json', 'loss.svg', 'metrics.jsonl']
+    assert [path.name for path in (folder / 'checkpoints').iterdir()] == ['epoch-2']
 
 
 def test_metrics_have_a_line_for_each_epoch(run):
     folder, result = run
     rows = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
     assert [row['epoch'] for row in rows] == [1, 2]
-    assert all(set(row) == {'epoch', 'book_loss', 'nll_per_token', 'tokens_per_sec'}
+    assert all(set(row) == {'epoch', 'book_loss', 'nll_per_token', 'tokens_per_sec', 'lr'}
                for row in rows)
     for row in rows:  # nine label positions
         assert row['nll_per_token'] == pytest.approx(9 * row['book_loss'])
@@ -72,8 +72,8 @@ def test_the_same_seed_gives_the_same_weights(run, tmp_path):
     for seed, same in (('0', True), ('1', False)):
         out = tmp_path / seed
         assert command('train', *SMALL, '--seed', seed, '--out', str(out)).returncode == 0
-        assert ((out / 'weights.npz').read_bytes()
-                == (run[0] / 'weights.npz').read_bytes()) is same
+        weights = 'checkpoints/epoch-2/weights.npz'
+        assert ((out / weights).read_bytes() == (run[0] / weights).read_bytes()) is same
 
 
 def test_the_chapters_sentences_are_translated_where_the_corpus_has_them(run, tmp_path):
@@ -202,9 +202,10 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path):
         stdout, stderr = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130
-    assert re.fullmatch(r'stopped in epoch \d+ of 100000\n', stderr.decode())
-    assert stdout.decode().count(' => ') == 4
+    assert (process.returncode, stderr) == (130, b'')
+    *_, stopped, where = lines(stdout)
+    assert re.fullmatch(r'stopped in epoch \d+ of 100000; go on with: python -m d2l_seq2seq.train '
+                        f'--resume {re.escape(str(metrics.parent))}', stopped)
     assert all(json.loads(line)['epoch'] == number
                for number, line in enumerate(metrics.read_text().splitlines(), 1))
     assert command('translate', str(tmp_path / 'run'), 'Go.').returncode == 0
@@ -214,8 +215,9 @@ def test_ctrl_c_before_anything_is_learned_leaves_nothing(tmp_path, monkeypatch,
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, 'fit', interrupted)
-    assert train.main([*SMALL, '--out', str(tmp_path / 'run')]) == 130
+    monkeypatch.setattr(session, 'fit', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train.main([*SMALL, '--out', str(tmp_path / 'run')])
     assert list(tmp_path.iterdir()) == []
 
 

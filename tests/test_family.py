@@ -6,9 +6,10 @@ import numpy as onp
 import pytest
 
 from d2l_seq2seq import (DataConfig, EncoderDecoder, Feed, InputError, Mixture, ModelConfig,
-                         RunConfig, SteppedEncoderDecoder, Vocab, checkpoint, evaluate_loss, fit,
+                         RunConfig, SteppedEncoderDecoder, Vocab, evaluate_loss, fit,
                          initialize)
 from d2l_seq2seq._mxnet import autograd, mx, np, npx, rnn, seed_generators
+from d2l_seq2seq.checkpoint import Run
 from d2l_seq2seq.data import Batch, encode_pairs
 from d2l_seq2seq.decoders import AttentionDecoder, ContextDecoder, LuongDecoder
 from d2l_seq2seq.encoders import Bridge, MaskedEncoder
@@ -16,6 +17,7 @@ from d2l_seq2seq.loss import MaskedSoftmaxCELoss
 from d2l_seq2seq.model import Seq2SeqDecoder, Seq2SeqEncoder, share_embedding, tie_output
 from d2l_seq2seq.next_input import feedback, teacher_forcing
 from d2l_seq2seq.reference import predict_s2s_ch9, s2s_epochs_ch9
+from d2l_seq2seq.run_folder import load_run, save_run
 from d2l_seq2seq.synthetic import copy_pairs, reverse_pairs
 from d2l_seq2seq.wiring import build_model
 
@@ -128,10 +130,8 @@ def test_fit_trains_it_like_the_books_loop(model, seed):
 def test_saved_and_loaded_it_is_the_same_model(model, seed, tmp_path, request):
     config = RunConfig(DataConfig(share_vocab=True), request.node.callspec.params['model'])
     vocab = Vocab([[f'w{number:02}' for number in range(VOCAB_SIZE - 1)]])
-    folder = checkpoint.create_run(tmp_path / 'run', config)
-    checkpoint.save_vocabs(folder, vocab, vocab)
-    checkpoint.save_weights(folder, model)
-    again = checkpoint.load_run(folder, CTX).model
+    save_run(tmp_path / 'run', Run(config, vocab, vocab, model))
+    again = load_run(tmp_path / 'run', CTX).model
     batch = random_batch(seed)
     assert (logits_of(again, batch).asnumpy() == logits_of(model, batch).asnumpy()).all()
 

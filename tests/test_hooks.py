@@ -1,4 +1,7 @@
 """What watches a training."""
+import contextlib
+import json
+
 import pytest
 
 from d2l_seq2seq import (DataConfig, Feed, InputError, ModelConfig, RunConfig, Translator,
@@ -6,7 +9,7 @@ from d2l_seq2seq import (DataConfig, Feed, InputError, ModelConfig, RunConfig, T
 from d2l_seq2seq._mxnet import npx
 from d2l_seq2seq.checkpoint import Run
 from d2l_seq2seq.evaluation import evaluate
-from d2l_seq2seq.hooks import BestWeights, StopTraining, TimeLimit, Validation, ValidationMetrics
+from d2l_seq2seq.hooks import BestValidation, StopTraining, TimeLimit, Validation, ValidationMetrics
 from d2l_seq2seq.references import references_of
 from d2l_seq2seq.training import LossSums
 from d2l_seq2seq.wiring import build_feed, build_model, encode_corpus
@@ -63,25 +66,25 @@ def test_validation_looks_every_so_often_and_changes_nothing(run, seed):
     assert len(seen[-1].samples) == 3
 
 
-def test_the_best_weights_come_back_and_patience_ends(run):
-    run, _ = run
-    best = BestWeights(run.model, lambda one: -one.losses.nll_per_token, patience=2)
-    weight = run.model.decoder.dense.bias
+def test_the_best_is_remembered_and_patience_ends():
+    best = BestValidation(lambda one: -one.losses.nll_per_token, patience=2)
     for epoch, nll in enumerate([3, 2, 2.5], 1):
-        weight.set_data(weight.data() * 0 + epoch)
         best(found(epoch, nll))
-    weight.set_data(weight.data() * 0 + 4)
-    with pytest.raises(StopTraining, match='no better validation since epoch 2'):
-        best(found(4, 2))
-    best.restore()
-    assert (weight.data() == 2).all() and best.best.epoch == 2
+    again = BestValidation(lambda one: -one.losses.nll_per_token, patience=2)
+    again.restore(json.loads(json.dumps(best.state())))
+    for one in (best, again):
+        with pytest.raises(StopTraining, match='no better validation since epoch 2'):
+            one(found(4, 2))
+        assert one.epoch == 2 and 'nll_per_token 2.000' in one.description
 
 
-def test_a_better_validation_resets_the_patience(run):
-    best = BestWeights(run[0].model, lambda one: one.bleu, patience=2)
-    for epoch, bleu in enumerate([1, 0, 2, 1, 3, 2], 1):
-        best(found(epoch, bleu=bleu))
-    assert best.best.bleu == 3
+@pytest.mark.parametrize('patience, ends', [(2, False), (1, True), (None, False)])
+def test_a_better_validation_resets_the_patience(patience, ends):
+    best = BestValidation(lambda one: one.bleu, patience)
+    with pytest.raises(StopTraining) if ends else contextlib.nullcontext():
+        for epoch, bleu in enumerate([1, 0, 2, 1, 3, 2], 1):
+            best(found(epoch, bleu=bleu))
+    assert best.epoch == (1 if ends else 5)
 
 
 def test_a_time_limit_leaves_no_epoch_unfinished(monkeypatch):

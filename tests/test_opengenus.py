@@ -8,7 +8,7 @@ import pytest
 
 from conftest import ROOT
 from d2l_seq2seq import (DataConfig, Feed, ModelConfig, build_model, fit, initialize,
-                         per_token_objective)
+                         per_token_objective, UpdateRules)
 from d2l_seq2seq._mxnet import mx, np, npx, seed_generators
 from d2l_seq2seq.config import PRESETS
 from d2l_seq2seq.opengenus import KerasDefaults, encode_ids, vocab_of, words_of
@@ -95,8 +95,8 @@ def train_on_pseudo_data(seed, num_epochs):
     model = build_model(MODEL, len(vocab), len(vocab))
     initialize(model, npx.cpu(), KerasDefaults())
     losses = []
-    fit(model, Feed(arrays, 32, seed), num_epochs=num_epochs, lr=0.001, max_norm=None,
-        objective=per_token_objective,
+    fit(model, Feed(arrays, 32, seed), num_epochs=num_epochs, lr=0.001,
+        rules=UpdateRules(per_token_objective, max_norm=None),
         on_epoch_end=lambda metrics, state: losses.append(metrics.train.nll_per_token))
     return losses
 

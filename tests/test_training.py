@@ -11,7 +11,7 @@ from d2l_seq2seq.feed import BucketFeed, Feed, TokenFeed
 from d2l_seq2seq.model import initialize
 from d2l_seq2seq.wiring import build_model
 from d2l_seq2seq.reference import s2s_epochs_ch9
-from d2l_seq2seq.step import per_token_objective
+from d2l_seq2seq.step import UpdateRules, per_token_objective
 from d2l_seq2seq.training import MAX_AHEAD, evaluate_loss, fit, sum_losses
 from test_graph import GRUDecoder, GRUEncoder
 
@@ -143,7 +143,7 @@ def test_the_per_token_objective_against_a_plain_loop(toy, seed):
             gradient[:] *= min(1, 1 / norm)
         trainer.step(1)
     model = new_model(toy, seed)
-    fitted(model, Feed(toy[2], 64, seed), 1, objective=per_token_objective)
+    fitted(model, Feed(toy[2], 64, seed), 1, rules=UpdateRules(per_token_objective))
     for ours, theirs in zip(weights(model), weights(plain)):
         onp.testing.assert_allclose(ours, theirs, atol=2e-5)
 
@@ -173,8 +173,9 @@ def test_the_caller_stays_within_reach_of_the_device(monkeypatch):
     reads, batch = [], types.SimpleNamespace(num_label_steps=1, num_tokens=1)
 
     class Loss(mx.nd.NDArray):
-        def wait_to_read(self):
+        def asnumpy(self):
             reads.append(self)
+            return super().asnumpy()
 
     def results():
         for number in range(MAX_AHEAD + 3):

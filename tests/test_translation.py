@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from conftest import ROOT
 from d2l_seq2seq import (DataConfig, InputError, ModelConfig, RunConfig, SearchConfig, Translator,
                          build_model, initialize, predict_s2s_ch9)
-from d2l_seq2seq import checkpoint, translation
+from d2l_seq2seq import translation
 from d2l_seq2seq._mxnet import npx
 from d2l_seq2seq.checkpoint import Run
 from d2l_seq2seq.data import chapter_vocab
 from d2l_seq2seq.plotting import attention_figure, figure_bytes
+from d2l_seq2seq.run_folder import save_run
 
 CTX = npx.cpu()
 VOCAB = chapter_vocab([['a', 'b', 'c', 'd', 'e', '.', '!']], min_freq=1)
@@ -165,9 +166,8 @@ def test_a_run_of_ids_can_not_be_translated_with():
 
 
 def test_loaded_it_translates_the_same(run, tmp_path):
-    folder = checkpoint.create_run(tmp_path / 'run', run.config)
-    checkpoint.save_vocabs(folder, VOCAB, VOCAB)
-    checkpoint.save_weights(folder, run.model)
+    folder = tmp_path / 'run'
+    save_run(folder, run)
     again, lines = Translator.load(folder), ['a b c', '', 'c !']
     assert again(lines, BEAM) == Translator.of(run)(lines, BEAM)
     assert (again.src_vocab.idx_to_token, again.num_steps) == (VOCAB.idx_to_token, 6)
@@ -206,9 +206,8 @@ def test_the_heat_map_shows_tokens_and_weights():
 def test_memory_stays_flat_over_a_stream(tmp_path):
     """A second hundred thousand lines, of other lengths, need no more memory than the first."""
     run = make_run(bidirectional=True, attention='general')
-    folder = checkpoint.create_run(tmp_path / 'run', run.config)
-    checkpoint.save_vocabs(folder, VOCAB, VOCAB)
-    checkpoint.save_weights(folder, run.model)
+    folder = tmp_path / 'run'
+    save_run(folder, run)
     code = ('import resource, sys, itertools, logging\n'
             'from d2l_seq2seq import Translator\n'
             'logging.disable(logging.WARNING)\n'

@@ -20,7 +20,7 @@ from d2l_seq2seq import (BucketFeed, Feed, ModelConfig, TrainingConfig,  # noqa:
                          build_model, fit, initialize)
 from d2l_seq2seq._mxnet import mx, np, npx, seed_generators  # noqa: E402
 from d2l_seq2seq.data import Batch  # noqa: E402
-from d2l_seq2seq.wiring import INITIALIZERS, OBJECTIVES  # noqa: E402
+from d2l_seq2seq.wiring import INITIALIZERS, update_rules  # noqa: E402
 
 
 def config_of(config_class):
@@ -47,4 +47,4 @@ common = arrays, job['batch_size'], training.seed, npx.cpu()
 feed = BucketFeed(*common, job['bucket_width']) if job.get('bucket_width') else Feed(*common)
 turns.wait()
 fit(model, feed, num_epochs=10 ** 6, lr=training.lr, on_epoch_end=between_epochs,
-    objective=OBJECTIVES[training.objective], max_norm=training.max_norm)
+    rules=update_rules(training))

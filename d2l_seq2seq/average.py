@@ -1,0 +1,40 @@
+"""``python -m d2l_seq2seq.average``: the mean of a run's latest checkpoints as a run."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import command_line
+from .errors import InputError
+
+
+def _parser() -> command_line.Parser:
+    parser = command_line.parser_for(
+        'average', "Average the weights of a run's latest checkpoints, which often translates "
+                   'better than each of them. train --keep says how many there are.')
+    parser.add_argument('run', metavar='RUN', help='the folder that train wrote')
+    parser.add_argument('--last', type=command_line.whole_number, metavar='COUNT',
+                        help='how many of the latest checkpoints; all that were kept unless given')
+    parser.add_argument('--out', required=True, metavar='DIR', help='the folder to write, new or '
+                        'empty')
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Average as the options say."""
+    options = _parser().parse_args(argv)
+    from ._mxnet import npx
+    from .checkpoint import average_checkpoints
+    from .run_folder import checkpoints_of, position_of, save_run
+
+    found = checkpoints_of(Path(options.run))
+    count = len(found) if options.last is None else options.last
+    if not 2 <= count <= len(found):
+        raise InputError(f'{options.run}: expected two checkpoints at least to average, got '
+                         f'{count} of the {len(found)} that are there; train with a larger --keep')
+    run = average_checkpoints(found[-count:], npx.cpu())
+    save_run(options.out, run, *position_of(found[-1]))
+    print(f"{options.out}: the mean of {', '.join(path.name for path in found[-count:])}")
+
+
+if __name__ == '__main__':
+    command_line.run(main)

@@ -1,0 +1,43 @@
+"""``python -m d2l_seq2seq.export``: a trained run as MXNet's own files, for other programs."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from . import command_line
+from .errors import InputError
+
+
+def _parser() -> command_line.Parser:
+    parser = command_line.parser_for(
+        'export', 'Write encoder and decoder step of a run as MXNet graphs and parameters, which '
+                  'gluon.SymbolBlock.imports reads without this package, with the vocabularies as '
+                  'plain text.')
+    parser.add_argument('run', metavar='RUN', help='the folder that train wrote')
+    parser.add_argument('folder', metavar='DIR', help='the folder to write, new or empty')
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Export as the options say."""
+    options = _parser().parse_args(argv)
+    from ._mxnet import npx
+    from .durable import write_folder
+    from .interchange import export_run
+    from .run_folder import load_run
+
+    run, folder = load_run(options.run, npx.cpu()), Path(options.folder)
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f'{folder}: expected a new or an empty folder, got one with files in '
+                             'it; name another')
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        write_folder(folder, {}, lambda beside: export_run(run, beside))
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise InputError(f'{folder}: can not be written ({error.strerror}); name another folder'
+                         ) from error
+    print(f"{folder}: {', '.join(names)}")
+
+
+if __name__ == '__main__':
+    command_line.run(main)

@@ -1,0 +1,44 @@
+"""Signals that end a training in order: Ctrl-C, and SIGTERM as batch systems send it."""
+from __future__ import annotations
+
+import os
+import signal
+
+_SIGNALS = signal.SIGINT, signal.SIGTERM
+
+
+class Interrupted(Exception):
+    """A signal came, and the work has come to a point where it can be gone on with."""
+
+
+class Interruption:
+    """Within it, the first signal is taken down, and a second one ends the process at once.
+
+    Attributes
+    ----------
+    exit_code : int or None
+        What the process should end with, 130 or 143, when a signal came.
+    """
+
+    def __init__(self):
+        self.exit_code: int | None = None
+        self._before = {}
+
+    def __enter__(self) -> Interruption:
+        self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise `Interrupted` if a signal came."""
+        if self.exit_code is not None:
+            raise Interrupted
+
+    def _handle(self, number: int, frame) -> None:
+        code = 128 + number
+        if self.exit_code is not None:
+            os._exit(code)  # without waiting for the device, or for what is being written
+        self.exit_code = code

@@ -1,0 +1,315 @@
+"""A run's folder: its settings, its checkpoints, and the record of its epochs.
+
+::
+
+    RUN/config.json                the settings, written before anything else
+    RUN/checkpoints/epoch-40/      a model's folder, see `checkpoint`
+    RUN/checkpoints/epoch-40-batch-7/
+    RUN/metrics.jsonl              a line for each epoch, only ever added to
+
+From the first checkpoint on there is a whole one at every instant.  The latest few are kept, and
+the best one in validation.
+"""
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import shutil
+from pathlib import Path
+from typing import Callable, Iterator, TypeVar
+
+from ._mxnet import mx
+from .checkpoint import Progress, Run, is_checkpoint, load_checkpoint, load_values, save_checkpoint
+from .config import CONFIG_FILE, RunConfig
+from .durable import LOCK, append_line, locked, read_lines, remove_folder, remove_leftovers
+from .durable import write_file
+from .errors import InputError
+from .manifest import to_json
+
+METRICS = 'metrics.jsonl'
+_CHECKPOINTS = 'checkpoints'
+_NAME = re.compile(r'epoch-(\d{1,9})(?:-batch-(\d{1,9}))?')
+
+logger = logging.getLogger(__name__)
+Result = TypeVar('Result')
+
+
+class RunFolder:
+    """A run's folder, while a training writes into it; see `new_run` and `unfinished_run`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._num_recorded = self._read_metrics()
+
+    def save(self, run: Run, progress: Progress | None, epoch: int, batch: int, keep: int,
+             best: str | None) -> None:
+        """Write a checkpoint, then remove those that are not kept.
+
+        Parameters
+        ----------
+        run, progress
+        epoch, batch : int
+            Epochs done, and batches of the next one.
+        keep : int
+            How many of the latest are kept.
+        best : str, optional
+            The name of another one that is.
+
+        Raises
+        ------
+        InputError
+            If it can't be written; what was there is as it was.
+        """
+        path = self.path / _CHECKPOINTS / checkpoint_name(epoch, batch)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            save_checkpoint(path, run, progress)
+            for old in checkpoints_of(self.path)[:-keep]:
+                if old.name != best:
+                    remove_folder(old)
+        except OSError as error:
+            raise self._failure('a checkpoint', error) from error
+
+    def record(self, epoch: int, row: dict) -> None:
+        """Add a line for an epoch, unless it has one from before the training was gone on with."""
+        if epoch <= self._num_recorded:
+            return
+        try:
+            append_line(self.path / METRICS, json.dumps(row))
+        except OSError as error:
+            raise self._failure(METRICS, error) from error
+        self._num_recorded = epoch
+
+    def rows(self) -> list[dict]:
+        """What was recorded."""
+        return [json.loads(line) for line in read_lines(self.path / METRICS)]
+
+    def write_config(self, config: RunConfig) -> None:
+        """Write the settings down."""
+        try:
+            write_file(self.path / CONFIG_FILE, to_json(config.to_dict()))
+        except OSError as error:
+            raise self._failure(CONFIG_FILE, error) from error
+
+    def discard(self) -> None:
+        """Remove a run in which nothing was learned; what others put into its folder stays."""
+        for name in (CONFIG_FILE, METRICS, LOCK):
+            with contextlib.suppress(FileNotFoundError):
+                (self.path / name).unlink()
+        shutil.rmtree(self.path / _CHECKPOINTS, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
+    def _read_metrics(self) -> int:
+        """The number of the last epoch on record."""
+        try:
+            return max((int(row['epoch']) for row in self.rows()), default=0)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise InputError(f'{self.path / METRICS}: expected a JSON object with an epoch in each '
+                             f'line ({error}); mend or remove it') from error
+        except OSError as error:
+            raise self._failure(METRICS, error) from error
+
+    def _failure(self, what: str, error: OSError) -> InputError:
+        latest = checkpoints_of(self.path)[-1:]
+        last = f'the last good one is {latest[0]}' if latest else 'there is none from before'
+        return InputError(f'{self.path}: {what} can not be written ({error.strerror}); {last}; '
+                          'make room or mend the folder, then go on with --resume '
+                          f'{self.path}')
+
+
+@contextlib.contextmanager
+def new_run(path: str | Path, config: RunConfig) -> Iterator[RunFolder]:
+    """The folder of a new run, made with its parents, its settings written.
+
+    Of two processes that want the same folder at the same time, one gets it.
+
+    Raises
+    ------
+    InputError
+        If the path is taken by a file or by a folder that isn't empty, or can't be made.
+    """
+    path = Path(path)
+    _check_empty(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f'{path}: can not be made a folder ({error.strerror}); name another with '
+                         '--out') from error
+    with _locked(path):
+        _check_empty(path)  # now nobody else writes to it
+        remove_leftovers(path)
+        folder = RunFolder(path)
+        folder.write_config(config)
+        yield folder
+
+
+def save_run(path: str | Path, run: Run, epoch: int = 0, batch: int = 0) -> None:
+    """Write a run with one checkpoint, which `load_run` and the commands read.
+
+    Parameters
+    ----------
+    path : str or Path
+        A new folder, or an empty one.
+    run : Run
+    epoch, batch : int
+        What it was trained for: epochs, and batches of the next.
+
+    Raises
+    ------
+    InputError
+        If the path is taken, or can't be written to.
+    """
+    with new_run(path, run.config) as folder:
+        folder.save(run, None, epoch, batch, keep=1, best=None)
+
+
+@contextlib.contextmanager
+def unfinished_run(path: str | Path) -> Iterator[RunFolder]:
+    """The folder of a run that is to go on.
+
+    Raises
+    ------
+    InputError
+        If there is none, or another process trains into it.
+    """
+    path = Path(path)
+    if not (path / CONFIG_FILE).is_file():
+        raise InputError(f'{path}: expected the folder of a run to go on with, but it has no '
+                         f'{CONFIG_FILE}; start one with --out {path}')
+    with _locked(path):
+        remove_leftovers(path)
+        if (path / _CHECKPOINTS).is_dir():
+            remove_leftovers(path / _CHECKPOINTS)
+        yield RunFolder(path)
+
+
+def checkpoint_name(epoch: int, batch: int) -> str:
+    """What the checkpoint after some epochs, and some batches of the next one, is called."""
+    return f'epoch-{epoch}' + (f'-batch-{batch}' if batch else '')
+
+
+def position_of(checkpoint: Path) -> tuple[int, int]:
+    """The epochs and batches that a checkpoint's name stands for."""
+    match = _NAME.fullmatch(checkpoint.name)
+    return int(match.group(1)), int(match.group(2) or 0)
+
+
+def checkpoints_of(run: Path) -> list[Path]:
+    """The folders of a run's checkpoints, the oldest first."""
+    try:
+        paths = list((run / _CHECKPOINTS).iterdir())
+    except OSError:
+        return []
+    return sorted((path for path in paths if _NAME.fullmatch(path.name)), key=position_of)
+
+
+def load_run(path: str | Path, ctx: mx.Context) -> Run:
+    """Read the model of a run, or of one of its checkpoints, and bring it to a context.
+
+    Of a run it is the best one in validation where there was any, else the latest.  Where that is
+    damaged, the one before it is taken, and the log says so.
+
+    Parameters
+    ----------
+    path : str or Path
+        A run's folder, or one of those in its ``checkpoints``.
+    ctx : mxnet.Context
+
+    Raises
+    ------
+    InputError
+        If there is none, or none that is whole.
+    """
+    path = Path(path)
+    if is_checkpoint(path):
+        return load_checkpoint(path, ctx)
+    return newest_good(path, lambda checkpoint: load_checkpoint(checkpoint, ctx), best_of(path))
+
+
+def reason_to_end(run: Path, num_epochs: int) -> str | None:
+    """Why there is nothing left to train of a run, or None."""
+    def read(checkpoint: Path) -> str | None:
+        values = load_values(checkpoint)
+        if values.get('ended'):
+            return values['ended']
+        return f'{num_epochs} epochs' if values.get('epoch', 0) >= num_epochs else None
+
+    return newest_good(run, read) if checkpoints_of(run) else None
+
+
+def newest_good(run: Path, load: Callable[[Path], Result], preferred: Path | None = None) -> Result:
+    """What `load` makes of a run's latest checkpoint, or the one before it where it is damaged.
+
+    Raises
+    ------
+    InputError
+        If there is none that is whole.
+    """
+    found = checkpoints_of(run)[::-1]
+    if preferred in found:
+        found.remove(preferred)
+        found.insert(0, preferred)
+    if not found:
+        raise InputError(_why_there_is_none(run))
+    failures = []
+    for checkpoint in found:
+        try:
+            result = load(checkpoint)
+        except InputError as error:
+            failures.append(error)
+            continue
+        for failure in failures:
+            logger.warning('%s; %s is taken in its place', failure, checkpoint)
+        return result
+    raise failures[0]
+
+
+def best_of(run: Path) -> Path | None:
+    """The checkpoint that was the best in validation; None where nothing was validated."""
+    for checkpoint in reversed(checkpoints_of(run)):
+        with contextlib.suppress(InputError, KeyError, TypeError, AttributeError):
+            epoch = load_values(checkpoint)['hooks']['best']['epoch']
+            return None if epoch is None else run / _CHECKPOINTS / checkpoint_name(epoch, 0)
+    return None
+
+
+def _why_there_is_none(run: Path) -> str:
+    """What a folder without checkpoints is, and what to do."""
+    if (run / 'weights.npz').exists():
+        return (f'{run}: expected a run with {_CHECKPOINTS}, got one that an earlier version '
+                'wrote; train it again, or read it with that version')
+    if (run / CONFIG_FILE).exists():
+        return (f'{run}: expected the folder of a trained run, but it ended before its first '
+                f'checkpoint; python -m d2l_seq2seq.train --resume {run} starts it over')
+    return (f'{run}: expected the folder of a trained run, but it has no {_CHECKPOINTS}; '
+            'python -m d2l_seq2seq.train makes one')
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path))
+        except OSError as error:
+            raise InputError(f'{path}: can not be written to ({error.strerror}); name another '
+                             'folder with --out') from error
+        yield
+
+
+def _check_empty(path: Path) -> None:
+    """Raise `InputError` if something is in the way of a new run."""
+    if not path.exists():
+        return
+    taken = path if not path.is_dir() else next(
+        (entry for entry in path.iterdir() if not entry.name.startswith('.')), None)
+    if (path / CONFIG_FILE).exists():
+        found = checkpoints_of(path)
+        state = f'up to {found[-1].name}' if found else 'without a checkpoint yet'
+        raise InputError(f'{path}: expected a new or an empty folder, got a run ({state}); go on '
+                         f'with it by --resume {path}, or name another folder with --out')
+    if taken is not None:
+        raise InputError(f'{path}: expected a new or an empty folder, found {taken}; name another '
+                         'with --out')
