@@ -21,7 +21,7 @@ _MAGIC, _MAX_HEADER = b'\x93NUMPY\x01\x00', 1024
 
 
 def write_arrays(file: BinaryIO, arrays: Mapping[str, onp.ndarray]) -> None:
-    """Write float32 arrays under their names, one after the other."""
+    """Write float32 arrays of one axis or more under their names, one after the other."""
     with zipfile.ZipFile(file, 'w', zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f'{name}.npy'), 'w', force_zip64=True) as member:

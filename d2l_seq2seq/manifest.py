@@ -149,9 +149,10 @@ def _open_regular(path: Path) -> Iterator[BinaryIO]:
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or error
         raise InputError(f'{path}: can not be read ({reason})') from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError(f'{path}: expected a file, got something else')
     with open(descriptor, 'rb') as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise InputError(f'{path}: expected a file, got something else')
         try:
             yield file
         except OSError as error:

@@ -42,6 +42,8 @@ class Adam:
         ----------
         flat : FlatParameters
         gradients : float32 NDArray of shape (size,)
+            MXNet multiplies them in place with `scale`, behind the caller's back: who wants to read
+            them does so before.
         lr : float
         scale : float32 NDArray of shape (1,)
             What the gradients are multiplied with first.  It stays on the device, and so does the

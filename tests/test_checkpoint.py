@@ -1,18 +1,21 @@
-"""A run's folder: what is written comes back; what is damaged is refused by name."""
+"""A model's folder: what is written comes back; what is damaged is refused by name."""
 import io
 import json
 
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import InputError, ModelConfig, RunConfig, Vocab, load_run
-from d2l_seq2seq import checkpoint
+from d2l_seq2seq import (DataConfig, InputError, ModelConfig, Run, RunConfig, Vocab, build_model)
 from d2l_seq2seq._mxnet import init, np, npx
-from d2l_seq2seq.wiring import build_model
+from d2l_seq2seq.checkpoint import (Progress, average_checkpoints, load_checkpoint, load_progress,
+                                    load_weights, named_parameters, save_checkpoint)
+from d2l_seq2seq.manifest import MANIFEST, write_manifest
+from d2l_seq2seq.subwords import SidesSubwords, Subwords
 
 CTX = npx.cpu()
 CONFIG = RunConfig(model=ModelConfig(embed_size=4, num_hiddens=6, num_layers=2))
 SRC_VOCAB, TGT_VOCAB = Vocab([['go', '.']]), Vocab([['va', 'là', '.']])
+FILES = ['config.json', 'src_vocab.json', 'tgt_vocab.json', 'weights.npz']
 
 
 def logits(model, ctx=CTX):
@@ -20,28 +23,41 @@ def logits(model, ctx=CTX):
     return model(X, X)[0].asnumpy()
 
 
+def new_run(config=CONFIG):
+    model = build_model(config.model, len(SRC_VOCAB), len(TGT_VOCAB))
+    model.initialize(init.Xavier())
+    logits(model)
+    return Run(config, SRC_VOCAB, TGT_VOCAB, model)
+
+
 @pytest.fixture
 def saved(tmp_path, seed):
-    """A folder with a run in it, and the logits of its model."""
-    model = build_model(CONFIG.model, len(SRC_VOCAB), len(TGT_VOCAB))
-    model.initialize(init.Xavier())
-    expected = logits(model)
-    folder = checkpoint.create_run(tmp_path / 'some' / 'run', CONFIG)
-    checkpoint.save_vocabs(folder, SRC_VOCAB, TGT_VOCAB)
-    checkpoint.save_weights(folder, model)
-    return folder, expected
+    """A model's folder, and the run that is in it."""
+    run = new_run()
+    save_checkpoint(tmp_path / 'model', run)
+    return tmp_path / 'model', run
 
 
 @pytest.mark.parametrize('ctx', [CTX, npx.cpu(1)])
 def test_round_trip(saved, ctx):
     folder, expected = saved
-    run = load_run(folder, ctx)
-    assert onp.array_equal(logits(run.model, ctx), expected)
+    run = load_checkpoint(folder, ctx)
+    assert onp.array_equal(logits(run.model, ctx), logits(expected.model))
     assert run.config == CONFIG
     assert run.src_vocab.idx_to_token == SRC_VOCAB.idx_to_token
     assert run.tgt_vocab.token_to_idx == TGT_VOCAB.token_to_idx
     assert {str(parameter.list_ctx()[0]) for parameter in
             run.model.collect_params().values()} == {str(ctx)}
+
+
+def test_subwords_come_back(saved, tmp_path, bundled):
+    sentences = [src for src, _ in bundled.pairs[:200]]
+    subwords = SidesSubwords(*[Subwords.learn(sentences, 100)] * 2)
+    run = new_run(RunConfig(DataConfig(text_rules='subwords'), CONFIG.model))
+    run = Run(run.config, run.src_vocab, run.tgt_vocab, run.model, subwords)
+    save_checkpoint(tmp_path / 'subwords', run)
+    again = load_checkpoint(tmp_path / 'subwords', CTX)
+    assert again.rules.src_tokens(sentences[5]) == run.rules.src_tokens(sentences[5])
 
 
 def test_weights_have_names_that_do_not_count_blocks(saved):
@@ -51,65 +67,75 @@ def test_weights_have_names_that_do_not_count_blocks(saved):
         assert weights['decoder.dense.weight'].shape == (len(TGT_VOCAB), 6)
 
 
-def test_nothing_else_is_left_in_the_folder(saved):
+def test_nothing_else_is_in_the_folder(saved):
     folder, _ = saved
-    assert sorted(path.name for path in folder.iterdir()) == [
-        'config.json', 'src_vocab.json', 'tgt_vocab.json', 'weights.npz']
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, MANIFEST])
+    versions = json.loads((folder / MANIFEST).read_text())['versions']
+    assert {'d2l_seq2seq', 'mxnet', 'numpy', 'python'} <= set(versions)
 
 
-@pytest.mark.parametrize('name', ['config.json', 'src_vocab.json', 'tgt_vocab.json', 'weights.npz'])
+def test_progress_comes_back(saved, tmp_path):
+    _, run = saved
+    shapes = {name: parameter.shape for name, parameter in named_parameters(run.model).items()}
+    moments = {kind: {name: onp.full(shape, number, 'float32') for name, shape in shapes.items()}
+               for number, kind in enumerate(('mean', 'variance'))}
+    values = {'epoch': 3, 'exact': 0.1 + 0.2}
+    save_checkpoint(tmp_path / 'training', run, Progress(moments, values))
+    found = load_progress(tmp_path / 'training', run.model, ('mean', 'variance'))
+    assert found.values == values
+    assert all((found.moments[kind][name] == array).all() for kind, named in moments.items()
+               for name, array in named.items())
+
+
+def test_a_model_alone_can_not_be_gone_on_with(saved):
+    folder, run = saved
+    with pytest.raises(InputError, match='expected a checkpoint of a training, got a model alone'):
+        load_progress(folder, run.model, ('mean',))
+
+
+@pytest.mark.parametrize('name', [*FILES, MANIFEST])
 def test_a_missing_file_is_named(saved, name):
     folder, _ = saved
     (folder / name).unlink()
-    with pytest.raises(InputError, match=f'has no {name}; python -m'):
-        load_run(folder, CTX)
+    with pytest.raises(InputError, match=f'{name}: expected a file, and it is not there'):
+        load_checkpoint(folder, CTX)
 
 
-@pytest.mark.parametrize('name', ['config.json', 'src_vocab.json', 'tgt_vocab.json', 'weights.npz'])
+@pytest.mark.parametrize('name', [*FILES, MANIFEST])
+@pytest.mark.parametrize('with_manifest', [False, True])
 @pytest.mark.parametrize('damage', [
     lambda data: b'', lambda data: data[:len(data) // 2], lambda data: b'\xff' * len(data),
     lambda data: b'[' * 100_000, lambda data: b'null',
 ])
-def test_a_damaged_file_is_named(saved, name, damage):
+def test_a_damaged_file_is_named(saved, name, with_manifest, damage):
+    """Whether or not the manifest agrees with it."""
     folder, _ = saved
     path = folder / name
     path.write_bytes(damage(path.read_bytes()))
+    if with_manifest and name != MANIFEST:
+        (folder / MANIFEST).unlink()
+        write_manifest(folder, {})
     with pytest.raises(InputError, match=name) as error:
-        load_run(folder, CTX)
+        load_checkpoint(folder, CTX)
     assert '\n' not in str(error.value)
 
 
-def test_a_flipped_bit_in_the_weights_is_found(saved):
-    folder, _ = saved
-    data = bytearray((folder / 'weights.npz').read_bytes())
-    data[len(data) // 2] ^= 1
-    (folder / 'weights.npz').write_bytes(data)
-    with pytest.raises(InputError, match='weights.npz'):
-        load_run(folder, CTX)
-
-
-def test_no_byte_of_a_header_crashes_the_loader(saved):
-    folder, _ = saved
-    path = folder / 'weights.npz'
-    data = path.read_bytes()
-    directory = data.rindex(b'PK\x01\x02')
-    for place in [*range(60), *range(directory, len(data))]:
-        damaged = bytearray(data)
-        damaged[place] ^= 0xff
-        path.write_bytes(damaged)
-        try:
-            load_run(folder, CTX)  # some bytes of a zip are read by nobody
-        except InputError as error:
-            assert 'weights.npz' in str(error)
-
-
-def test_a_stranger_s_sizes_are_not_allocated(saved):
-    folder, _ = saved
+def change_config(folder, **model):
     values = json.loads((folder / 'config.json').read_text())
-    values['model']['num_hiddens'] = 10 ** 9
+    values['model'].update(model)
     (folder / 'config.json').write_text(json.dumps(values))
-    with pytest.raises(InputError, match='as float32'):
-        load_run(folder, CTX)
+    (folder / MANIFEST).unlink()
+    write_manifest(folder, {})
+
+
+def test_a_strangers_sizes_are_not_allocated(saved):
+    folder, _ = saved
+    change_config(folder, num_hiddens=65536, num_layers=10)
+    with pytest.raises(InputError, match='bytes of numbers at least, got a file of'):
+        load_checkpoint(folder, CTX)
+    change_config(folder, num_hiddens=10 ** 9)
+    with pytest.raises(InputError, match='num_hiddens: expected a whole number from 1 to 65536'):
+        load_checkpoint(folder, CTX)
 
 
 class Trap:
@@ -127,65 +153,36 @@ def test_pickles_in_the_weights_are_not_loaded(saved):
     buffer = io.BytesIO()
     onp.savez(buffer, **arrays)
     (folder / 'weights.npz').write_bytes(buffer.getvalue())
+    (folder / MANIFEST).unlink()
+    write_manifest(folder, {})
     with pytest.raises(InputError, match='weights.npz'):
-        load_run(folder, CTX)
+        load_checkpoint(folder, CTX)
 
 
 def test_weights_of_another_model_are_refused(saved):
     folder, _ = saved
-    values = json.loads((folder / 'config.json').read_text())
-    values['model']['num_hiddens'] = 7
-    (folder / 'config.json').write_text(json.dumps(values))
-    with pytest.raises(InputError, match=r'as float32 \(28, -1\), got float32 \(24, 4\)'):
-        load_run(folder, CTX)
-    values['model']['num_layers'] = 1
-    (folder / 'config.json').write_text(json.dumps(values))
-    with pytest.raises(InputError, match='expected the weights of the model in config.json'):
-        load_run(folder, CTX)
+    change_config(folder, num_hiddens=5)
+    with pytest.raises(InputError, match=r'weights.npz: expected .* as float32'):
+        load_checkpoint(folder, CTX)
+    change_config(folder, num_hiddens=6, num_layers=1)
+    with pytest.raises(InputError, match='weights.npz: expected 12 arrays, got 20'):
+        load_checkpoint(folder, CTX)
 
 
-def test_a_folder_that_is_taken_is_left_alone(saved, tmp_path):
-    folder, _ = saved
-    before = {path: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(InputError, match='expected a new or an empty folder, found'):
-        checkpoint.create_run(folder, RunConfig())
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
-    (tmp_path / 'file').write_text('')
-    with pytest.raises(InputError, match='expected a new or an empty folder, found'):
-        checkpoint.create_run(tmp_path / 'file', CONFIG)
-    with pytest.raises(InputError, match='can not be made a folder'):
-        checkpoint.create_run(tmp_path / 'file' / 'run', CONFIG)
-    (tmp_path / 'empty').mkdir()
-    assert checkpoint.create_run(tmp_path / 'empty', CONFIG) == tmp_path / 'empty'
+def test_weights_that_are_no_numbers_are_not_saved(saved, tmp_path):
+    _, run = saved
+    run.model.decoder.dense.bias.set_data(np.array([float('nan')] * len(TGT_VOCAB)))
+    with pytest.raises(FloatingPointError, match='decoder.dense.bias is no longer made of finite'):
+        save_checkpoint(tmp_path / 'other', run)
+    assert not (tmp_path / 'other').exists()
 
 
-def test_of_two_processes_one_gets_the_folder(tmp_path, monkeypatch):
-    checkpoint.create_run(tmp_path / 'run', CONFIG)
-    # The other one has seen the folder empty a moment before.
-    monkeypatch.setattr(checkpoint.Path, 'iterdir', lambda self: iter(()))
-    with pytest.raises(InputError, match='expected a new or an empty folder, found .*config.json'):
-        checkpoint.create_run(tmp_path / 'run', RunConfig())
-    monkeypatch.undo()
-    assert json.loads((tmp_path / 'run' / 'config.json').read_text()) == CONFIG.to_dict()
-
-
-def test_discarding_takes_only_what_a_run_wrote(tmp_path):
-    for name, extra in (('clean', []), ('mine', ['notes.txt'])):
-        folder = checkpoint.create_run(tmp_path / name, CONFIG)
-        for file in extra:
-            (folder / file).write_text('mine')
-        checkpoint.discard_run(folder)
-    assert sorted(path.name for path in tmp_path.rglob('*')) == ['mine', 'notes.txt']
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / 'file'
-    checkpoint.write_file(path, b'old')
-
-    def full_disk(descriptor):
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr(checkpoint.os, 'fsync', full_disk)
-    with pytest.raises(OSError):
-        checkpoint.write_file(path, b'new')
-    assert path.read_bytes() == b'old'
+def test_the_mean_of_some_checkpoints(saved, tmp_path):
+    first, run = saved
+    other = new_run()
+    save_checkpoint(tmp_path / 'second', other)
+    mean = average_checkpoints([first, tmp_path / 'second'], CTX)
+    weights = [load_weights(path, run.model) for path in (first, tmp_path / 'second')]
+    for name, parameter in named_parameters(mean.model).items():
+        onp.testing.assert_allclose(parameter.data().asnumpy(),
+                                    (weights[0][name] + weights[1][name]) / 2, atol=1e-7)
