@@ -41,7 +41,7 @@ class Recorder:
     def add_validation(self, found: ValidationMetrics) -> None:
         """Print what an epoch's validation found, and keep it for the epoch's line."""
         self._validation = found
-        samples = ''.join(f'\\n  {src} => {translation} ({reference})'
+        samples = ''.join(f'\n  {src} => {translation} ({reference})'
                           for src, translation, reference in found.samples)
         self.animator.print(f'epoch {found.epoch}: validation nll_per_token '
                             f'{found.losses.nll_per_token:.3f}, BLEU {found.bleu:.1f}{samples}')

@@ -138,8 +138,12 @@ class CheckpointWriter:
         progress = to_progress(self._run.model, state, self._hooks, self._fingerprint, ended)
         best = self._hooks.get('best')
         best_name = checkpoint_name(best.epoch, 0) if best is not None and best.epoch else None
-        self._folder.save(self._run, progress, state.epoch, state.batch,
-                          self._run.config.training.keep, best_name)
+        try:
+            self._folder.save(self._run, progress, state.epoch, state.batch,
+                              self._run.config.training.keep, best_name)
+        except FloatingPointError as error:
+            raise FloatingPointError(f'{error}, after update {state.optimizer.num_updates}'
+                                     ) from error
         self._last, state.started = time.monotonic(), time.perf_counter()
 
 

@@ -176,9 +176,6 @@ def unfinished_run(path: str | Path) -> Iterator[RunFolder]:
         If there is none, or another process trains into it.
     """
     path = Path(path)
-    if not (path / CONFIG_FILE).is_file():
-        raise InputError(f'{path}: expected the folder of a run to go on with, but it has no '
-                         f'{CONFIG_FILE}; start one with --out {path}')
     with _locked(path):
         remove_leftovers(path)
         if (path / _CHECKPOINTS).is_dir():

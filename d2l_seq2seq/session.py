@@ -177,7 +177,7 @@ class _Session:
     def _not_finite(self, error: FloatingPointError) -> str:
         found = checkpoints_of(self._folder.path)
         last = f'the last good checkpoint is {found[-1]}' if found else 'there is no checkpoint yet'
-        return (f'{error}; {last}; try a smaller --lr or --max-norm in a new run, or '
+        return (f'{error}; {last}; try a --lr below {self._config.training.lr:g} in a new run, or '
                 '--skip-bad-batches')
 
 

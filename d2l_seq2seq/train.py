@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from . import command_line
-from .config import PRESETS, DataConfig, ModelConfig, RunConfig, TrainingConfig
+from .config import CONFIG_FILE, PRESETS, DataConfig, ModelConfig, RunConfig, TrainingConfig
 from .corpus import read_corpus
 from .errors import InputError
 from .metrics import require_sacrebleu
@@ -74,6 +74,9 @@ def _config_to_go_on(path: Path, given: dict) -> RunConfig:
     """
     if 'out' in given:
         raise InputError('expected one of --resume, which writes to its own folder, and --out')
+    if not (path / CONFIG_FILE).is_file():
+        raise InputError(f'{path}: expected the folder of a run to go on with, but it has no '
+                         f'{CONFIG_FILE}; start one with --out {path}')
     config = RunConfig.of_run(path)
     parts, unlike = {}, []
     for config_class, part in zip(CONFIGS, (config.data, config.model, config.training)):

@@ -91,8 +91,8 @@ def test_another_manifest_is_refused(folder, change, message):
 
 
 @pytest.mark.parametrize('data', [
-    b'[' * 100_000, b'{"a":' * 100_000, b'1' * 100_000, b'nan', b'[NaN]', b'-Infinity', b'\xff', b'',
-    b'{', b'"\x00"'])
+    b'[' * 100_000, b'{"a":' * 100_000, b'1' * 100_000, b'nan', b'[NaN]', b'-Infinity', b'\xff',
+    b'', b'{', b'"\x00"'])
 def test_json_bombs_are_refused(tmp_path, data):
     path = tmp_path / 'file'
     path.write_bytes(data)

@@ -133,8 +133,8 @@ def test_a_full_disk_leaves_what_is_there(run, tmp_path, monkeypatch):
         folder.record(1, {'epoch': 1})
         save(folder, run, 1, keep=1)
         monkeypatch.setattr(durable.os, 'fsync', full_disk)
-        with pytest.raises(InputError, match=r'a checkpoint can not be written \(No space left on '
-                                             r'device\); the last good one is .*epoch-1; make room'):
+        with pytest.raises(InputError, match=r'a checkpoint can not be written \(No space left '
+                                             r'on device\); the last good one is .*epoch-1; make'):
             save(folder, run, 2, keep=1)
     assert names(tmp_path / 'run') == ['epoch-1'] and len(folder.rows()) == 1
     assert epoch_of(load_run(tmp_path / 'run', CTX)) == 1
@@ -149,7 +149,7 @@ def test_a_folder_that_can_not_be_written_to(tmp_path, monkeypatch, error):
     with new_run(tmp_path / 'run', CONFIG):
         pass
     monkeypatch.setattr(durable.os, 'open', refuse)
-    with pytest.raises(InputError, match=rf'can not be written to \({error.strerror}\); name anoth'):
+    with pytest.raises(InputError, match=rf'can not be written to \({error.strerror}\); name'):
         with unfinished_run(tmp_path / 'run'):
             pass
 
@@ -189,7 +189,8 @@ def test_metrics_that_are_none(tmp_path, line):
 
 
 @pytest.mark.parametrize('values, num_epochs, reason', [
-    ({}, 5, None), ({}, 4, '4 epochs'), ({}, 3, '3 epochs'), ({'ended': 'no better'}, 9, 'no better')])
+    ({}, 5, None), ({}, 4, '4 epochs'), ({}, 3, '3 epochs'),
+    ({'ended': 'no better'}, 9, 'no better')])
 def test_when_there_is_nothing_left_to_do(run, tmp_path, values, num_epochs, reason):
     with new_run(tmp_path / 'run', CONFIG) as folder:
         assert reason_to_end(folder.path, num_epochs) is None
