@@ -23,7 +23,7 @@ class Domain:
     def check(self, name: str, value: Any) -> None:
         """Raise `InputError` unless `value` belongs to the set."""
         if not self.contains(value):
-            raise InputError(f'{name}: expected {self.description}, got {value!r}')
+            raise InputError(f'{name}: expected {self.description}, got {repr(value)[:100]}')
 
 
 def _is_whole(value: Any) -> bool:

@@ -67,7 +67,7 @@ class Vocab:
         """
         if '<unk>' not in idx_to_token or len(set(idx_to_token)) != len(idx_to_token):
             raise ValueError("expected different tokens, '<unk>' one of them, "
-                             f'got {idx_to_token[:4]} ... ({len(idx_to_token)} tokens)')
+                             f'got {str(idx_to_token[:4])[:100]} ... ({len(idx_to_token)} tokens)')
         vocab = cls([])
         vocab._set_tokens(list(idx_to_token))
         return vocab

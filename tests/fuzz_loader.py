@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as onp
 
-from d2l_seq2seq import (DataConfig, Feed, InputError, ModelConfig, Run, RunConfig, build_model, fit,
-                         initialize, read_corpus)
+from d2l_seq2seq import (DataConfig, Feed, InputError, ModelConfig, Run, RunConfig, build_model,
+                         fit, initialize, read_corpus)
 from d2l_seq2seq._mxnet import npx, seed_generators
 from d2l_seq2seq.checkpoint import load_checkpoint, load_progress, save_checkpoint
 from d2l_seq2seq.data import encode_pairs
@@ -75,7 +75,8 @@ def truncate(rng, data):
 
 def insert(rng, data):
     place = rng.randrange(len(data))
-    return data[:place] + bytes(rng.randrange(256) for _ in range(rng.randint(1, 50))) + data[place:]
+    more = bytes(rng.randrange(256) for _ in range(rng.randint(1, 50)))
+    return data[:place] + more + data[place:]
 
 
 def zero_block(rng, data):
