@@ -189,6 +189,28 @@ class RunConfig:
         if self.training.validate and self.data.held_out == 0:
             object.__setattr__(self, 'data', dataclasses.replace(self.data, held_out=0.05))
 
+    def updated(self, values: dict[str, Any]) -> RunConfig:
+        """The configuration of the same run with other values of fields that may change.
+
+        Raises
+        ------
+        InputError
+            If another field would change; names that are no field's are passed over.
+        """
+        parts, unlike = {}, []
+        for name, part in vars(self).items():
+            own = {field.name: field for field in dataclasses.fields(part)}
+            changes = {key: value for key, value in values.items()
+                       if key in own and value != getattr(part, key)}
+            unlike += [f'{key} {value} (the run: {getattr(part, key)})'
+                       for key, value in changes.items() if not own[key].metadata['may_change']]
+            if not unlike:
+                parts[name] = dataclasses.replace(part, **changes)
+        if unlike:
+            raise InputError(f"expected the run's own settings, got {', '.join(unlike)}; leave "
+                             'them out, or start a new run with --out')
+        return RunConfig(**parts)
+
     def to_dict(self) -> dict:
         """A JSON object with one object for each part."""
         return dataclasses.asdict(self)

@@ -78,25 +78,17 @@ def _config_to_go_on(path: Path, given: dict) -> RunConfig:
         raise InputError(f'{path}: expected the folder of a run to go on with, but it has no '
                          f'{CONFIG_FILE}; start one with --out {path}')
     config = RunConfig.of_run(path)
-    parts, unlike = {}, []
-    for config_class, part in zip(CONFIGS, (config.data, config.model, config.training)):
-        changes = {}
-        for field in dataclasses.fields(config_class):
-            value = given.get(field.name, 'auto' if field.name == 'corpus' else None)
-            has = getattr(part, field.name)
-            if field.name not in given or value == has or value == 'auto' == field.default:
-                continue
-            if field.metadata['may_change']:
-                changes[field.name] = value
-            else:
-                unlike.append(f'{field.name} {value} (the run: {has})')
-        parts[config_class] = dataclasses.replace(part, **changes)
-        for name, value in changes.items():
-            print(f'goes on with {name} {value}, which was {getattr(part, name)}')
-    if unlike:
-        raise InputError(f"--resume {path}: expected the run's own settings, got "
-                         f"{', '.join(unlike)}; leave them out, or start a new run with --out")
-    return RunConfig(*parts.values())
+    try:
+        # A corpus that was looked for is the one that was found.
+        changed = config.updated({name: value for name, value in given.items()
+                                  if (name, value) != ('corpus', 'auto')})
+    except InputError as error:
+        raise InputError(f'--resume {path}: {error}') from error
+    for field in dataclasses.fields(TrainingConfig):
+        was, is_now = (getattr(one.training, field.name) for one in (config, changed))
+        if was != is_now:
+            print(f'goes on with {field.name} {is_now}, which was {was}')
+    return changed
 
 
 def _train(config: RunConfig, corpus, folder, ctx) -> int:

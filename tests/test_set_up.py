@@ -63,7 +63,7 @@ def test_an_environment_is_made_once(machine):
     assert result.returncode == 0
     assert result.stderr == ('installing into .venv with Python 3.9.2 (once; it takes a minute or '
                              'two)\n')
-    assert '-m venv .venv' in log and '-e .[cpu,eval,notebooks,subwords,test]' in log
+    assert '-m venv .venv' in log and '-e .[cpu,eval,notebooks,subwords,tensorboard,test]' in log
     result, log = venv(machine)
     assert (result.returncode, result.stderr, 'pip' in log) == (0, '', False)
 
@@ -74,7 +74,7 @@ def test_a_changed_setup_cfg_installs_again_into_the_same_environment(machine):
     with open(machine / 'project' / 'setup.cfg', 'a') as file:
         file.write('\n')
     result, log = venv(machine)
-    assert '-e .[cpu,eval,notebooks,subwords,test]' in log and '-m venv' not in log
+    assert '-e .[cpu,eval,notebooks,subwords,tensorboard,test]' in log and '-m venv' not in log
     assert 'pip' not in venv(machine)[1]
 
 
@@ -92,7 +92,7 @@ def test_another_build_of_mxnet_makes_another_environment(machine):
     add_python(machine, 'python3.11', '3.11.7')
     venv(machine)
     log = venv(machine, '', 'cu112')[1]
-    assert '-m venv .venv' in log and '.[cu112,eval,notebooks,subwords,test]' in log
+    assert '-m venv .venv' in log and '.[cu112,eval,notebooks,subwords,tensorboard,test]' in log
     assert 'pip' not in venv(machine)[1]
 
 
@@ -134,7 +134,7 @@ def test_debian_without_venv_but_with_uv(machine):
     add_python(machine, 'python3', '3.11.2', no_ensurepip=1)
     add_program(machine, 'uv', '#!/bin/sh\nmkdir -p .venv/bin\ncp "$5" .venv/bin/python\n')
     result, log = venv(machine)
-    assert result.returncode == 0 and '.[cpu,eval,notebooks,subwords,test]' in log
+    assert result.returncode == 0 and '.[cpu,eval,notebooks,subwords,tensorboard,test]' in log
 
 
 def test_uv_brings_a_python_where_there_is_none(machine):
