@@ -70,7 +70,7 @@ def read_arrays(file: BinaryIO, size: int,
         raise
     except (ValueError, OSError, EOFError, NotImplementedError, RuntimeError, OverflowError,
             MemoryError, zipfile.BadZipFile) as error:
-        raise InputError(f'expected arrays in an uncompressed npz ({error})') from error
+        raise InputError(f'expected arrays in an uncompressed npz ({str(error)[:200]})') from error
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> onp.ndarray:

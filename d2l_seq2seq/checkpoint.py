@@ -151,12 +151,21 @@ def load_progress(path: Path, model: EncoderDecoder, kinds: tuple[str, ...]) -> 
         arrays = read_arrays(file, size, {f'{kind}.{name}': shape for kind in kinds
                                           for name, shape in shapes.items()})
     moments = {kind: {name: arrays[f'{kind}.{name}'] for name in shapes} for kind in kinds}
-    return Progress(moments, manifest.read_json(_PROGRESS))
+    return Progress(moments, load_values(path))
 
 
 def load_values(path: Path) -> dict:
-    """The values of `Progress` alone; raises as `load_progress` does."""
-    return _manifest_of_training(path).read_json(_PROGRESS)
+    """The values of `Progress` alone; raises as `load_progress` does.
+
+    What is read without going on with the training is looked at: ``epoch``, ``hooks``, ``ended``.
+    """
+    values = _manifest_of_training(path).read_json(_PROGRESS)
+    expected = {'epoch': int, 'hooks': dict, 'ended': (str, type(None))}
+    if not isinstance(values, dict) or not all(
+            name in values and isinstance(values[name], kind) for name, kind in expected.items()):
+        raise InputError(f"{path / _PROGRESS}: expected {', '.join(expected)} of a training, got "
+                         'something else')
+    return values
 
 
 def _manifest_of_training(path: Path) -> Manifest:

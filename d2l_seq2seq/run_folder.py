@@ -26,7 +26,7 @@ from .config import CONFIG_FILE, RunConfig
 from .durable import LOCK, append_line, locked, read_lines, remove_folder, remove_leftovers
 from .durable import write_file
 from .errors import InputError
-from .manifest import to_json
+from .manifest import parse_json, to_json
 
 METRICS = 'metrics.jsonl'
 _CHECKPOINTS = 'checkpoints'
@@ -41,7 +41,7 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = path
-        self._num_recorded = self._read_metrics()
+        self._num_recorded = max((row['epoch'] for row in self.rows()), default=0)
 
     def save(self, run: Run, progress: Progress | None, epoch: int, batch: int, keep: int,
              best: str | None) -> None:
@@ -83,8 +83,24 @@ class RunFolder:
         self._num_recorded = epoch
 
     def rows(self) -> list[dict]:
-        """What was recorded."""
-        return [json.loads(line) for line in read_lines(self.path / METRICS)]
+        """What was recorded.
+
+        Raises
+        ------
+        InputError
+            If the file can't be read, or holds something else.
+        """
+        path = self.path / METRICS
+        try:
+            rows = [parse_json(path, line) for line in read_lines(path)]
+        except OSError as error:
+            raise self._failure(METRICS, error) from error
+        for row in rows:
+            if not (isinstance(row, dict) and isinstance(row.get('epoch'), int) and
+                    all(isinstance(value, (int, float)) for value in row.values())):
+                raise InputError(f'{path}: expected numbers in each line, the epoch one of them, '
+                                 f'got {str(row)[:100]!r}; mend or remove the file')
+        return rows
 
     def write_config(self, config: RunConfig) -> None:
         """Write the settings down."""
@@ -92,6 +108,10 @@ class RunFolder:
             write_file(self.path / CONFIG_FILE, to_json(config.to_dict()))
         except OSError as error:
             raise self._failure(CONFIG_FILE, error) from error
+
+    def is_empty(self) -> bool:
+        """Whether nothing was learned yet."""
+        return not checkpoints_of(self.path) and not self._num_recorded
 
     def discard(self) -> None:
         """Remove a run in which nothing was learned; what others put into its folder stays."""
@@ -101,16 +121,6 @@ class RunFolder:
         shutil.rmtree(self.path / _CHECKPOINTS, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.path.rmdir()
-
-    def _read_metrics(self) -> int:
-        """The number of the last epoch on record."""
-        try:
-            return max((int(row['epoch']) for row in self.rows()), default=0)
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise InputError(f'{self.path / METRICS}: expected a JSON object with an epoch in each '
-                             f'line ({error}); mend or remove it') from error
-        except OSError as error:
-            raise self._failure(METRICS, error) from error
 
     def _failure(self, what: str, error: OSError) -> InputError:
         latest = checkpoints_of(self.path)[-1:]
@@ -230,9 +240,8 @@ def reason_to_end(run: Path, num_epochs: int) -> str | None:
     """Why there is nothing left to train of a run, or None."""
     def read(checkpoint: Path) -> str | None:
         values = load_values(checkpoint)
-        if values.get('ended'):
-            return values['ended']
-        return f'{num_epochs} epochs' if values.get('epoch', 0) >= num_epochs else None
+        return values['ended'] or (f'{num_epochs} epochs' if values['epoch'] >= num_epochs
+                                   else None)
 
     return newest_good(run, read) if checkpoints_of(run) else None
 
@@ -267,9 +276,11 @@ def newest_good(run: Path, load: Callable[[Path], Result], preferred: Path | Non
 def best_of(run: Path) -> Path | None:
     """The checkpoint that was the best in validation; None where nothing was validated."""
     for checkpoint in reversed(checkpoints_of(run)):
-        with contextlib.suppress(InputError, KeyError, TypeError, AttributeError):
-            epoch = load_values(checkpoint)['hooks']['best']['epoch']
-            return None if epoch is None else run / _CHECKPOINTS / checkpoint_name(epoch, 0)
+        with contextlib.suppress(InputError):
+            best = load_values(checkpoint)['hooks'].get('best', {'epoch': None})
+            if isinstance(best, dict) and isinstance(best.get('epoch'), int):
+                return run / _CHECKPOINTS / checkpoint_name(best['epoch'], 0)
+            return None
     return None
 
 
@@ -291,8 +302,8 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             stack.enter_context(locked(path))
         except OSError as error:
-            raise InputError(f'{path}: can not be written to ({error.strerror}); name another '
-                             'folder with --out') from error
+            raise InputError(f'{path}: can not be written to ({error.strerror}); make it writable, '
+                             'or name another folder with --out') from error
         yield
 
 

@@ -54,7 +54,11 @@ def main(argv: list[str] | None = None) -> int:
     ctx = device_from_name(config.training.device)
     if options.resume is None:
         with run_folder.new_run(options.out, config) as folder:
-            return _train(config, corpus, folder, ctx)
+            try:
+                return _train(config, corpus, folder, ctx)
+            finally:
+                if folder.is_empty():
+                    folder.discard()
     with run_folder.unfinished_run(options.resume) as folder:
         reason = run_folder.reason_to_end(folder.path, config.training.num_epochs)
         if reason:
@@ -95,21 +99,15 @@ def _train(config: RunConfig, corpus, folder, ctx) -> int:
     """Train into a folder and say what came of it; returns the exit code."""
     from . import session
     from ._mxnet import seed_generators
-    from .run_folder import checkpoints_of
     from .wiring import encode_corpus
 
-    try:
-        seed_generators(config.training.seed)
-        data = encode_corpus(config.data, corpus)
-        held_out = (f' ({len(data.pairs.valid):,} for validation and {len(data.pairs.test):,} for '
-                    'testing kept back)' if data.pairs.valid else '')
-        print(f'corpus {corpus.name}: {len(data.train.src):,} sentence pairs{held_out}, '
-              f'{len(data.src_vocab):,} source and {len(data.tgt_vocab):,} target tokens',
-              flush=True)
-        outcome = session.train(config, data, folder, ctx)
-    finally:
-        if not checkpoints_of(folder.path) and not folder.rows():
-            folder.discard()
+    seed_generators(config.training.seed)
+    data = encode_corpus(config.data, corpus)
+    held_out = (f' ({len(data.pairs.valid):,} for validation and {len(data.pairs.test):,} for '
+                'testing kept back)' if data.pairs.valid else '')
+    print(f'corpus {corpus.name}: {len(data.train.src):,} sentence pairs{held_out}, '
+          f'{len(data.src_vocab):,} source and {len(data.tgt_vocab):,} target tokens', flush=True)
+    outcome = session.train(config, data, folder, ctx)
     last = outcome.last
     if last is not None:
         print(f'loss {last.train.book_loss:.3f}, {last.tokens_per_sec:.1f} tokens/sec on {ctx}')

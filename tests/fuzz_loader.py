@@ -25,6 +25,7 @@ from d2l_seq2seq._mxnet import npx, seed_generators
 from d2l_seq2seq.checkpoint import load_checkpoint, load_progress, save_checkpoint
 from d2l_seq2seq.data import encode_pairs
 from d2l_seq2seq.manifest import MANIFEST, write_manifest
+from d2l_seq2seq.run_folder import best_of, reason_to_end
 from d2l_seq2seq.resume import MOMENTS, to_progress, to_state
 from d2l_seq2seq.schedule import HalvingOnPlateau
 from d2l_seq2seq.step import UpdateRules
@@ -253,9 +254,10 @@ def main():
     count, seed = map(int, sys.argv[1:])
     config = RunConfig(DataConfig(), ModelConfig(3, 4, 2))
     src_vocab, tgt_vocab, arrays = encode_pairs(read_corpus('bundled').pairs[:20], 8)
-    good, folder = WORK / 'good', WORK / 'mutated'
+    good, folder = WORK / 'good', WORK / 'run' / 'checkpoints' / 'epoch-1'
     make_model(good, arrays, (src_vocab, tgt_vocab), config)
     feed = Feed(arrays, 8, 0)
+    folder.parent.mkdir(parents=True)
     load(good, feed)
     used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
@@ -268,6 +270,8 @@ def main():
         shutil.copytree(good, folder)
         what = mutate(rng, folder, kind == 'hostile')
         try:
+            best_of(WORK / 'run')
+            reason_to_end(WORK / 'run', 5)
             run = load(folder, feed)
         except InputError as error:
             if '\n' in str(error) or len(str(error)) > 2000:
@@ -285,7 +289,7 @@ def main():
         if kind == 'damaged' and read[kind]:
             sys.exit(f'{number}: {what}: damaged, and read')
     outside = sorted(path.name for path in WORK.iterdir())
-    if outside != ['good', 'mutated']:
+    if outside != ['good', 'run']:
         sys.exit(f'files appeared: {outside}')
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps({'refused': refused, 'read': read, 'peak_megabytes': peak}))

@@ -79,7 +79,7 @@ def test_progress_comes_back(saved, tmp_path):
     shapes = {name: parameter.shape for name, parameter in named_parameters(run.model).items()}
     moments = {kind: {name: onp.full(shape, number, 'float32') for name, shape in shapes.items()}
                for number, kind in enumerate(('mean', 'variance'))}
-    values = {'epoch': 3, 'exact': 0.1 + 0.2}
+    values = {'epoch': 3, 'hooks': {}, 'ended': None, 'exact': 0.1 + 0.2}
     save_checkpoint(tmp_path / 'training', run, Progress(moments, values))
     found = load_progress(tmp_path / 'training', run.model, ('mean', 'variance'))
     assert found.values == values

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from d2l_seq2seq.data import encode_pairs
 from d2l_seq2seq.resume import MOMENTS, to_progress, to_state
 from d2l_seq2seq.schedule import HalvingOnPlateau
 from d2l_seq2seq.step import UpdateRules
-from small_run import SETTINGS, assert_same_training, finish, metrics_of, start
+from small_run import SETTINGS, arrays_of, assert_same_training, finish, metrics_of, start
 
 CTX = npx.cpu()
 MODELS = [ModelConfig(6, 8, 2), ModelConfig(6, 8, 1, 0.3, 'gru', bidirectional=True,
@@ -172,8 +173,8 @@ def test_a_finished_run_says_so(unbroken):
     assert sorted((path, os.stat(path).st_mtime_ns) for path in folder.rglob('*')) == before
 
 
-def failing(*arguments):
-    process = start(*arguments)
+def failing(*arguments, **kwargs):
+    process = start(*arguments, **kwargs)
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 2 and stderr.count('\n') == 1, stderr
     return stderr
@@ -209,6 +210,21 @@ def test_a_training_that_explodes_names_the_last_good_checkpoint(unbroken, tmp_p
     message = failing(*SETTINGS, '--num-epochs', '50', '--lr', '1e30', '--out', str(folder))
     assert re.search(r'\(update \d+, learning rate 1e\+30\)|after update \d+', message)
     assert 'checkpoint' in message and 'try a --lr below 1e+30' in message
+
+
+def test_a_full_quota_leaves_what_is_there(unbroken, tmp_path):
+    """Files may not become larger than 2,000 bytes, as if the disk became full on the way."""
+    folder = tmp_path / 'run'
+    finish(*SETTINGS, '--num-epochs', '2', '--out', str(folder))
+    before = arrays_of(folder, 2)
+    message = failing('--resume', str(folder), '--num-epochs', '8',
+                      preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)))
+    assert 'a checkpoint can not be written (File too large)' in message
+    assert f'the last good one is {folder}' in message
+    assert all(onp.array_equal(array, before[name]) for name, array in arrays_of(folder, 2).items())
+    assert len(metrics_of(folder)) >= 2
+    finish('--resume', str(folder), '--num-epochs', '8')
+    assert_same_training(folder, unbroken[0], 8)
 
 
 def test_early_stopping_and_the_best_survive(tmp_path):

@@ -30,8 +30,9 @@ def save(folder, run, epoch, batch=0, keep=3, best=None, **values):
     moments = {name: parameter.data().asnumpy() for name, parameter
                in named_parameters(run.model).items()}
     hooks = {} if best is None else {'best': {'epoch': best}}
-    folder.save(run, Progress({'mean': moments}, {'epoch': epoch, 'hooks': hooks, **values}), epoch,
-                batch, keep, None if best is None else f'epoch-{best}')
+    values = {'epoch': epoch, 'hooks': hooks, 'ended': None, **values}
+    folder.save(run, Progress({'mean': moments}, values), epoch, batch, keep,
+                None if best is None else f'epoch-{best}')
 
 
 def names(path):
@@ -149,7 +150,7 @@ def test_a_folder_that_can_not_be_written_to(tmp_path, monkeypatch, error):
     with new_run(tmp_path / 'run', CONFIG):
         pass
     monkeypatch.setattr(durable.os, 'open', refuse)
-    with pytest.raises(InputError, match=rf'can not be written to \({error.strerror}\); name'):
+    with pytest.raises(InputError, match=rf'can not be written to \({error.strerror}\); make'):
         with unfinished_run(tmp_path / 'run'):
             pass
 
@@ -178,12 +179,13 @@ def test_epochs_are_recorded_once(tmp_path):
     assert ['again' in row for row in rows] == [False, False, False, True, True]
 
 
-@pytest.mark.parametrize('line', ['nonsense', '[]', '{"epoch": null}', '[' * 100_000])
+@pytest.mark.parametrize('line', ['nonsense', '[]', '{"epoch": null}', '{"epoch": 1, "lr": "x"}',
+                                  '[' * 100_000])
 def test_metrics_that_are_none(tmp_path, line):
     with new_run(tmp_path / 'run', CONFIG) as folder:
         pass
     (folder.path / 'metrics.jsonl').write_text(line + '\n')
-    with pytest.raises(InputError, match='metrics.jsonl: expected a JSON object with an epoch'):
+    with pytest.raises(InputError, match='metrics.jsonl: expected (numbers in each line|JSON)'):
         with unfinished_run(tmp_path / 'run'):
             pass
 

@@ -12,7 +12,7 @@ TOOLS = ('sh', 'sed', 'cat', 'cksum', 'rm', 'mkdir', 'dirname', 'printf', 'echo'
 
 # What the script asks of an interpreter, with everything asked written to $LOG.
 PRETENDER = '''#!/bin/sh
-echo "$*" | head -c 60 | tr '\\n' ' ' >> "$LOG"; echo >> "$LOG"
+echo "$*" | head -c 90 | tr '\\n' ' ' >> "$LOG"; echo >> "$LOG"
 case "$*" in
     "-c import os"*) printf '%s\\n' "{path}" {version} ;;
     "-c import ensurepip") exit {no_ensurepip} ;;
