@@ -63,11 +63,12 @@ except OSError as error:  # a shared library of the CUDA build is missing
         'type: pip uninstall -y mxnet-cu112; then: pip install mxnet==1.9.1') from error
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn, rnn
+from mxnet.util import use_np
 
 keep_memory()
 with flush_to_zero():  # the first operation starts the threads that compute
     mx.nd.zeros(1).wait_to_read()
-npx.set_np()
+npx.set_np()  # in this thread; what may be called in another one is marked with `use_np`
 
 
 def seed_generators(seed: int) -> None:
@@ -77,4 +78,4 @@ def seed_generators(seed: int) -> None:
 
 
 __all__ = ['MXNetImportError', 'autograd', 'gluon', 'init', 'mx', 'nn', 'np', 'npx', 'rnn',
-           'seed_generators']
+           'seed_generators', 'use_np']

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from . import command_line
 from .errors import InputError
+from .layout import checkpoints_of, position_of
 
 
 def _parser() -> command_line.Parser:
@@ -24,13 +25,13 @@ def main(argv: list[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     from ._mxnet import npx
     from .checkpoint import average_checkpoints
-    from .run_folder import checkpoints_of, position_of, save_run
+    from .run_folder import save_run
 
     found = checkpoints_of(Path(options.run))
     count = len(found) if options.last is None else options.last
     if not 2 <= count <= len(found):
-        raise InputError(f'{options.run}: expected two checkpoints at least to average, got '
-                         f'{count} of the {len(found)} that are there; train with a larger --keep')
+        raise InputError(f'{options.run}: expected --last from 2 to the checkpoints that are '
+                         f'there, which are {len(found)}, got {count}; train --keep keeps more')
     run = average_checkpoints(found[-count:], npx.cpu())
     save_run(options.out, run, *position_of(found[-1]))
     print(f"{options.out}: the mean of {', '.join(path.name for path in found[-count:])}")

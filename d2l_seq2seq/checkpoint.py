@@ -21,12 +21,13 @@ import numpy as onp
 
 from ._mxnet import init, mx, np
 from .arrays import read_arrays, write_arrays
-from .config import CONFIG_FILE, RunConfig
+from .config import RunConfig
 from .data import TextRules
 from .durable import write_folder
 from .errors import InputError
 from .graph import parameter_shapes
-from .manifest import MANIFEST, Manifest, to_json, write_manifest
+from .layout import CONFIG_FILE
+from .manifest import MANIFEST, Manifest, check_types, to_json, write_manifest
 from .model import EncoderDecoder
 from .subwords import SidesSubwords, Subwords
 from .version import __version__
@@ -65,7 +66,7 @@ class Progress:
 
 
 def save_checkpoint(path: Path, run: Run, progress: Progress | None = None) -> None:
-    """Write a model's folder; what had the name is replaced at once, or stays.
+    """Write a model's folder, whole or not at all; a folder that has the name is replaced.
 
     Raises
     ------
@@ -160,11 +161,11 @@ def load_values(path: Path) -> dict:
     What is read without going on with the training is looked at: ``epoch``, ``hooks``, ``ended``.
     """
     values = _manifest_of_training(path).read_json(_PROGRESS)
-    expected = {'epoch': int, 'hooks': dict, 'ended': (str, type(None))}
-    if not isinstance(values, dict) or not all(
-            name in values and isinstance(values[name], kind) for name, kind in expected.items()):
-        raise InputError(f"{path / _PROGRESS}: expected {', '.join(expected)} of a training, got "
-                         'something else')
+    try:
+        check_types(values, {'epoch': int, 'hooks': dict, 'ended': (str, type(None))})
+    except ValueError as error:
+        raise InputError(f'{path / _PROGRESS}: expected the progress of a training, got something '
+                         f'else ({error})') from error
     return values
 
 

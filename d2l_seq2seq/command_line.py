@@ -129,4 +129,10 @@ def run(main: Callable[[], int | None]) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         code = 0
+    except OSError as error:  # a path that can't even be looked at
+        if error.filename is None:
+            raise
+        print(f'error: {error.filename}: expected a path that can be used, got one that can not '
+              f'({error.strerror}); name another', file=sys.stderr)
+        code = 2
     sys.exit(code)

@@ -15,9 +15,8 @@ from .errors import InputError
 from .fields import (COUNT, EXPONENT, FLAG, FRACTION, LAYERS, POSITIVE, POSITIVE_OR_NONE,
                      PROBABILITY, SHARE, SIZE, STEPS, TEMPERATURE, WORD, Checked, count_or, field,
                      one_of, whole)
+from .layout import CONFIG_FILE
 from .manifest import read_json
-
-CONFIG_FILE = 'config.json'  # of a run's folder
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class DataConfig(Checked):
     """Which sentence pairs, and how they become batches."""
 
     corpus: str = field('auto', WORD, 'auto, fra-eng, bundled, FILE.tsv, two files SRC,TGT, or a '
-                        'made-up task: copy, reverse, numbers, pseudo')
+                        'made-up task: copy, reverse, numbers, pseudo', may_change=True)
     num_examples: int | None = field(
         1000, count_or('all'), 'sentence pairs to train on, or all; like the book, one more is '
         'taken')
@@ -207,8 +206,8 @@ class RunConfig:
             if not unlike:
                 parts[name] = dataclasses.replace(part, **changes)
         if unlike:
-            raise InputError(f"expected the run's own settings, got {', '.join(unlike)}; leave "
-                             'them out, or start a new run with --out')
+            raise InputError(f"expected the run's own settings, got {', '.join(unlike)[:300]}; "
+                             'leave them out, or start a new run with --out')
         return RunConfig(**parts)
 
     def to_dict(self) -> dict:

@@ -50,6 +50,15 @@ _TASKS = {
 }
 
 
+def located(name: str) -> str:
+    """The word that names the same corpus from any folder: files by their absolute paths."""
+    if name in ('auto', 'fra-eng', 'bundled', *_TASKS):
+        return name
+    if all(name.partition(',')) and not Path(name).exists():
+        return ','.join(map(os.path.abspath, name.split(',', 1)))
+    return os.path.abspath(name)
+
+
 def read_corpus(name: str) -> Corpus:
     """The corpus that a command-line word names.
 

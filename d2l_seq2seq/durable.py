@@ -42,7 +42,7 @@ def write_folder(path: Path, writers: dict[str, Callable[[BinaryIO], object]],
     Parameters
     ----------
     path : Path
-        Its parent is there.  A folder of that name is replaced.
+        Its parent is there.  A folder of that name goes the moment before.
     writers : dict of str to function of a binary file
         What writes each file.
     finish : function of a folder
@@ -66,6 +66,19 @@ def write_folder(path: Path, writers: dict[str, Callable[[BinaryIO], object]],
         _sync(path.parent)
     finally:
         remove_folder(beside)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, unless it is there, whose parent is."""
+    if not path.is_dir():
+        path.mkdir()
+        _sync(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Bring to the disk what was written to a file, if there is one."""
+    with contextlib.suppress(FileNotFoundError):
+        _sync(path)
 
 
 def remove_folder(path: Path) -> None:
@@ -98,8 +111,8 @@ def append_line(path: Path, line: str) -> None:
     with open(path, 'ab', buffering=0) as file:
         size = file.tell()
         try:
-            if file.write(data) < len(data):  # the disk became full on the way
-                file.write(data)  # which raises the reason
+            while data:  # a part of it where the disk becomes full; the next time tells why
+                data = data[file.write(data):]
         except OSError:
             file.truncate(size)
             raise
@@ -151,9 +164,9 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
         os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
-    """Bring a folder's names to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Bring a folder's names, or a file, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

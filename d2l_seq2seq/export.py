@@ -20,12 +20,12 @@ def _parser() -> command_line.Parser:
 def main(argv: list[str] | None = None) -> None:
     """Export as the options say."""
     options = _parser().parse_args(argv)
-    from ._mxnet import npx
+    from ._mxnet import mx, npx
     from .durable import write_folder
     from .interchange import export_run
     from .run_folder import load_run
 
-    run, folder = load_run(options.run, npx.cpu()), Path(options.folder)
+    run, folder = load_run(options.run, npx.cpu()), Path(options.folder).resolve()
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f'{folder}: expected a new or an empty folder, got one with files in '
@@ -33,9 +33,9 @@ def main(argv: list[str] | None = None) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         write_folder(folder, {}, lambda beside: export_run(run, beside))
         names = sorted(path.name for path in folder.iterdir())
-    except OSError as error:
-        raise InputError(f'{folder}: can not be written ({error.strerror}); name another folder'
-                         ) from error
+    except (OSError, mx.base.MXNetError) as error:
+        reason = getattr(error, 'strerror', 'MXNet could not write its file; is the disk full?')
+        raise InputError(f'{folder}: can not be written ({reason}); name another folder') from error
     print(f"{folder}: {', '.join(names)}")
 
 

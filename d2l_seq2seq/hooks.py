@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Callable, Sequence
 
 from .feed import Feed
+from .manifest import check_types
 from .metrics import corpus_scores
 from .references import references_of
 from .training import EpochMetrics, LossSums, TrainState, evaluate_loss
@@ -62,24 +63,23 @@ class Validation:
         self._translator, self._feed, self._report = translator, feed, report
         self._every, self._num_samples = every, num_samples
         self._references = references_of(pairs, translator.rules)
-        self._last_look = 0
+        self._feed_state = feed.random_state.get_state()
 
     def __call__(self, metrics: EpochMetrics, state: TrainState) -> None:
-        if metrics.epoch % self._every == 0:
-            self.close(metrics.epoch)
+        if self.is_due(metrics.epoch):
+            self._report(self.look(metrics.epoch))
 
-    def close(self, epoch: int) -> None:
-        """Look at the model after its last epoch, unless that was looked at."""
-        if self._last_look != epoch:
-            self._last_look = epoch
-            self._report(self.look(epoch))
+    def is_due(self, epoch: int) -> bool:
+        """Whether there is a look after an epoch."""
+        return epoch % self._every == 0
 
     def look(self, epoch: int) -> ValidationMetrics:
-        """Validate the model as it is now."""
+        """Validate the model as it is now; the same weights give the same bits."""
         sources, references = list(self._references), list(self._references.values())
         translations = self._translator(sources)
         step = max(1, len(sources) // self._num_samples)
         samples = list(zip(sources, translations, (own[0] for own in references)))[::step]
+        self._feed.random_state.set_state(self._feed_state)  # the order in which sums are rounded
         return ValidationMetrics(
             epoch, evaluate_loss(self._translator.model, self._feed),
             corpus_scores(translations, references)['BLEU'].value, samples[:self._num_samples])
@@ -126,9 +126,11 @@ class BestValidation:
                 'description': self.description}
 
     def restore(self, state: dict) -> None:
-        """Go on from a `state`."""
-        self._best, self._num_worse = state['goodness'], int(state['num_worse'])
-        self.epoch, self.description = state['epoch'], str(state['description'])
+        """Go on from a `state`; raises ValueError if it is none."""
+        check_types(state, {'goodness': (int, float, type(None)), 'num_worse': int,
+                            'epoch': (int, type(None)), 'description': str})
+        self._best, self._num_worse = state['goodness'], state['num_worse']
+        self.epoch, self.description = state['epoch'], state['description']
 
 
 class TimeLimit:

@@ -25,7 +25,9 @@ class Interruption:
         self._before = {}
 
     def __enter__(self) -> Interruption:
-        self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        # One that is ignored, as Ctrl-C is in the background of a shell script, stays so.
+        self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS
+                        if signal.getsignal(number) != signal.SIG_IGN}
         return self
 
     def __exit__(self, *exception) -> None:
@@ -42,3 +44,4 @@ class Interruption:
         if self.exit_code is not None:
             os._exit(code)  # without waiting for the device, or for what is being written
         self.exit_code = code
+        os.write(2, b'\nstopping after this batch; once more ends at once, without saving\n')

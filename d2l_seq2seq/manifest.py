@@ -89,13 +89,18 @@ class Manifest:
             size = os.fstat(file.fileno()).st_size
             if size != entry['bytes'] or _sha256(file) != entry['sha256']:
                 raise InputError(f'{path}: expected the file that was written, got another or a '
-                                 f'damaged one (its size or SHA-256 is not that of {MANIFEST}); '
-                                 'take another checkpoint, or train again')
+                                 f'damaged one (its size or SHA-256 is not that of {MANIFEST})')
             file.seek(0)
             try:
                 yield file, size
             except InputError as error:
                 raise InputError(f'{path}: {error}') from error
+
+    def check_files(self) -> None:
+        """Raise `InputError` unless all files are what the manifest says."""
+        for name in self._files:
+            with self.open(name):
+                pass
 
     def read(self, name: str, limit: int) -> bytes:
         """All of a file; `InputError` if it is longer than `limit` bytes."""
@@ -131,6 +136,19 @@ def parse_json(path: Path, data: bytes) -> Any:
         return json.loads(data.decode('utf-8'), parse_int=_whole, parse_constant=_no_constant)
     except (ValueError, RecursionError, MemoryError) as error:
         raise InputError(f'{path}: expected JSON; the file is damaged ({error})') from error
+
+
+def check_types(values: Any, kinds: Mapping[str, Any]) -> None:
+    """Raise ValueError unless `values` is an object whose fields of these names are of these kinds.
+
+    A whole number is a float as well, as JSON has it, and true and false are no numbers.
+    """
+    for name, kind in kinds.items():
+        value = values.get(name, ...) if isinstance(values, dict) else ...
+        if kind is float:
+            kind = (int, float)
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise ValueError(f'{name}: {str(value)[:40]!r}')
 
 
 def to_json(values: Any) -> bytes:

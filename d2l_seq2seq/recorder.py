@@ -2,16 +2,18 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
+import logging
 from typing import Any
 
 from .config import RunConfig
 from .durable import write_file
-from .errors import InputError
 from .hooks import ValidationMetrics
 from .plotting import Animator
 from .run_folder import RunFolder
+from .tensorboard import TensorBoardWriter
 from .training import EpochMetrics
+
+logger = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -27,15 +29,14 @@ class Recorder:
     def __init__(self, folder: RunFolder, config: RunConfig):
         self._folder, self._validates = folder, config.training.validate
         lines = {'legend': ['train', 'validation']} if self._validates else {}
+        self._tensorboard = (TensorBoardWriter(folder.path / 'tensorboard')
+                             if config.training.tensorboard else None)
         self.animator = Animator(
             xlabel='epoch', ylabel='nats per token' if self._validates else 'loss',
             xlim=[1, config.training.num_epochs], ylim=[0, None], **lines)
-        rows = folder.rows()
-        self._tensorboard = (_tensorboard(folder.path / 'tensorboard', len(rows) + 1)
-                             if config.training.tensorboard else None)
         self._validation: ValidationMetrics | None = None
         self._last_epoch = 0
-        for row in rows:
+        for row in folder.rows():
             self._add_point(row)
 
     def add_validation(self, found: ValidationMetrics) -> None:
@@ -59,21 +60,26 @@ class Recorder:
         found, self._validation = self._validation, None
         if found:
             row.update(valid_nll_per_token=found.losses.nll_per_token, valid_bleu=found.bleu)
-        self._folder.record(metrics.epoch, row)
         if metrics.epoch <= self._last_epoch:  # it was seen before the training was gone on with
             return
+        self._add_to_tensorboard(row)
+        self._folder.record(metrics.epoch, row)
         self._add_point(row)
-        if self._tensorboard:
-            for name, value in row.items():
-                if name != 'epoch':
-                    self._tensorboard.add_scalar(name, value, metrics.epoch)
-            self._tensorboard.flush()
+
+    def _add_to_tensorboard(self, row: dict) -> None:
+        """Write the epoch for TensorBoard too; where that fails, the training goes on without."""
+        if self._tensorboard is None:
+            return
+        try:
+            self._tensorboard.add({name: value for name, value in row.items() if name != 'epoch'},
+                                  row['epoch'])
+        except OSError as error:
+            logger.warning('nothing more is written for TensorBoard (%s)', error.strerror)
+            self._tensorboard = None
 
     def close(self) -> None:
         """Leave the terminal, and the picture in the folder."""
         self.animator.close()
-        if self._tensorboard:
-            self._tensorboard.close()
         if self._last_epoch:
             with contextlib.suppress(OSError):  # it is made of what the lines say
                 write_file(self._folder.path / 'loss.svg', self.animator.to_bytes('.svg'))
@@ -82,13 +88,3 @@ class Recorder:
         self._last_epoch = row['epoch']
         self.animator.add(row['epoch'], (row['nll_per_token'], row.get('valid_nll_per_token'))
                           if self._validates else row['book_loss'])
-
-
-def _tensorboard(folder: Path, first_epoch: int):
-    """What writes TensorBoard's files, or what to type where it is missing."""
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise InputError("tensorboard: tensorboardX is not installed; type: pip install "
-                         "'d2l-seq2seq[tensorboard]'") from error
-    return SummaryWriter(str(folder), purge_step=first_epoch)

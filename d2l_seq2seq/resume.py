@@ -20,7 +20,9 @@ from .flat import storage_of
 from .graph import trace
 from .hooks import StopTraining
 from .model import EncoderDecoder
-from .run_folder import RunFolder, checkpoint_name
+from .layout import checkpoint_name
+from .manifest import check_types
+from .run_folder import RunFolder
 from .step import UpdateRules
 from .training import EpochMetrics, EpochSums, LossSums, Tally, TrainState, first_state
 
@@ -37,9 +39,9 @@ def to_progress(model: EncoderDecoder, state: TrainState, hooks: Mapping[str, An
     model : EncoderDecoder
     state : TrainState
     hooks : dict of str to object
-        Those with a `state`.
+        Those with a `state`, by the names that they are to have in the checkpoint.
     fingerprint : str
-        Of the training feed.
+        Of what is trained on; see `to_state`.
     ended : str, optional
         Why there is nothing to go on with.
 
@@ -60,13 +62,27 @@ def to_progress(model: EncoderDecoder, state: TrainState, hooks: Mapping[str, An
         'epoch': state.epoch, 'batch': state.batch, 'num_updates': state.optimizer.num_updates,
         'sums': dataclasses.asdict(sums),
         'feed': {'keys': keys.tolist(), 'position': position, 'has_gauss': has_gauss,
-                 'gauss': gauss, 'data': fingerprint},
+                 'gauss': gauss},
+        'data': fingerprint,
         'hooks': {name: hook.state() for name, hook in hooks.items()}, 'ended': ended})
 
 
 def to_state(progress: Progress, model: EncoderDecoder, feed: Feed, rules: UpdateRules,
-             hooks: Mapping[str, Any]) -> TrainState:
+             hooks: Mapping[str, Any], fingerprint: str) -> TrainState:
     """The state that `to_progress` took down; the hooks get theirs back.
+
+    Parameters
+    ----------
+    progress : Progress
+    model : EncoderDecoder
+        Initialized, with the weights that were saved beside it.
+    feed : Feed
+        The training's.
+    rules : UpdateRules
+    hooks : dict of str to object
+        As they were given to `to_progress`.
+    fingerprint : str
+        As it was given there: something that is no longer the same if the sentences are not.
 
     Raises
     ------
@@ -75,16 +91,13 @@ def to_state(progress: Progress, model: EncoderDecoder, feed: Feed, rules: Updat
     """
     values = progress.values
     try:
-        if values['feed']['data'] != feed.fingerprint():
+        if values['data'] != fingerprint:
             raise InputError('the sentences are no longer those of the run: the corpus, or what '
                              'cuts it into tokens, has changed; bring it back, or start a new run')
         state = first_state(model, feed, rules)
-        state.epoch, state.batch = int(values['epoch']), int(values['batch'])
-        state.optimizer.num_updates = int(values['num_updates'])
+        state.epoch, state.batch, state.optimizer.num_updates = _counts(values, len(feed))
         state.feed_state = _feed_state(values['feed'])
-        sums = values['sums']
-        state.tally = Tally(EpochSums(LossSums(**sums['losses']), sums['num_skipped'],
-                                      sums['seconds']), rules.skip_bad_batches)
+        state.tally = Tally(_sums(values['sums']), rules.skip_bad_batches)
         for name, hook in hooks.items():
             if name in values['hooks']:
                 hook.restore(values['hooks'][name])
@@ -109,15 +122,15 @@ class CheckpointWriter:
     folder : RunFolder
     run : Run
         Whose model is trained.
-    feed : Feed
-        The training's.
     hooks : dict of str to object
         Those whose state is kept.  One called ``best`` is a `BestValidation`.
+    fingerprint : str
+        Of the sentences.
     """
 
-    def __init__(self, folder: RunFolder, run: Run, feed: Feed, hooks: Mapping[str, Any]):
+    def __init__(self, folder: RunFolder, run: Run, hooks: Mapping[str, Any], fingerprint: str):
         self._folder, self._run, self._hooks = folder, run, hooks
-        self._fingerprint = feed.fingerprint()
+        self._fingerprint = fingerprint
         self._last = time.monotonic()
 
     def after_update(self, state: TrainState) -> None:
@@ -145,6 +158,24 @@ class CheckpointWriter:
             raise FloatingPointError(f'{error}, after update {state.optimizer.num_updates}'
                                      ) from error
         self._last, state.started = time.monotonic(), time.perf_counter()
+
+
+def _counts(values: dict, num_batches: int) -> tuple[int, int, int]:
+    """Epochs, batches and updates, once they are known to be such."""
+    names = 'epoch', 'batch', 'num_updates'
+    check_types(values, dict.fromkeys(names, int))
+    found = tuple(values[name] for name in names)
+    if min(found) < 0 or values['batch'] > num_batches:
+        raise ValueError(f'{names}: {found}')
+    return found
+
+
+def _sums(values: dict) -> EpochSums:
+    """The sums of an epoch, once they are known to be such."""
+    check_types(values, {'losses': dict, 'num_skipped': int, 'seconds': float})
+    losses = values['losses']
+    check_types(losses, {'nll_sum': float, 'book_sum': float, 'num_tokens': int})
+    return EpochSums(LossSums(**losses), values['num_skipped'], values['seconds'])
 
 
 def _feed_state(values: dict) -> tuple:

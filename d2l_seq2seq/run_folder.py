@@ -1,11 +1,4 @@
-"""A run's folder: its settings, its checkpoints, and the record of its epochs.
-
-::
-
-    RUN/config.json                the settings, written before anything else
-    RUN/checkpoints/epoch-40/      a model's folder, see `checkpoint`
-    RUN/checkpoints/epoch-40-batch-7/
-    RUN/metrics.jsonl              a line for each epoch, only ever added to
+"""A run's folder: its settings, its checkpoints, and the record of its epochs (see `layout`).
 
 From the first checkpoint on there is a whole one at every instant.  The latest few are kept, and
 the best one in validation.
@@ -15,22 +8,19 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import re
 import shutil
 from pathlib import Path
 from typing import Callable, Iterator, TypeVar
 
-from ._mxnet import mx
+from ._mxnet import mx, use_np
 from .checkpoint import Progress, Run, is_checkpoint, load_checkpoint, load_values, save_checkpoint
-from .config import CONFIG_FILE, RunConfig
-from .durable import LOCK, append_line, locked, read_lines, remove_folder, remove_leftovers
-from .durable import write_file
+from .config import RunConfig
+from .durable import (LOCK, append_line, locked, make_folder, read_lines, remove_folder,
+                      remove_leftovers, sync_file, write_file)
 from .errors import InputError
-from .manifest import parse_json, to_json
-
-METRICS = 'metrics.jsonl'
-_CHECKPOINTS = 'checkpoints'
-_NAME = re.compile(r'epoch-(\d{1,9})(?:-batch-(\d{1,9}))?')
+from .layout import (CHECKPOINTS, CONFIG_FILE, METRICS, checkpoint_name, checkpoints_of,
+                     position_of)
+from .manifest import Manifest, check_types, parse_json, to_json
 
 logger = logging.getLogger(__name__)
 Result = TypeVar('Result')
@@ -49,9 +39,10 @@ class RunFolder:
 
         Parameters
         ----------
-        run, progress
+        run : Run
+        progress : Progress, optional
         epoch, batch : int
-            Epochs done, and batches of the next one.
+            Epochs done, and batches of the next one.  No checkpoint is further than that.
         keep : int
             How many of the latest are kept.
         best : str, optional
@@ -62,9 +53,10 @@ class RunFolder:
         InputError
             If it can't be written; what was there is as it was.
         """
-        path = self.path / _CHECKPOINTS / checkpoint_name(epoch, batch)
+        path = self.path / CHECKPOINTS / checkpoint_name(epoch, batch)
         try:
-            path.parent.mkdir(exist_ok=True)
+            make_folder(path.parent)
+            sync_file(self.path / METRICS)  # what is in the checkpoint is on record
             save_checkpoint(path, run, progress)
             for old in checkpoints_of(self.path)[:-keep]:
                 if old.name != best:
@@ -96,10 +88,12 @@ class RunFolder:
         except OSError as error:
             raise self._failure(METRICS, error) from error
         for row in rows:
-            if not (isinstance(row, dict) and isinstance(row.get('epoch'), int) and
-                    all(isinstance(value, (int, float)) for value in row.values())):
-                raise InputError(f'{path}: expected numbers in each line, the epoch one of them, '
-                                 f'got {str(row)[:100]!r}; mend or remove the file')
+            try:
+                check_types(row, {'epoch': int, 'book_loss': float, 'nll_per_token': float})
+            except ValueError as error:
+                raise InputError(f'{path}: expected the figures of an epoch in each line, got '
+                                 f'{str(row)[:100]!r} ({error}); mend or remove the file'
+                                 ) from error
         return rows
 
     def write_config(self, config: RunConfig) -> None:
@@ -109,16 +103,26 @@ class RunFolder:
         except OSError as error:
             raise self._failure(CONFIG_FILE, error) from error
 
-    def is_empty(self) -> bool:
-        """Whether nothing was learned yet."""
-        return not checkpoints_of(self.path) and not self._num_recorded
+    def set_aside_after(self, checkpoint: Path) -> None:
+        """Give those that are further than a checkpoint, and damaged, other names.
+
+        They would be taken for the latest ones.
+        """
+        for other in checkpoints_of(self.path):
+            if position_of(other) > position_of(checkpoint):
+                aside = other.with_name(f'damaged-{other.name}')
+                try:
+                    remove_folder(aside)
+                    other.rename(aside)
+                except OSError as error:
+                    raise self._failure(str(aside), error) from error
 
     def discard(self) -> None:
         """Remove a run in which nothing was learned; what others put into its folder stays."""
+        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
         for name in (CONFIG_FILE, METRICS, LOCK):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 (self.path / name).unlink()
-        shutil.rmtree(self.path / _CHECKPOINTS, ignore_errors=True)
         with contextlib.suppress(OSError):
             self.path.rmdir()
 
@@ -150,7 +154,6 @@ def new_run(path: str | Path, config: RunConfig) -> Iterator[RunFolder]:
                          '--out') from error
     with _locked(path):
         _check_empty(path)  # now nobody else writes to it
-        remove_leftovers(path)
         folder = RunFolder(path)
         folder.write_config(config)
         yield folder
@@ -188,31 +191,12 @@ def unfinished_run(path: str | Path) -> Iterator[RunFolder]:
     path = Path(path)
     with _locked(path):
         remove_leftovers(path)
-        if (path / _CHECKPOINTS).is_dir():
-            remove_leftovers(path / _CHECKPOINTS)
+        if (path / CHECKPOINTS).is_dir():
+            remove_leftovers(path / CHECKPOINTS)
         yield RunFolder(path)
 
 
-def checkpoint_name(epoch: int, batch: int) -> str:
-    """What the checkpoint after some epochs, and some batches of the next one, is called."""
-    return f'epoch-{epoch}' + (f'-batch-{batch}' if batch else '')
-
-
-def position_of(checkpoint: Path) -> tuple[int, int]:
-    """The epochs and batches that a checkpoint's name stands for."""
-    match = _NAME.fullmatch(checkpoint.name)
-    return int(match.group(1)), int(match.group(2) or 0)
-
-
-def checkpoints_of(run: Path) -> list[Path]:
-    """The folders of a run's checkpoints, the oldest first."""
-    try:
-        paths = list((run / _CHECKPOINTS).iterdir())
-    except OSError:
-        return []
-    return sorted((path for path in paths if _NAME.fullmatch(path.name)), key=position_of)
-
-
+@use_np
 def load_run(path: str | Path, ctx: mx.Context) -> Run:
     """Read the model of a run, or of one of its checkpoints, and bring it to a context.
 
@@ -239,9 +223,10 @@ def load_run(path: str | Path, ctx: mx.Context) -> Run:
 def reason_to_end(run: Path, num_epochs: int) -> str | None:
     """Why there is nothing left to train of a run, or None."""
     def read(checkpoint: Path) -> str | None:
+        Manifest(checkpoint).check_files()
         values = load_values(checkpoint)
-        return values['ended'] or (f'{num_epochs} epochs' if values['epoch'] >= num_epochs
-                                   else None)
+        return values['ended'] or (f"{values['epoch']} epochs are done"
+                                   if values['epoch'] >= num_epochs else None)
 
     return newest_good(run, read) if checkpoints_of(run) else None
 
@@ -277,9 +262,9 @@ def best_of(run: Path) -> Path | None:
     """The checkpoint that was the best in validation; None where nothing was validated."""
     for checkpoint in reversed(checkpoints_of(run)):
         with contextlib.suppress(InputError):
-            best = load_values(checkpoint)['hooks'].get('best', {'epoch': None})
+            best = load_values(checkpoint)['hooks'].get('best')
             if isinstance(best, dict) and isinstance(best.get('epoch'), int):
-                return run / _CHECKPOINTS / checkpoint_name(best['epoch'], 0)
+                return run / CHECKPOINTS / checkpoint_name(best['epoch'], 0)
             return None
     return None
 
@@ -287,12 +272,12 @@ def best_of(run: Path) -> Path | None:
 def _why_there_is_none(run: Path) -> str:
     """What a folder without checkpoints is, and what to do."""
     if (run / 'weights.npz').exists():
-        return (f'{run}: expected a run with {_CHECKPOINTS}, got one that an earlier version '
+        return (f'{run}: expected a run with {CHECKPOINTS}, got one that an earlier version '
                 'wrote; train it again, or read it with that version')
     if (run / CONFIG_FILE).exists():
         return (f'{run}: expected the folder of a trained run, but it ended before its first '
                 f'checkpoint; python -m d2l_seq2seq.train --resume {run} starts it over')
-    return (f'{run}: expected the folder of a trained run, but it has no {_CHECKPOINTS}; '
+    return (f'{run}: expected the folder of a trained run, but it has no {CHECKPOINTS}; '
             'python -m d2l_seq2seq.train makes one')
 
 

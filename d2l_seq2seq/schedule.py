@@ -3,9 +3,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .manifest import check_types
+
+
+class Schedule:
+    """A learning rate that depends on nothing but the update's number."""
+
+    def __call__(self, update: int) -> float:
+        """The rate of an update."""
+        raise NotImplementedError
+
+    def observe(self, loss: float) -> None:
+        """Look at one more loss, of training or of validation."""
+
+    def state(self) -> dict:
+        """What `restore` needs, as JSON has it."""
+        return {}
+
+    def restore(self, state: dict) -> None:
+        """Go on from a `state`; raises ValueError if it is none."""
+
 
 @dataclass(frozen=True)
-class InverseSqrt:
+class Constant(Schedule):
+    """Always `lr`."""
+
+    lr: float
+
+    def __call__(self, update: int) -> float:
+        return self.lr
+
+
+@dataclass(frozen=True)
+class InverseSqrt(Schedule):
     """Up to `lr` in a straight line, then down with the square root of the update's number.
 
     Vaswani et al. 2017, Eq. (3), with its height given by its peak.
@@ -25,7 +55,7 @@ class InverseSqrt:
         return self.lr * min(update / warmup, (warmup / update) ** 0.5)
 
 
-class HalvingOnPlateau:
+class HalvingOnPlateau(Schedule):
     """`lr`, halved whenever the loss has not become smaller for a while.
 
     Parameters
@@ -51,7 +81,6 @@ class HalvingOnPlateau:
         return self._lr * 0.5 ** self._num_halvings
 
     def observe(self, loss: float) -> None:
-        """Look at one more loss, of training or of validation."""
         if self._best is None or loss < self._best:
             self._best, self._num_worse = loss, 0
             return
@@ -60,11 +89,11 @@ class HalvingOnPlateau:
             self._num_worse, self._num_halvings = 0, self._num_halvings + 1
 
     def state(self) -> dict:
-        """What `restore` needs, as JSON has it."""
         return {'best': self._best, 'num_worse': self._num_worse,
                 'num_halvings': self._num_halvings}
 
     def restore(self, state: dict) -> None:
-        """Go on from a `state`."""
-        self._best, self._num_worse = state['best'], int(state['num_worse'])
-        self._num_halvings = int(state['num_halvings'])
+        check_types(state, {'num_worse': int, 'num_halvings': int,
+                            'best': (int, float, type(None))})
+        self._best, self._num_worse = state['best'], state['num_worse']
+        self._num_halvings = state['num_halvings']

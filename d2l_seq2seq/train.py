@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 
 from . import command_line
-from .config import CONFIG_FILE, PRESETS, DataConfig, ModelConfig, RunConfig, TrainingConfig
-from .corpus import read_corpus
+from .config import PRESETS, DataConfig, ModelConfig, RunConfig, TrainingConfig
+from .corpus import located, read_corpus
 from .errors import InputError
+from .layout import CONFIG_FILE
+from .manifest import MANIFEST
 from .metrics import require_sacrebleu
 from .runtime import choose_threads
 
@@ -43,8 +45,9 @@ def main(argv: list[str] | None = None) -> int:
     if config.training.validate:
         require_sacrebleu()
     corpus = read_corpus(config.data.corpus)
-    # What was trained on, not how it was looked for.
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, corpus=corpus.name))
+    # What was trained on, not how it was looked for, and from whatever folder it was.
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data,
+                                                                  corpus=located(corpus.name)))
 
     # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
     choose_threads(config.data.batch_size, config.model.num_hiddens)
@@ -55,17 +58,20 @@ def main(argv: list[str] | None = None) -> int:
     if options.resume is None:
         with run_folder.new_run(options.out, config) as folder:
             try:
-                return _train(config, corpus, folder, ctx)
-            finally:
-                if folder.is_empty():
-                    folder.discard()
+                data = _encode(config, corpus)
+            except BaseException:
+                folder.discard()
+                raise
+            return _train(config, data, folder, ctx)
     with run_folder.unfinished_run(options.resume) as folder:
         reason = run_folder.reason_to_end(folder.path, config.training.num_epochs)
         if reason:
             print(f'run {folder.path}: finished ({reason}); nothing is left to do')
             return 0
+        _print_changes(RunConfig.of_run(folder.path), config)
+        data = _encode(config, corpus)
         folder.write_config(config)
-        return _train(config, corpus, folder, ctx)
+        return _train(config, data, folder, ctx)
 
 
 def _config_to_go_on(path: Path, given: dict) -> RunConfig:
@@ -76,28 +82,37 @@ def _config_to_go_on(path: Path, given: dict) -> RunConfig:
     InputError
         If there is no run, or the command line has other settings.
     """
-    if 'out' in given:
-        raise InputError('expected one of --resume, which writes to its own folder, and --out')
+    for name in ('out', 'preset'):
+        if name in given:
+            raise InputError(f'--resume {path}: expected no --{name} beside it: a run goes on in '
+                             'its own folder and settings')
+    if (path / MANIFEST).exists():
+        raise InputError(f'--resume {path}: expected the folder of a run, got one of its '
+                         f'checkpoints; type: --resume {path.parent.parent}')
     if not (path / CONFIG_FILE).is_file():
         raise InputError(f'{path}: expected the folder of a run to go on with, but it has no '
                          f'{CONFIG_FILE}; start one with --out {path}')
-    config = RunConfig.of_run(path)
+    if 'corpus' in given:
+        given = {**given, 'corpus': located(given['corpus'])}
+    # A corpus that was looked for is the one that was found.
+    given = {name: value for name, value in given.items() if (name, value) != ('corpus', 'auto')}
     try:
-        # A corpus that was looked for is the one that was found.
-        changed = config.updated({name: value for name, value in given.items()
-                                  if (name, value) != ('corpus', 'auto')})
+        return RunConfig.of_run(path).updated(given)
     except InputError as error:
         raise InputError(f'--resume {path}: {error}') from error
-    for field in dataclasses.fields(TrainingConfig):
-        was, is_now = (getattr(one.training, field.name) for one in (config, changed))
-        if was != is_now:
-            print(f'goes on with {field.name} {is_now}, which was {was}')
-    return changed
 
 
-def _train(config: RunConfig, corpus, folder, ctx) -> int:
-    """Train into a folder and say what came of it; returns the exit code."""
-    from . import session
+def _print_changes(was: RunConfig, is_now: RunConfig) -> None:
+    """Say which settings a run goes on with that are not what they were."""
+    for part, values in is_now.to_dict().items():
+        for name, value in values.items():
+            before = was.to_dict()[part][name]
+            if value != before:
+                print(f'goes on with {name} {value}, which was {before}')
+
+
+def _encode(config: RunConfig, corpus):
+    """The data of a run, and what there is to say of it."""
     from ._mxnet import seed_generators
     from .wiring import encode_corpus
 
@@ -107,6 +122,13 @@ def _train(config: RunConfig, corpus, folder, ctx) -> int:
                 'testing kept back)' if data.pairs.valid else '')
     print(f'corpus {corpus.name}: {len(data.train.src):,} sentence pairs{held_out}, '
           f'{len(data.src_vocab):,} source and {len(data.tgt_vocab):,} target tokens', flush=True)
+    return data
+
+
+def _train(config: RunConfig, data, folder, ctx) -> int:
+    """Train into a folder and say what came of it; returns the exit code."""
+    from . import session
+
     outcome = session.train(config, data, folder, ctx)
     last = outcome.last
     if last is not None:
@@ -114,7 +136,7 @@ def _train(config: RunConfig, corpus, folder, ctx) -> int:
         print(f'nll_per_token {last.train.nll_per_token:.3f}')
     for note in outcome.notes:
         print(note)
-    if outcome.exit_code == 0 and not corpus.is_ids:
+    if outcome.exit_code == 0 and config.data.corpus != 'pseudo':
         _print_translations(outcome.run, data.pairs.train)
     print(f'run {folder.path}: checkpoints, metrics.jsonl, loss.svg')
     return outcome.exit_code

@@ -17,7 +17,7 @@ from typing import Callable, Iterable, Iterator, Sequence
 
 import numpy as onp
 
-from ._mxnet import mx
+from ._mxnet import mx, use_np
 from .feed import DeviceBatch, Feed
 from .flat import storage_of
 from .graph import draws_numbers, trace
@@ -26,6 +26,7 @@ from .optimizer import Adam
 from .step import Forward, TrainStep, UpdateRules
 
 MAX_AHEAD = 16  # updates
+MAX_LAG = 0.5  # seconds
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,10 @@ class Tally:
             If one that was added before was not finite.
         """
         counts = [(batch.num_label_steps, batch.num_tokens) for batch in batches]
-        self._waiting.append((counts, values, where))
-        if len(self._waiting) > MAX_AHEAD:
+        now = time.monotonic()
+        self._waiting.append((now, counts, values, where))
+        # Far enough ahead that the device never idles, and no further: a signal is heard here.
+        while len(self._waiting) > MAX_AHEAD or now - self._waiting[0][0] > MAX_LAG:
             self._look()
 
     def settle(self, seconds: float = 0.0) -> EpochSums:
@@ -120,7 +123,7 @@ class Tally:
         One is added to the other in the order of the batches, so that a tally that goes on from
         another's sums comes to the same bits.
         """
-        counts, values, where = self._waiting.popleft()
+        _, counts, values, where = self._waiting.popleft()
         values = values.asnumpy().astype('float64')
         sums = self._sums
         if not onp.isfinite(values).all():
@@ -173,6 +176,7 @@ class TrainState:
         return sums
 
 
+@use_np
 def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None, *,
         num_epochs: int, lr: float | Callable[[int], float], state: TrainState | None = None,
         rules: UpdateRules = UpdateRules(),
@@ -255,6 +259,7 @@ def first_state(model: EncoderDecoder, train_feed: Feed, rules: UpdateRules) -> 
                       Tally(EpochSums(), rules.skip_bad_batches), time.perf_counter())
 
 
+@use_np
 def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
     """The losses of a model over one pass of a feed, without training.
 
@@ -288,11 +293,7 @@ def _losses_of(forward: Forward, feed: Feed) -> LossSums:
 
 
 def sum_losses(results: Iterable[tuple[DeviceBatch, mx.nd.NDArray]]) -> LossSums:
-    """Add up the losses of batches, whatever they are.
-
-    The caller stays `MAX_AHEAD` batches ahead of the device: enough that it never idles, and few
-    enough that Ctrl-C is heard.
-    """
+    """Add up the losses of batches."""
     tally = Tally()
     for batch, nll_sum in results:
         tally.add([batch], nll_sum)

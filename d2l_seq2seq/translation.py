@@ -13,7 +13,7 @@ from typing import Iterable, Iterator, NamedTuple
 
 import numpy as onp
 
-from ._mxnet import mx
+from ._mxnet import mx, use_np
 from .checkpoint import Run
 from .config import SearchConfig
 from .data import CHAPTER_RULES, TextRules
@@ -71,6 +71,7 @@ class Translator:
         translator(['Go.', "I'm OK."], SearchConfig(beam_size=5))
     """
 
+    @use_np
     def __init__(self, model: EncoderDecoder, src_vocab: Vocab, tgt_vocab: Vocab, num_steps: int,
                  rules: TextRules = CHAPTER_RULES, bucket_width: int | None = None):
         self.model, self.src_vocab, self.tgt_vocab = model, src_vocab, tgt_vocab
@@ -133,6 +134,7 @@ class Translator:
             return self([sentences], search)[0]
         return [found[0].text if found else '' for found in self.translate(sentences, search)]
 
+    @use_np
     def translate(self, sentences: Iterable[str],
                   search: SearchConfig = SearchConfig()) -> list[list[Translation]]:
         """For each sentence its translations; none for one without words.

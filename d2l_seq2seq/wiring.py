@@ -25,7 +25,7 @@ from .model import (Decoder, Encoder, EncoderDecoder, Seq2SeqDecoder, Seq2SeqEnc
 from .next_input import Mixture, SteppedEncoderDecoder
 from .opengenus import KerasDefaults, encode_ids, keras_lstm, vocab_of, words_of
 from .recurrent import tanh_rnn
-from .schedule import HalvingOnPlateau, InverseSqrt
+from .schedule import Constant, HalvingOnPlateau, InverseSqrt, Schedule
 from .split import Pairs, Split, split_pairs
 from .step import UpdateRules, book_objective, per_token_objective
 from .step_function import BookLengthPenalty, GNMTLengthPenalty, no_length_penalty
@@ -126,13 +126,13 @@ def build_feed(config: DataConfig, arrays: Batch, seed: int, ctx) -> Feed:
     return Feed(arrays, config.batch_size, seed, ctx)
 
 
-def build_schedule(config: TrainingConfig) -> float | Callable[[int], float]:
-    """The learning rate of a configuration, or what gives it for an update."""
+def build_schedule(config: TrainingConfig) -> Schedule:
+    """The learning rates of a configuration."""
     if config.lr_schedule == 'inverse-sqrt':
         return InverseSqrt(config.lr, config.warmup_updates)
     if config.lr_schedule == 'plateau':
         return HalvingOnPlateau(config.lr, config.halve_after)
-    return config.lr
+    return Constant(config.lr)
 
 
 def update_rules(config: TrainingConfig) -> UpdateRules:

@@ -59,7 +59,8 @@ def load(folder, feed):
     """All that reads a checkpoint."""
     run = load_checkpoint(folder, CTX)
     progress = load_progress(folder, run.model, MOMENTS)
-    to_state(progress, run.model, feed, UpdateRules(), {'schedule': HalvingOnPlateau(0.01, 1)})
+    to_state(progress, run.model, feed, UpdateRules(), {'schedule': HalvingOnPlateau(0.01, 1)},
+             feed.fingerprint())
     return run
 
 

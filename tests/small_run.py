@@ -12,7 +12,8 @@ SETTINGS = ['--corpus', 'bundled', '--num-examples', '60', '--batch-size', '8', 
             '--num-hiddens', '6', '--embed-size', '5', '--num-layers', '2', '--masked',
             '--dropout', '0.3', '--lr-schedule', 'plateau', '--halve-after', '2',
             '--weight-decay', '0.01', '--label-smoothing', '0.1', '--batches-per-update', '2',
-            '--teacher-forcing', '0.8', '--save-every', '1', '--save-minutes', '0.002',
+            '--teacher-forcing', '0.8', '--validate', '--validate-every', '2', '--held-out', '0.2',
+            '--save-every', '1', '--save-minutes', '0.002',
             '--keep', '2', '--seed', '7']
 
 

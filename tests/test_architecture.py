@@ -29,9 +29,10 @@ ROWS = [
     {'model', 'data', 'decoding'},
     {'corpus', 'recurrent', 'subwords', 'constraints', 'step_function'},
     {'config', 'vocab', 'loss', 'device', 'plotting', 'flat', 'attention', 'synthetic',
-     'operators', 'words', 'split', 'metrics', 'schedule', 'interruption'},
+     'operators', 'words', 'split', 'metrics', 'schedule', 'interruption',
+     'tensorboard'},
     {'_mxnet'},
-    {'durable', 'manifest', 'arrays', 'fields'},
+    {'durable', 'manifest', 'arrays', 'fields', 'layout'},
     {'errors', 'runtime', 'version'},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob('*.py'))

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import ROOT
 from d2l_seq2seq import DataConfig, InputError, ModelConfig, TrainingConfig
-from d2l_seq2seq import evaluate, reproduce, session, train, translate
+from d2l_seq2seq import evaluate, reproduce, train, translate, wiring
 
 SMALL = ['--num-examples', '60', '--num-epochs', '2', '--num-hiddens', '8', '--embed-size', '4',
          '--corpus', 'bundled']
@@ -117,7 +117,7 @@ def test_a_corpus_of_ones_own(tmp_path):
     (['--device', 'tpu'], "got 'tpu'"),
     (['--out', 'latin1.tsv'], 'expected a new or an empty folder, found latin1.tsv'),
     (['--out', 'full'], 'expected a new or an empty folder, found full/precious; name another'),
-    (['--lr', '1e38'], 'the loss is nan in epoch 2, batch 1 (update 2, learning rate 1e+38); there is no'),
+    (['--lr', '1e38'], 'the loss is nan in epoch 2, batch 1 (update 2, learning rate 1e+38)'),
 ])
 def test_mistakes_get_one_line_and_exit_2(tmp_path, arguments, message):
     (tmp_path / 'latin1.tsv').write_bytes('Go.\tVa.\nÉté.\tSummer.\n'.encode('latin-1'))
@@ -202,9 +202,9 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path):
         stdout, stderr = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert (process.returncode, stderr) == (130, b'')
+    assert process.returncode == 130 and stderr.startswith(b'\nstopping after this batch')
     *_, stopped, where = lines(stdout)
-    assert re.fullmatch(r'stopped in epoch \d+ of 100000; go on with: python -m d2l_seq2seq.train '
+    assert re.fullmatch(r'stopped in epoch \d+ of 100000; go on with: .* -m d2l_seq2seq.train '
                         f'--resume {re.escape(str(metrics.parent))}', stopped)
     assert all(json.loads(line)['epoch'] == number
                for number, line in enumerate(metrics.read_text().splitlines(), 1))
@@ -215,7 +215,7 @@ def test_ctrl_c_before_anything_is_learned_leaves_nothing(tmp_path, monkeypatch,
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(session, 'fit', interrupted)
+    monkeypatch.setattr(wiring, 'encode_corpus', interrupted)
     with pytest.raises(KeyboardInterrupt):
         train.main([*SMALL, '--out', str(tmp_path / 'run')])
     assert list(tmp_path.iterdir()) == []

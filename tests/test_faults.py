@@ -9,7 +9,7 @@ import time
 import pytest
 
 from d2l_seq2seq.manifest import Manifest
-from d2l_seq2seq.run_folder import checkpoints_of
+from d2l_seq2seq.layout import checkpoints_of
 from small_run import SETTINGS, assert_same_training, finish, start
 
 NUM_EPOCHS = 120

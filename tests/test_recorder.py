@@ -1,6 +1,7 @@
 """The record of a training's epochs."""
 import dataclasses
 import json
+import sys
 
 import pytest
 
@@ -8,6 +9,7 @@ from d2l_seq2seq import InputError, RunConfig, TrainingConfig
 from d2l_seq2seq.hooks import ValidationMetrics
 from d2l_seq2seq.recorder import Recorder
 from d2l_seq2seq.run_folder import new_run, unfinished_run
+from d2l_seq2seq.tensorboard import TensorBoardWriter
 from d2l_seq2seq.training import EpochMetrics, LossSums
 
 
@@ -79,8 +81,27 @@ def test_tensorboard_reads_what_is_written(tmp_path):
 
 
 def test_without_tensorboardx_is_said_what_to_type(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__('sys').modules, 'tensorboardX', None)
+    monkeypatch.setitem(sys.modules, 'tensorboardX.proto.event_pb2', None)  # importing it fails
     with new_run(tmp_path / 'run', config()) as folder:
         with pytest.raises(InputError, match=r"pip install 'd2l-seq2seq\[tensorboard\]'"):
             Recorder(folder, dataclasses.replace(config(), training=TrainingConfig(
                 tensorboard=True)))
+
+
+def test_tensorboard_that_can_not_be_written_ends_no_training(tmp_path, monkeypatch, caplog):
+    def full_disk(self, values, epoch):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(TensorBoardWriter, 'add', full_disk)
+    with new_run(tmp_path / 'run', config(tensorboard=True)) as folder:
+        recorder = Recorder(folder, config(tensorboard=True))
+        for epoch in (1, 2):
+            recorder.record(metrics(epoch))
+        recorder.close()
+        (folder.path / 'tensorboard').rename(folder.path / 'other')
+        (folder.path / 'tensorboard').write_text('mine')
+        with pytest.raises(InputError, match='tensorboard: can not be written to'):
+            Recorder(folder, config(tensorboard=True))
+    assert len(folder.rows()) == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        'nothing more is written for TensorBoard (No space left on device)']

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 import numpy as onp
 import pytest
 
+from conftest import ROOT
 from d2l_seq2seq import (Feed, InputError, ModelConfig, RunConfig, TokenFeed, build_model, fit,
                          initialize)
 from d2l_seq2seq._mxnet import npx, seed_generators
@@ -54,7 +56,8 @@ def test_at_any_batch_a_checkpoint_leads_to_the_same_end(toy, seed, tmp_path, co
         schedule, history = HalvingOnPlateau(0.02, 1), []
         feed = feed_of(arrays, 8, feed_seed)
         if state is not None:
-            state = to_state(state, model, feed, rules, {'schedule': schedule})
+            state = to_state(state, model, feed, rules, {'schedule': schedule},
+                             feed.fingerprint())
         saved = []
 
         def watch(state):
@@ -118,8 +121,9 @@ def stopped(folder, *numbers, num_epochs=400):
 def test_a_signal_saves_and_says_how_to_go_on(unbroken, tmp_path, number, code):
     folder = tmp_path / 'run'
     returned, stdout, stderr = stopped(folder, number)
-    assert (returned, stderr) == (code, '')
-    assert f'go on with: python -m d2l_seq2seq.train --resume {folder}\n' in stdout
+    assert (returned, stderr) == (
+        code, '\nstopping after this batch; once more ends at once, without saving\n')
+    assert f'go on with: {sys.executable} -m d2l_seq2seq.train --resume {folder}\n' in stdout
     done = len(metrics_of(folder))
     output = finish('--resume', str(folder), '--num-epochs', str(done + 3))
     assert f'goes on with num_epochs {done + 3}, which was 400' in output
@@ -132,7 +136,7 @@ def test_a_second_signal_ends_at_once_and_the_folder_is_whole(tmp_path):
     folder = tmp_path / 'run'
     returned, _, stderr = stopped(folder, signal.SIGTERM, signal.SIGINT)
     # Of two signals at the same time Python may hear the second one after the training has ended.
-    assert returned in (130, 143) and stderr == ''
+    assert returned in (130, 143) and stderr.startswith('\nstopping after this batch')
     finish('--resume', str(folder), '--num-epochs', str(len(metrics_of(folder)) + 1))
 
 
@@ -169,7 +173,7 @@ def test_a_finished_run_says_so(unbroken):
     folder, _ = unbroken
     before = sorted((path, os.stat(path).st_mtime_ns) for path in folder.rglob('*'))
     output = finish('--resume', str(folder))
-    assert output == f'run {folder}: finished (8 epochs); nothing is left to do\n'
+    assert output == f'run {folder}: finished (8 epochs are done); nothing is left to do\n'
     assert sorted((path, os.stat(path).st_mtime_ns) for path in folder.rglob('*')) == before
 
 
@@ -186,7 +190,11 @@ def test_what_differs_is_named(unbroken, tmp_path):
                       '--seed', '7')
     assert 'dropout 0.0 (the run: 0.3), lr 0.1 (the run: 0.005); leave them out' in message
     assert 'seed' not in message and 'num_epochs' not in message
-    assert 'expected one of --resume' in failing('--resume', str(folder), '--out', str(tmp_path))
+    for option, value in (('--out', str(tmp_path)), ('--preset', 'opengenus')):
+        assert f'expected no {option} beside it' in failing('--resume', str(folder), option, value)
+    checkpoint = folder / 'checkpoints' / 'epoch-8'
+    assert f'got one of its checkpoints; type: --resume {folder}' in failing(
+        '--resume', str(checkpoint))
     assert 'has no config.json; start one with --out' in failing('--resume', str(tmp_path))
     message = failing(*SETTINGS, '--out', str(folder))
     assert f'got a run (up to epoch-8); go on with it by --resume {folder}' in message
@@ -227,6 +235,54 @@ def test_a_full_quota_leaves_what_is_there(unbroken, tmp_path):
     assert_same_training(folder, unbroken[0], 8)
 
 
+def test_settings_that_were_changed_by_hand_are_named(unbroken, tmp_path):
+    folder = tmp_path / 'run'
+    shutil.copytree(unbroken[0], folder)
+    config = folder / 'config.json'
+    config.write_text(config.read_text().replace('"lr": 0.005', '"lr": 0.5'))
+    message = failing('--resume', str(folder), '--num-epochs', '9')
+    assert "epoch-8: expected the run's own settings, got lr 0.5 (the run: 0.005)" in message
+
+
+def test_a_damaged_end_is_trained_again(unbroken, tmp_path):
+    folder = tmp_path / 'run'
+    shutil.copytree(unbroken[0], folder)
+    weights = folder / 'checkpoints' / 'epoch-8' / 'weights.npz'
+    weights.write_bytes(weights.read_bytes()[:-1])
+    process = start('--resume', str(folder), '--keep', '1')
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0 and 'epoch-7' in stderr
+    assert_same_training(folder, unbroken[0], 8)
+    assert sorted(path.name for path in (folder / 'checkpoints').iterdir()) == [
+        'damaged-epoch-8', 'epoch-8']
+
+
+def test_a_corpus_is_found_from_another_folder(tmp_path):
+    corpus, folder = tmp_path / 'pairs.tsv', tmp_path / 'run'
+    corpus.write_text('go .\tva !\nhi .\tsalut .\n' * 10)
+    settings = ['--min-freq', '1', '--num-hiddens', '4', '--num-epochs', '1', '--out', str(folder)]
+    finish('--corpus', os.path.relpath(corpus, ROOT), *settings)
+    assert json.loads((folder / 'config.json').read_text())['data']['corpus'] == str(corpus)
+    moved = tmp_path / 'moved.tsv'
+    corpus.rename(moved)
+    output = finish('--resume', str(folder), '--corpus', str(moved), '--num-epochs', '2')
+    assert f'goes on with corpus {moved}, which was {corpus}' in output
+
+
+def test_a_longer_training_is_as_if_it_had_been_meant_so(tmp_path):
+    """Validated, with a plateau and patience: a look at an end that is none has no say."""
+    settings = ['--corpus', 'bundled', '--num-examples', '200', '--num-hiddens', '8', '--min-freq',
+                '1', '--held-out', '0.2', '--validate', '--validate-every', '2', '--batch-size',
+                '16', '--lr-schedule', 'plateau', '--halve-after', '1', '--lr', '0.1']
+    folder, other = tmp_path / 'run', tmp_path / 'other'
+    assert 'after the last epoch: validation' in finish(
+        *settings, '--num-epochs', '5', '--out', str(folder))
+    finish('--resume', str(folder), '--num-epochs', '7', '--max-minutes', '0.0001')
+    finish('--resume', str(folder), '--num-epochs', '9', '--max-minutes', 'none')
+    finish(*settings, '--num-epochs', '9', '--out', str(other))
+    assert_same_training(folder, other, 9)
+
+
 def test_early_stopping_and_the_best_survive(tmp_path):
     settings = ['--corpus', 'bundled', '--num-examples', '200', '--num-hiddens', '8', '--min-freq',
                 '1', '--validate', '--validate-every', '1', '--early-stopping', 'nll', '--patience',
@@ -262,4 +318,4 @@ def test_progress_that_is_none_is_refused(toy, seed, change):
     json.dumps(progress.values)
     progress.values.update(change)
     with pytest.raises(InputError, match='expected the progress of a training'):
-        to_state(progress, model, feed, UpdateRules(), hooks)
+        to_state(progress, model, feed, UpdateRules(), hooks, feed.fingerprint())

@@ -6,10 +6,11 @@ import shutil
 import pytest
 
 from d2l_seq2seq import InputError, ModelConfig, Run, RunConfig, Vocab, build_model, initialize
-from d2l_seq2seq import durable, run_folder
+from d2l_seq2seq import durable
 from d2l_seq2seq._mxnet import np, npx
 from d2l_seq2seq.checkpoint import Progress, named_parameters
-from d2l_seq2seq.run_folder import (best_of, checkpoints_of, load_run, new_run, reason_to_end,
+from d2l_seq2seq.layout import checkpoints_of, position_of
+from d2l_seq2seq.run_folder import (best_of, load_run, new_run, reason_to_end,
                                     save_run, unfinished_run)
 
 CTX = npx.cpu()
@@ -33,6 +34,10 @@ def save(folder, run, epoch, batch=0, keep=3, best=None, **values):
     values = {'epoch': epoch, 'hooks': hooks, 'ended': None, **values}
     folder.save(run, Progress({'mean': moments}, values), epoch, batch, keep,
                 None if best is None else f'epoch-{best}')
+
+
+def row(epoch):
+    return {'epoch': epoch, 'book_loss': 0.5, 'nll_per_token': 1.5}
 
 
 def names(path):
@@ -131,7 +136,7 @@ def test_a_full_disk_leaves_what_is_there(run, tmp_path, monkeypatch):
         raise OSError(28, 'No space left on device')
 
     with new_run(tmp_path / 'run', CONFIG) as folder:
-        folder.record(1, {'epoch': 1})
+        folder.record(1, row(1))
         save(folder, run, 1, keep=1)
         monkeypatch.setattr(durable.os, 'fsync', full_disk)
         with pytest.raises(InputError, match=r'a checkpoint can not be written \(No space left '
@@ -162,36 +167,36 @@ def test_a_folder_that_is_removed_in_the_meantime(run, tmp_path):
         with pytest.raises(InputError, match='a checkpoint can not be written .No such file'):
             save(folder, run, 2)
         with pytest.raises(InputError, match='metrics.jsonl can not be written .No such file'):
-            folder.record(1, {'epoch': 1})
+            folder.record(1, row(1))
 
 
 def test_epochs_are_recorded_once(tmp_path):
     with new_run(tmp_path / 'run', CONFIG) as folder:
         for epoch in (1, 2, 3):
-            folder.record(epoch, {'epoch': epoch})
+            folder.record(epoch, row(epoch))
     with open(folder.path / 'metrics.jsonl', 'a') as file:
         file.write('{"epoch": 4, "los')  # a power cut
     with unfinished_run(tmp_path / 'run') as again:
         for epoch in (2, 3, 4, 5):
-            again.record(epoch, {'epoch': epoch, 'again': True})
+            again.record(epoch, {**row(epoch), 'again': 1})
     rows = [json.loads(line) for line in (folder.path / 'metrics.jsonl').read_text().splitlines()]
     assert [row['epoch'] for row in rows] == [1, 2, 3, 4, 5]
     assert ['again' in row for row in rows] == [False, False, False, True, True]
 
 
-@pytest.mark.parametrize('line', ['nonsense', '[]', '{"epoch": null}', '{"epoch": 1, "lr": "x"}',
+@pytest.mark.parametrize('line', ['nonsense', '[]', '{"epoch": null}', '{"epoch": 1}',
                                   '[' * 100_000])
 def test_metrics_that_are_none(tmp_path, line):
     with new_run(tmp_path / 'run', CONFIG) as folder:
         pass
     (folder.path / 'metrics.jsonl').write_text(line + '\n')
-    with pytest.raises(InputError, match='metrics.jsonl: expected (numbers in each line|JSON)'):
+    with pytest.raises(InputError, match='metrics.jsonl: expected (the figures of an epoch|JSON)'):
         with unfinished_run(tmp_path / 'run'):
             pass
 
 
 @pytest.mark.parametrize('values, num_epochs, reason', [
-    ({}, 5, None), ({}, 4, '4 epochs'), ({}, 3, '3 epochs'),
+    ({}, 5, None), ({}, 4, '4 epochs are done'), ({}, 3, '4 epochs are done'),
     ({'ended': 'no better'}, 9, 'no better')])
 def test_when_there_is_nothing_left_to_do(run, tmp_path, values, num_epochs, reason):
     with new_run(tmp_path / 'run', CONFIG) as folder:
@@ -214,4 +219,4 @@ def test_names_that_are_no_checkpoints_are_left_alone(run, tmp_path):
     for name in ('notes', 'epoch-x', 'epoch-1-batch', 'epoch-99999999999999999999'):
         (tmp_path / 'run' / 'checkpoints' / name).mkdir()
     assert names(tmp_path / 'run') == ['epoch-3-batch-2']
-    assert run_folder.position_of(checkpoints_of(tmp_path / 'run')[0]) == (3, 2)
+    assert position_of(checkpoints_of(tmp_path / 'run')[0]) == (3, 2)

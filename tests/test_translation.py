@@ -1,4 +1,5 @@
 """Text in, text out."""
+import concurrent.futures
 import itertools
 import logging
 import subprocess
@@ -171,6 +172,14 @@ def test_loaded_it_translates_the_same(run, tmp_path):
     again, lines = Translator.load(folder), ['a b c', '', 'c !']
     assert again(lines, BEAM) == Translator.of(run)(lines, BEAM)
     assert (again.src_vocab.idx_to_token, again.num_steps) == (VOCAB.idx_to_token, 6)
+
+
+def test_in_another_thread(run, tmp_path):
+    """As in a web server: MXNet's NumPy mode is each thread's own."""
+    save_run(tmp_path / 'run', run)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        found = pool.submit(lambda: Translator.load(tmp_path / 'run')(['a b', 'c !'])).result()
+    assert found == Translator.of(run)(['a b', 'c !'])
 
 
 @pytest.fixture(scope='module')
