@@ -21,7 +21,7 @@ FORMAT = 2  # of the folder; 1 had no manifest
 MAX_JSON = 1 << 20  # bytes, unless a caller allows more
 _PIECE = 1 << 20  # bytes that are hashed at once
 _MAX_DIGITS = 40  # of a whole number in JSON
-_NAME = re.compile(r'\w[\w.-]*')  # leads out of no folder
+_NAME = re.compile(r'\w[\w.-]{0,99}')  # leads out of no folder
 
 
 def write_manifest(folder: Path, versions: Mapping[str, str]) -> None:
@@ -62,7 +62,7 @@ class Manifest:
                         raise ValueError(name)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise InputError(f'{folder / MANIFEST}: expected sizes and SHA-256 of files in the '
-                             f'folder, got something else ({error})') from error
+                             f'folder, got something else ({str(error)[:60]})') from error
         if found != FORMAT:
             raise InputError(f'{folder / MANIFEST}: expected format {FORMAT}, got {found!r}; read '
                              'it with the version that wrote it')

@@ -29,10 +29,12 @@ from d2l_seq2seq.run_folder import best_of, reason_to_end
 from d2l_seq2seq.resume import MOMENTS, to_progress, to_state
 from d2l_seq2seq.schedule import HalvingOnPlateau
 from d2l_seq2seq.step import UpdateRules
+from d2l_seq2seq.subwords import SidesSubwords, Subwords
 
 MEMORY = 1 << 30  # bytes that the process may take on top of what it has
 CTX = npx.cpu()
 ARRAYS = 'weights.npz', 'optimizer.npz'
+SUBWORDS = 'src_subwords.model', 'tgt_subwords.model'
 JSON = 'config.json', 'src_vocab.json', 'tgt_vocab.json', 'progress.json'
 
 
@@ -52,7 +54,8 @@ def make_model(folder, arrays, vocabs, config):
     hooks = {'schedule': HalvingOnPlateau(0.01, 1)}
     fit(model, feed, num_epochs=1, lr=hooks['schedule'], on_epoch_end=lambda metrics, state:
         kept.append(to_progress(model, state, hooks, feed.fingerprint())))
-    save_checkpoint(folder, Run(config, *vocabs, model), kept[0])
+    subwords = Subwords.learn([src for src, _ in read_corpus('bundled').pairs[:100]], 60)
+    save_checkpoint(folder, Run(config, *vocabs, model, SidesSubwords(subwords, subwords)), kept[0])
 
 
 def load(folder, feed):
@@ -230,8 +233,8 @@ def change_manifest(rng, folder):
 def mutate(rng, folder, is_hostile):
     """Change a good folder; returns what was done."""
     if not is_hostile:
-        name = rng.choice([*ARRAYS, *JSON])
-        if rng.random() < 0.1:
+        name = rng.choice([*ARRAYS, *JSON, *SUBWORDS])
+        if name not in SUBWORDS and rng.random() < 0.1:
             other = rng.choice([one for one in (*ARRAYS, *JSON) if one != name])
             swapped = (folder / name).read_bytes(), (folder / other).read_bytes()
             (folder / name).write_bytes(swapped[1])
@@ -243,8 +246,9 @@ def mutate(rng, folder, is_hostile):
     if rng.random() < 0.15:
         change_manifest(rng, folder)
         return 'manifest'
-    name = rng.choice([*ARRAYS, *JSON])
-    change = rng.choice(HOSTILE_ARRAYS if name in ARRAYS else HOSTILE_JSON)
+    name = rng.choice([*ARRAYS, *JSON, *rng.sample(SUBWORDS, 1)])
+    change = rng.choice(HOSTILE_ARRAYS if name in ARRAYS else
+                        HOSTILE_JSON if name in JSON else [*DAMAGES, own_bytes])
     (folder / name).write_bytes(change(rng, (folder / name).read_bytes()))
     (folder / MANIFEST).unlink()
     write_manifest(folder, {})
@@ -253,7 +257,7 @@ def mutate(rng, folder, is_hostile):
 
 def main():
     count, seed = map(int, sys.argv[1:])
-    config = RunConfig(DataConfig(), ModelConfig(3, 4, 2))
+    config = RunConfig(DataConfig(text_rules='subwords'), ModelConfig(3, 4, 2))
     src_vocab, tgt_vocab, arrays = encode_pairs(read_corpus('bundled').pairs[:20], 8)
     good, folder = WORK / 'good', WORK / 'run' / 'checkpoints' / 'epoch-1'
     make_model(good, arrays, (src_vocab, tgt_vocab), config)
