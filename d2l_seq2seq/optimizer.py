@@ -18,44 +18,54 @@ class Adam:
     flat : FlatParameters
         What it will update.
     weight_decay : float
+    is_guarded : bool
+        True: a gradient that is not finite changes nothing.  MXNet's operator for that runs on one
+        thread, so it takes half as long again on two.
 
     Attributes
     ----------
     mean, variance : float32 NDArray of shape (size,)
         The moments.
     num_updates : int
-        Those that were left out for a bad gradient are counted.
+        Those that a bad gradient left undone are counted.
     """
 
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
 
-    def __init__(self, flat: FlatParameters, weight_decay: float = 0.0):
+    def __init__(self, flat: FlatParameters, weight_decay: float = 0.0, is_guarded: bool = False):
         self.mean, self.variance = mx.nd.zeros_like(flat.weights), mx.nd.zeros_like(flat.weights)
         self.num_updates = 0
         self._decay = flat.decaying() * weight_decay if weight_decay > 0 else None
+        self._is_guarded = is_guarded
 
     def update(self, flat: FlatParameters, gradients: mx.nd.NDArray, lr: float,
-               scale: mx.nd.NDArray) -> None:
-        """Change the weights, unless `scale` is 0 or no number: then they and the moments stay.
+               clip: mx.nd.NDArray, factor: float) -> None:
+        """Change the weights.
 
         Parameters
         ----------
         flat : FlatParameters
         gradients : float32 NDArray of shape (size,)
-            MXNet multiplies them in place with `scale`, behind the caller's back: who wants to read
-            them does so before.
+            Changed in place, so who wants to read them does so before.
         lr : float
-        scale : float32 NDArray of shape (1,)
-            What the gradients are multiplied with first.  It stays on the device, and so does the
-            decision.
+        clip : float32 NDArray of shape (1,)
+            What the gradients are multiplied with.  It stays on the device.  Where it is 0 or no
+            number, and the optimizer is guarded, weights and moments stay what they are.
+        factor : float
+            What they are multiplied with besides.
         """
         self.num_updates += 1
         correction = (math.sqrt(1 - self.beta2 ** self.num_updates)
                       / (1 - self.beta1 ** self.num_updates))
+        rates = {'lr': lr * correction, 'beta1': self.beta1, 'beta2': self.beta2,
+                 'epsilon': self.epsilon, 'out': flat.weights}
         if self._decay is not None:
-            share = mx.nd.broadcast_mul(self._decay, lr * (scale > 0))
+            share = mx.nd.broadcast_mul(self._decay, lr * (clip > 0))
             flat.weights[:] = flat.weights - share * flat.weights
-        mx.nd._internal._adamw_update(
-            flat.weights, gradients, self.mean, self.variance, scale, lr=lr * correction,
-            beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon, eta=1.0, wd=0.0,
-            out=flat.weights)
+        if self._is_guarded:
+            mx.nd._internal._adamw_update(flat.weights, gradients, self.mean, self.variance,
+                                          clip * factor, eta=1.0, wd=0.0, **rates)
+        else:
+            mx.nd.broadcast_mul(gradients, clip, out=gradients)
+            mx.nd.adam_update(flat.weights, gradients, self.mean, self.variance,
+                              rescale_grad=factor, **rates)

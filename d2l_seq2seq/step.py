@@ -120,7 +120,7 @@ class TrainStep:
         -------
         float32 NDArray of shape (num_batches + 1,)
             The summed negative log-likelihood of each batch, in nats, and the squared norm of the
-            gradient.  Where one of them is not finite, nothing was changed.
+            gradient.  If one of them is not finite, a guarded optimizer has changed nothing.
         """
         if not any(batch.num_tokens for batch in batches):
             return mx.nd.zeros(len(batches) + 1, ctx=self._flat.weights.context)
@@ -129,9 +129,9 @@ class TrainStep:
         scale = self._rules.objective(batches)
         nlls, gradients = self._sum_of_gradients(batches, scale.weights)
         squared_norm = mx.nd.dot(gradients, gradients)  # (1,)
-        factor = scale.before * (scale.weights[0] if len(batches) == 1 else 1.0)
-        self._optimizer.update(self._flat, gradients, lr,
-                               self._clipped(factor, scale.after, squared_norm))
+        before = scale.before * (scale.weights[0] if len(batches) == 1 else 1.0)
+        self._optimizer.update(self._flat, gradients, lr, self._clip(before, squared_norm),
+                               scale.after)
         return mx.nd.concat(*nlls, squared_norm, dim=0)
 
     def _sum_of_gradients(self, batches, weights) -> tuple[list[mx.nd.NDArray], mx.nd.NDArray]:
@@ -157,16 +157,15 @@ class TrainStep:
         autograd.backward([logits], [gradient])
         return nll_sum
 
-    def _clipped(self, factor: float, after: float, squared_norm) -> mx.nd.NDArray:
-        """What the gradient is multiplied with, float32 (1,): after * min(factor, max_norm / |g|).
+    def _clip(self, factor: float, squared_norm: mx.nd.NDArray) -> mx.nd.NDArray:
+        """What the gradient is multiplied with, float32 (1,): min(factor, max_norm / |g|).
 
         The norm stays on the device, so nothing waits for it.  If it is infinite the result is 0,
         and if it is no number, nor is the result.
         """
         if self._rules.max_norm is None:
-            return factor * after + 0 * squared_norm
-        return mx.nd.minimum(after * self._rules.max_norm * mx.nd.rsqrt(squared_norm),
-                             factor * after)
+            return factor + 0 * squared_norm
+        return mx.nd.minimum(self._rules.max_norm * mx.nd.rsqrt(squared_norm), factor)
 
 
 def _seed_of(seed: int, update: int) -> int:

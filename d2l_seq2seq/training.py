@@ -217,7 +217,7 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
         If its parameters can't be trained as one; see `FlatParameters`.
     FloatingPointError
         If a loss or a gradient is not finite, or `rules` skip such batches and an epoch has no
-        other.  The message names update and learning rate; the update itself was not done.
+        other.  The message names update and learning rate.
     """
     packed = trace(model).packed
     flat = storage_of(model.collect_params().values(), packed.values())
@@ -255,7 +255,8 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
 def first_state(model: EncoderDecoder, train_feed: Feed, rules: UpdateRules) -> TrainState:
     """The state of a training that has not begun."""
     flat = storage_of(model.collect_params().values(), trace(model).packed.values())
-    return TrainState(0, 0, Adam(flat, rules.weight_decay), train_feed.random_state.get_state(),
+    optimizer = Adam(flat, rules.weight_decay, is_guarded=rules.skip_bad_batches)
+    return TrainState(0, 0, optimizer, train_feed.random_state.get_state(),
                       Tally(EpochSums(), rules.skip_bad_batches), time.perf_counter())
 
 

@@ -22,8 +22,7 @@ def clipped(gradient, factor, max_norm):
     """The gradient as an update takes it, multiplied by the factor first."""
     step = TrainStep(None, None, None, UpdateRules(max_norm=max_norm))
     ours = mx.nd.array(gradient)
-    scale = step._clipped(factor, 3.0, mx.nd.dot(ours, ours))
-    return (ours * scale / 3).asnumpy()
+    return (ours * step._clip(factor, mx.nd.dot(ours, ours))).asnumpy()
 
 
 @pytest.mark.parametrize('size, factor', [(0.001, 1.0), (10, 1.0), (0.5, 1 / 9), (20, 1 / 9)])
@@ -46,7 +45,8 @@ def test_a_gradient_is_left_as_it_is_without_a_norm():
     assert clipped(onp.full(5, 8.0), 0.5, None).tolist() == [4.0] * 5
 
 
-def test_adam_is_gluons(seed):
+@pytest.mark.parametrize('is_guarded', [False, True])
+def test_adam_is_gluons(seed, is_guarded):
     rng = onp.random.RandomState(seed)
     start, gradients = rng.randn(7), rng.randn(20, 7)
     parameter = gluon.Parameter('weight', shape=(7,))
@@ -54,13 +54,13 @@ def test_adam_is_gluons(seed):
     parameter.set_data(np.array(start))
     trainer = gluon.Trainer([parameter], 'adam', {'learning_rate': 0.01})
     flat = types.SimpleNamespace(weights=mx.nd.array(start), gradients=mx.nd.zeros(7))
-    adam = Adam(flat)
+    adam = Adam(flat, is_guarded=is_guarded)
     for gradient in gradients:
         with autograd.record():
             product = (parameter.data() * np.array(gradient)).sum()
         product.backward()
         trainer.step(3)
-        adam.update(flat, mx.nd.array(gradient), 0.01, mx.nd.array([1 / 3]))
+        adam.update(flat, mx.nd.array(gradient), 0.01, mx.nd.array([2 / 3]), 0.5)
     assert adam.num_updates == 20
     onp.testing.assert_allclose(flat.weights.asnumpy(), parameter.data().asnumpy(), rtol=1e-6)
 
@@ -94,8 +94,8 @@ def weights(model):
 def new_step(model, rules):
     packed = trace(model).packed
     flat = storage_of(model.collect_params().values(), packed.values())
-    return TrainStep(Forward(model, flat.variables(packed)), flat, Adam(flat, rules.weight_decay),
-                     rules), flat
+    return TrainStep(Forward(model, flat.variables(packed)), flat, Adam(
+        flat, rules.weight_decay, rules.skip_bad_batches), rules), flat
 
 
 @pytest.mark.parametrize('objective', [book_objective, per_token_objective])
@@ -163,7 +163,8 @@ def test_weights_decay_and_what_is_not_learned_does_not(toy, seed):
 def test_a_bad_gradient_changes_nothing(toy, seed, monkeypatch, bad, max_norm):
     model = new_model(toy, seed)
     batch = next(iter(Feed(toy[2], 64, seed)))
-    step, flat = new_step(model, UpdateRules(max_norm=max_norm, weight_decay=0.1))
+    step, flat = new_step(model, UpdateRules(max_norm=max_norm, weight_decay=0.1,
+                                             skip_bad_batches=True))
     step([batch], 0.01)
     before = [array.asnumpy() for array in (flat.weights, step._optimizer.mean)]
 
