@@ -10,7 +10,8 @@ from .data import TextRules, build_arrays, tokenize_nmt
 from .feed import BucketFeed, Feed
 from .metrics import Score, bleu, corpus_scores, require_sacrebleu, sentence_scores
 from .references import references_of
-from .training import LossSums, evaluate_loss
+from .tally import LossSums
+from .training import evaluate_loss
 from .translation import Translator
 
 BATCH_SIZE = 64  # of the loss; which, it doesn't matter

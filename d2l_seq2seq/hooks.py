@@ -14,7 +14,8 @@ from .feed import Feed
 from .manifest import check_types
 from .metrics import corpus_scores
 from .references import references_of
-from .training import EpochMetrics, LossSums, TrainState, evaluate_loss
+from .tally import LossSums
+from .training import EpochMetrics, TrainState, evaluate_loss
 from .translation import Translator
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Callable
 
-from ._mxnet import init, nn, np, rnn
+from ._mxnet import init, nn, np, rnn, use_np
 from .recurrent import num_states, reordered, stacked, zero_state
 
 
@@ -190,6 +190,7 @@ class Seq2SeqDecoder(nn.HybridBlock, Decoder):
         return logits, state
 
 
+@use_np
 def initialize(model: EncoderDecoder, ctx, initializer: init.Initializer | None = None) -> None:
     """Draw the weights as the chapter does (Xavier) and in its order, with a plain forward pass.
 

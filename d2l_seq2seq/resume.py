@@ -24,7 +24,8 @@ from .layout import checkpoint_name
 from .manifest import check_types
 from .run_folder import RunFolder
 from .step import UpdateRules
-from .training import EpochMetrics, EpochSums, LossSums, Tally, TrainState, first_state
+from .tally import EpochSums, LossSums, Tally
+from .training import EpochMetrics, TrainState, first_state
 
 MOMENTS = 'mean', 'variance'
 _NUM_KEYS = 624  # of a Mersenne Twister

@@ -23,7 +23,7 @@ ROWS = [
     {'run_folder'},
     {'checkpoint', 'training', 'inference'},
     {'wiring'},
-    {'step', 'compiled'},
+    {'step', 'compiled', 'tally'},
     {'feed', 'graph', 'optimizer'},
     {'encoders', 'decoders', 'next_input', 'opengenus', 'references'},
     {'model', 'data', 'decoding'},

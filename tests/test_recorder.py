@@ -10,7 +10,8 @@ from d2l_seq2seq.hooks import ValidationMetrics
 from d2l_seq2seq.recorder import Recorder
 from d2l_seq2seq.run_folder import new_run, unfinished_run
 from d2l_seq2seq.tensorboard import TensorBoardWriter
-from d2l_seq2seq.training import EpochMetrics, LossSums
+from d2l_seq2seq.tally import LossSums
+from d2l_seq2seq.training import EpochMetrics
 
 
 def metrics(epoch, nll=2.0, **kwargs):

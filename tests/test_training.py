@@ -12,7 +12,8 @@ from d2l_seq2seq.model import initialize
 from d2l_seq2seq.wiring import build_model
 from d2l_seq2seq.reference import s2s_epochs_ch9
 from d2l_seq2seq.step import UpdateRules, per_token_objective
-from d2l_seq2seq.training import MAX_AHEAD, evaluate_loss, fit, sum_losses
+from d2l_seq2seq.tally import MAX_AHEAD, sum_losses
+from d2l_seq2seq.training import evaluate_loss, fit
 from test_graph import GRUDecoder, GRUEncoder
 
 CTX = npx.cpu()
