@@ -96,6 +96,7 @@ class _Session:
     def _load(self, path: Path, data: TrainingData, ctx) -> tuple[Run, TrainState]:
         """The run and the state of a checkpoint, if they go with the settings and the data."""
         run = load_checkpoint(path, ctx)
+        progress = load_progress(path, run.model, MOMENTS)
         try:
             run.config.updated({name: value for part in self._config.to_dict().values()
                                 for name, value in part.items()})
@@ -103,8 +104,8 @@ class _Session:
                     data.src_vocab.idx_to_token, data.tgt_vocab.idx_to_token):
                 raise InputError('the vocabularies are no longer those of the run: the corpus has '
                                  'changed; bring it back, or start a new run')
-            state = to_state(load_progress(path, run.model, MOMENTS), run.model, self._feed,
-                             self._rules, self._hooks, self._fingerprint)
+            state = to_state(progress, run.model, self._feed, self._rules, self._hooks,
+                             self._fingerprint)
         except InputError as error:
             raise InputError(f'{path}: {error}') from error
         return dataclasses.replace(run, config=self._config), state
