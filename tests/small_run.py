@@ -1,5 +1,6 @@
 """A small training in a process of its own, for tests that stop it and go on with it."""
 import json
+import signal
 import subprocess
 import sys
 
@@ -17,10 +18,16 @@ SETTINGS = ['--corpus', 'bundled', '--num-examples', '60', '--batch-size', '8', 
             '--keep', '2', '--seed', '7']
 
 
-def start(*arguments, **kwargs):
+def hear_ctrl_c():
+    """In a new process: hear SIGINT, whether or not the tests run where it is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def start(*arguments, preexec_fn=hear_ctrl_c):
     """A training; its standard output can be read line by line."""
     return subprocess.Popen([sys.executable, '-m', 'd2l_seq2seq.train', *arguments], cwd=ROOT,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            preexec_fn=preexec_fn)
 
 
 def finish(*arguments):

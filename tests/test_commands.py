@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 from d2l_seq2seq import DataConfig, InputError, ModelConfig, TrainingConfig
 from d2l_seq2seq import evaluate, reproduce, train, translate, wiring
+from small_run import hear_ctrl_c
 
 SMALL = ['--num-examples', '60', '--num-epochs', '2', '--num-hiddens', '8', '--embed-size', '4',
          '--corpus', 'bundled']
@@ -191,7 +192,8 @@ def test_another_context(tmp_path):
 def test_ctrl_c_keeps_what_was_trained(tmp_path):
     process = subprocess.Popen(
         [sys.executable, '-m', 'd2l_seq2seq.train', *SMALL, '--num-epochs', '100000', '--out',
-         str(tmp_path / 'run')], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+         str(tmp_path / 'run')], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
+        preexec_fn=hear_ctrl_c)
     metrics = tmp_path / 'run' / 'metrics.jsonl'
     try:
         for _ in range(600):

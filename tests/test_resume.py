@@ -18,10 +18,12 @@ from d2l_seq2seq import (Feed, InputError, ModelConfig, RunConfig, TokenFeed, bu
 from d2l_seq2seq._mxnet import npx, seed_generators
 from d2l_seq2seq.checkpoint import Run, load_checkpoint, load_progress, save_checkpoint
 from d2l_seq2seq.data import encode_pairs
+from d2l_seq2seq.interruption import Interruption
 from d2l_seq2seq.resume import MOMENTS, to_progress, to_state
 from d2l_seq2seq.schedule import HalvingOnPlateau
 from d2l_seq2seq.step import UpdateRules
-from small_run import SETTINGS, arrays_of, assert_same_training, finish, metrics_of, start
+from small_run import (SETTINGS, arrays_of, assert_same_training, finish, hear_ctrl_c, metrics_of,
+                       start)
 
 CTX = npx.cpu()
 MODELS = [ModelConfig(6, 8, 2), ModelConfig(6, 8, 1, 0.3, 'gru', bidirectional=True,
@@ -140,12 +142,25 @@ def test_a_second_signal_ends_at_once_and_the_folder_is_whole(tmp_path):
     finish('--resume', str(folder), '--num-epochs', str(len(metrics_of(folder)) + 1))
 
 
+def test_a_signal_that_is_ignored_stays_so():
+    """As Ctrl-C is for what a shell script started in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interruption() as interruption:
+            signal.raise_signal(signal.SIGINT)
+            interruption.check()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_second_signal_is_not_waited_for():
     """In a process that never comes to look at the first one."""
     code = ('import time\nfrom d2l_seq2seq.interruption import Interruption\n'
             'with Interruption():\n    print("ready", flush=True)\n    time.sleep(60)\n'
             '    time.sleep(60)\n')
-    process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE,
+                               preexec_fn=hear_ctrl_c)
     try:
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
