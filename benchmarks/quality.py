@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,8 +20,10 @@ from environments import NotAvailable, python_of
 from training_speed import HERE, describe_machine
 from d2l_seq2seq import SearchConfig, Translator, corpus_scores, load_run, read_corpus
 from d2l_seq2seq._mxnet import npx
+from d2l_seq2seq.checkpoint import set_weights
 from d2l_seq2seq.data import build_arrays, tokenize_nmt
 from d2l_seq2seq.references import references_of
+from d2l_seq2seq.run_folder import save_run
 from d2l_seq2seq.wiring import split_corpus
 
 OPTIONS = ('--num-examples all --held-out 0.01 --text-rules subwords --num-subwords 4000 '
@@ -46,11 +47,11 @@ def train_pytorch(minutes: float, run: Path, out: Path) -> str:
     pairs = split_corpus(data, read_corpus(data.corpus)).train
     arrays = build_arrays(*tokenize_nmt(pairs, ours.rules), ours.src_vocab, ours.tgt_vocab,
                           data.num_steps)
-    shutil.copytree(run, out)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'arrays.npz'
         onp.savez(path, *(array.asnumpy() for array in arrays))
-        job = {'arrays': str(path), 'minutes': minutes, 'weights': str(out / 'weights.npz'),
+        job = {'arrays': str(path), 'minutes': minutes,
+               'weights': str(Path(folder) / 'weights.npz'),
                'src_vocab_size': len(ours.src_vocab), 'tgt_vocab_size': len(ours.tgt_vocab),
                'model': vars(ours.config.model), 'max_tokens': data.max_tokens,
                'bucket_width': data.bucket_width, 'lr': ours.config.training.lr}
@@ -58,6 +59,9 @@ def train_pytorch(minutes: float, run: Path, out: Path) -> str:
         result = subprocess.run(
             [python_of('torch-2.13.0'), HERE / 'peers' / 'pytorch_quality.py',
              Path(folder) / 'job.json'], check=True, stdout=subprocess.PIPE, text=True)
+        with onp.load(Path(folder) / 'weights.npz') as weights:
+            set_weights(ours.model, weights)
+    save_run(out, ours)
     report = json.loads(result.stdout.splitlines()[-1])
     return f"{report['epochs']} | {report['nll_per_token']:.3f}"
 

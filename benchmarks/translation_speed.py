@@ -27,6 +27,7 @@ from d2l_seq2seq import (DataConfig, ModelConfig, RunConfig, build_model, initia
 from d2l_seq2seq._mxnet import npx, seed_generators
 from d2l_seq2seq.checkpoint import Run
 from d2l_seq2seq.data import chapter_tokens, encode_pairs
+from d2l_seq2seq.layout import checkpoints_of
 from d2l_seq2seq.run_folder import save_run
 
 NUM_ROUNDS = 7
@@ -99,10 +100,11 @@ def measure(name: str) -> list[str]:
     """A table for one size, as lines of Markdown."""
     size = SIZES[name]
     with tempfile.TemporaryDirectory() as folder:
-        make_run(name, Path(folder) / 'run')
-        job = Path(folder) / 'job.json'
-        job.write_text(json.dumps({'run': str(Path(folder) / 'run'), 'sources': sources(name),
-                                   'ways': size.ways, 'num_book': size.num_book}))
+        run, job = Path(folder) / 'run', Path(folder) / 'job.json'
+        make_run(name, run)
+        job.write_text(json.dumps({'run': str(run), 'checkpoint': str(checkpoints_of(run)[-1]),
+                                   'sources': sources(name), 'ways': size.ways,
+                                   'num_book': size.num_book}))
         groups = start_contestants(job)
         speeds, lengths = defaultdict(list), {}
         for number in range(NUM_ROUNDS + 1):

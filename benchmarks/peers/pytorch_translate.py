@@ -26,7 +26,7 @@ if 'OMP_NUM_THREADS' in os.environ:
 keep_memory()
 torch.set_flush_denormal(True)
 
-run = Path(job['run'])
+run = Path(job['checkpoint'])
 config = json.loads((run / 'config.json').read_text())
 src_tokens, tgt_tokens = (json.loads((run / f'{side}_vocab.json').read_text())
                           for side in ('src', 'tgt'))
