@@ -1,4 +1,5 @@
 """The fast path: the chapter's losses, bit-equal repetition, going on from a state."""
+import concurrent.futures
 import types
 
 import numpy as onp
@@ -12,7 +13,7 @@ from d2l_seq2seq.model import initialize
 from d2l_seq2seq.wiring import build_model
 from d2l_seq2seq.reference import s2s_epochs_ch9
 from d2l_seq2seq.step import UpdateRules, per_token_objective
-from d2l_seq2seq.tally import MAX_AHEAD, sum_losses
+from d2l_seq2seq.tally import MAX_AHEAD, Tally, sum_losses
 from d2l_seq2seq.training import evaluate_loss, fit
 from test_graph import GRUDecoder, GRUEncoder
 
@@ -185,6 +186,27 @@ def test_the_caller_stays_within_reach_of_the_device(monkeypatch):
 
     monkeypatch.setattr(mx.nd.NDArray, '__del__', lambda self: None)
     assert sum_losses(results()).nll_sum == MAX_AHEAD + 3
+
+
+def test_slow_updates_are_not_far_ahead(monkeypatch):
+    """At 0.3 seconds each, two wait at the most: a signal is heard soon."""
+    now, batch, tally = [0.0], types.SimpleNamespace(num_label_steps=1, num_tokens=1), Tally()
+    monkeypatch.setattr('d2l_seq2seq.tally.time.monotonic', lambda: now[0])
+    for number in range(1, 6):
+        now[0] += 0.3
+        tally.add([batch], mx.nd.ones(1))
+        assert len(tally._waiting) == min(number, 2)
+    assert tally.settle().losses.nll_sum == 5
+
+
+def test_in_another_thread(toy, seed):
+    """MXNet's NumPy mode is each thread's own."""
+    def train():
+        model = new_model(toy, seed)
+        return fitted(model, Feed(toy[2], 64, seed), 1)[0][0].train
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        assert pool.submit(train).result() == train()
 
 
 @pytest.mark.parametrize('feed_class, size', [(BucketFeed, 16), (TokenFeed, 100)])
