@@ -46,8 +46,7 @@ def export_run(run: Run, folder: Path) -> None:
         npx.save(str(folder / f'{name}-0000.params'), _parameters(run.model, graph, inputs))
     signature.update(_text_signature(run.config.data, run))
     for name, vocab in (('src_vocab.txt', run.src_vocab), ('tgt_vocab.txt', run.tgt_vocab)):
-        (folder / name).write_text('\n'.join(vocab.idx_to_token) + '\n', encoding='utf-8',
-                                   newline='\n')
+        (folder / name).write_bytes(''.join(f'{token}\n' for token in vocab.idx_to_token).encode())
     for name, side in zip(('src_subwords.model', 'tgt_subwords.model'), run.subwords or ()):
         (folder / name).write_bytes(side.model)
     (folder / SIGNATURE).write_text(json.dumps(signature, indent=1) + '\n', encoding='utf-8')
