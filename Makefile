@@ -12,7 +12,7 @@ RUN = .venv/bin/python
 
 help:
 	@echo 'make train [ARGS="--num-epochs 20"]  train the chapter'"'"'s model (ARGS=-h lists the options)'
-	@echo 'make test                            run the tests, about seven minutes'
+	@echo 'make test                            run the tests, about eight minutes'
 	@echo 'make test-slow                       run the slow tests, about twenty-five minutes'
 	@echo 'make check                           look at the style of the code'
 	@echo 'make bench                           measure, beside d2l 0.14.0, PyTorch and Keras (an hour)'
