@@ -7,6 +7,7 @@ same check guards the command line, a configuration file and a call from Python.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from .errors import InputError
 from .fields import (COUNT, EXPONENT, FLAG, FRACTION, LAYERS, POSITIVE, POSITIVE_OR_NONE,
                      PROBABILITY, SHARE, SIZE, STEPS, TEMPERATURE, WORD, Checked, count_or, field,
                      one_of, whole)
-from .layout import CONFIG_FILE
+from .layout import CONFIG_FILE, checkpoints_of
 from .manifest import read_json
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -216,17 +219,30 @@ class RunConfig:
 
     @classmethod
     def of_run(cls, folder: Path) -> RunConfig:
-        """The configuration in a run's folder.
+        """The configuration in a run's folder, or the one of a checkpoint where that is damaged.
 
         Raises
         ------
         InputError
-            If it isn't there, can't be read, or is damaged.
+            If it isn't there, or there is none that can be read.
         """
-        path = folder / CONFIG_FILE
-        if not path.is_file():
+        if not (folder / CONFIG_FILE).is_file():
             raise InputError(f'{folder}: expected the folder of a trained run, but it has no '
                              f'{CONFIG_FILE}; python -m d2l_seq2seq.train makes one')
+        failures = []
+        for place in (folder, *reversed(checkpoints_of(folder))):
+            try:
+                config = cls._read(place / CONFIG_FILE)
+            except InputError as error:
+                failures.append(error)
+                continue
+            for failure in failures:
+                logger.warning('%s; the one in %s is taken in its place', failure, place)
+            return config
+        raise failures[0]
+
+    @classmethod
+    def _read(cls, path: Path) -> RunConfig:
         values = read_json(path)
         try:
             return cls.from_dict(values)

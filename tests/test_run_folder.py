@@ -78,6 +78,18 @@ def test_the_one_before_is_taken_with_a_warning(run, tmp_path, caplog):
         load_run(tmp_path / 'run', CTX)
 
 
+def test_damaged_settings_are_those_of_a_checkpoint(run, tmp_path, caplog):
+    save_run(tmp_path / 'run', run)
+    config = tmp_path / 'run' / 'config.json'
+    for damaged in ('{', '{"model": {"num_layers": 99}}'):
+        config.write_text(damaged)
+        assert RunConfig.of_run(tmp_path / 'run') == CONFIG
+        assert 'epoch-0 is taken in its place' in caplog.records[-1].getMessage()
+    (tmp_path / 'run' / 'checkpoints' / 'epoch-0' / 'config.json').unlink()
+    with pytest.raises(InputError, match='run/config.json: .*num_layers: expected a whole number'):
+        RunConfig.of_run(tmp_path / 'run')
+
+
 def test_of_a_run_that_is_not_there_is_said_what_is_wrong(run, tmp_path):
     with pytest.raises(InputError, match='has no checkpoints; python -m d2l_seq2seq.train makes'):
         load_run(tmp_path / 'nothing', CTX)
