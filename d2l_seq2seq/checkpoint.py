@@ -27,7 +27,7 @@ from .durable import write_folder
 from .errors import InputError
 from .graph import parameter_shapes
 from .layout import CONFIG_FILE
-from .manifest import MANIFEST, Manifest, check_types, to_json, write_manifest
+from .manifest import Manifest, check_types, to_json, write_manifest
 from .model import EncoderDecoder
 from .subwords import SidesSubwords, Subwords
 from .version import __version__
@@ -35,7 +35,7 @@ from .vocab import Vocab
 from .wiring import build_model, text_rules
 
 _SRC_VOCAB, _TGT_VOCAB, _WEIGHTS = 'src_vocab.json', 'tgt_vocab.json', 'weights.npz'
-_SUBWORDS = 'src_subwords.model', 'tgt_subwords.model'
+SUBWORDS = 'src_subwords.model', 'tgt_subwords.model'
 _OPTIMIZER, _PROGRESS = 'optimizer.npz', 'progress.json'
 _MAX_VOCAB = 1 << 25  # bytes
 _MAX_SUBWORDS = 1 << 25
@@ -83,7 +83,7 @@ def save_checkpoint(path: Path, run: Run, progress: Progress | None = None) -> N
     contents = {CONFIG_FILE: to_json(run.config.to_dict()),
                 _SRC_VOCAB: to_json(run.src_vocab.idx_to_token),
                 _TGT_VOCAB: to_json(run.tgt_vocab.idx_to_token),
-                **{name: side.model for name, side in zip(_SUBWORDS, run.subwords or ())}}
+                **{name: side.model for name, side in zip(SUBWORDS, run.subwords or ())}}
     arrays = {_WEIGHTS: weights}
     if progress is not None:
         contents[_PROGRESS] = to_json(progress.values)
@@ -93,11 +93,6 @@ def save_checkpoint(path: Path, run: Run, progress: Progress | None = None) -> N
                **{name: functools.partial(write_arrays, arrays=named)
                   for name, named in arrays.items()}}
     write_folder(path, writers, lambda folder: write_manifest(folder, _versions()))
-
-
-def is_checkpoint(path: Path) -> bool:
-    """Whether a folder is a model's own, and not that of a run with several."""
-    return (path / MANIFEST).exists()
 
 
 def load_checkpoint(path: Path, ctx: mx.Context) -> Run:
@@ -116,7 +111,7 @@ def load_checkpoint(path: Path, ctx: mx.Context) -> Run:
     src_vocab, tgt_vocab = (_read_vocab(manifest, path, name) for name in (_SRC_VOCAB, _TGT_VOCAB))
     subwords = None
     if config.data.text_rules == 'subwords':
-        subwords = SidesSubwords(*(_read_subwords(manifest, path, name) for name in _SUBWORDS))
+        subwords = SidesSubwords(*(_read_subwords(manifest, path, name) for name in SUBWORDS))
     model = build_model(config.model, len(src_vocab), len(tgt_vocab))
     shapes = parameter_shapes(model)
     parameters = named_parameters(model)
@@ -147,12 +142,12 @@ def load_progress(path: Path, model: EncoderDecoder, kinds: tuple[str, ...]) -> 
         If it isn't there, or is damaged.
     """
     manifest = _manifest_of_training(path)
-    shapes = {name: parameter.shape for name, parameter in named_parameters(model).items()}
+    shapes = _shapes_of(model)
     with manifest.open(_OPTIMIZER) as (file, size):
         arrays = read_arrays(file, size, {f'{kind}.{name}': shape for kind in kinds
                                           for name, shape in shapes.items()})
     moments = {kind: {name: arrays[f'{kind}.{name}'] for name in shapes} for kind in kinds}
-    return Progress(moments, load_values(path))
+    return Progress(moments, _read_values(manifest, path))
 
 
 def load_values(path: Path) -> dict:
@@ -160,7 +155,11 @@ def load_values(path: Path) -> dict:
 
     What is read without going on with the training is looked at: ``epoch``, ``hooks``, ``ended``.
     """
-    values = _manifest_of_training(path).read_json(_PROGRESS)
+    return _read_values(_manifest_of_training(path), path)
+
+
+def _read_values(manifest: Manifest, path: Path) -> dict:
+    values = manifest.read_json(_PROGRESS)
     try:
         check_types(values, {'epoch': int, 'hooks': dict, 'ended': (str, type(None))})
     except ValueError as error:
@@ -185,7 +184,7 @@ def load_weights(path: Path, model: EncoderDecoder) -> dict[str, onp.ndarray]:
     InputError
         If they are damaged or of another model.
     """
-    shapes = {name: parameter.shape for name, parameter in named_parameters(model).items()}
+    shapes = _shapes_of(model)
     with Manifest(path).open(_WEIGHTS) as (file, size):
         return read_arrays(file, size, shapes)
 
@@ -199,8 +198,7 @@ def average_checkpoints(paths: Sequence[Path], ctx: mx.Context) -> Run:
         If one of them is damaged or of another model.
     """
     run = load_checkpoint(paths[-1], ctx)
-    sums = {name: onp.zeros(parameter.shape)  # float64
-            for name, parameter in named_parameters(run.model).items()}
+    sums = {name: onp.zeros(shape) for name, shape in _shapes_of(run.model).items()}  # float64
     for path in paths:
         for name, array in load_weights(path, run.model).items():
             sums[name] += array
@@ -222,6 +220,11 @@ def named_parameters(model: EncoderDecoder) -> dict:
     otherwise; `save_parameters` uses the names that are used here.
     """
     return model._collect_params_with_prefix()
+
+
+def _shapes_of(model: EncoderDecoder) -> dict[str, tuple[int, ...]]:
+    """The shapes of an initialized model's parameters."""
+    return {name: parameter.shape for name, parameter in named_parameters(model).items()}
 
 
 def _write_bytes(data: bytes, file) -> None:

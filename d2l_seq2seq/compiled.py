@@ -60,7 +60,7 @@ class CompiledFunctions:
         array, None, or nested list of them
         """
         leaves = []
-        structure = _flatten(arrays, leaves)
+        structure = flatten(arrays, leaves)
         key = function, static, structure, tuple(leaf.shape for leaf in leaves)
         self._find_variables()
         if key in self._compiled:
@@ -73,8 +73,8 @@ class CompiledFunctions:
         inputs = dict(zip(_names(len(leaves)), leaves))
         outputs = compiled.operator(*(
             inputs[name] if name in inputs else self._variables[name] for name in compiled.inputs))
-        return _unflatten(compiled.structure,
-                          iter(outputs if isinstance(outputs, list) else [outputs]))
+        return unflatten(compiled.structure,
+                         iter(outputs if isinstance(outputs, list) else [outputs]))
 
     def _find_variables(self) -> None:
         """Take the parameters from where they lie now: a training may have bound them anew."""
@@ -86,7 +86,7 @@ class CompiledFunctions:
         data = {name: leaf.shape for name, leaf in zip(_names(len(leaves)), leaves)}
         symbols = (mx.sym.var(name, shape=shape).as_np_ndarray() for name, shape in data.items())
         outputs = []
-        out_structure = _flatten(function(*static, _unflatten(structure, symbols)), outputs)
+        out_structure = flatten(function(*static, unflatten(structure, symbols)), outputs)
         graph = mx.sym.Group([output.as_nd_ndarray() for output in outputs])
         graph, largest = _without_idle_swaps(graph, data)
         graph, _ = take_packed_weights(_merge_equal_nodes(graph))
@@ -111,20 +111,20 @@ def _names(count: int) -> list[str]:
     return [f'array {number}' for number in range(count)]
 
 
-def _flatten(nested: Any, leaves: list) -> Any:
+def flatten(nested: Any, leaves: list) -> Any:
     """Append the arrays of a nested list to `leaves`; returns its structure, which is hashable."""
     if nested is None:
         return None
     if isinstance(nested, (list, tuple)):
-        return tuple(_flatten(part, leaves) for part in nested)
+        return tuple(flatten(part, leaves) for part in nested)
     leaves.append(nested)
     return True
 
 
-def _unflatten(structure: Any, leaves) -> Any:
+def unflatten(structure: Any, leaves) -> Any:
     """The nested list of a structure, with the next of `leaves` in each place."""
     if isinstance(structure, tuple):
-        return [_unflatten(part, leaves) for part in structure]
+        return [unflatten(part, leaves) for part in structure]
     return None if structure is None else next(leaves)
 
 

@@ -7,19 +7,17 @@ same check guards the command line, a configuration file and a call from Python.
 from __future__ import annotations
 
 import dataclasses
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .errors import InputError
+from .fallback import first_good
 from .fields import (COUNT, EXPONENT, FLAG, FRACTION, LAYERS, POSITIVE, POSITIVE_OR_NONE,
                      PROBABILITY, SHARE, SIZE, STEPS, TEMPERATURE, WORD, Checked, count_or, field,
                      one_of, whole)
 from .layout import CONFIG_FILE, checkpoints_of
 from .manifest import read_json
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -229,20 +227,11 @@ class RunConfig:
         if not (folder / CONFIG_FILE).is_file():
             raise InputError(f'{folder}: expected the folder of a trained run, but it has no '
                              f'{CONFIG_FILE}; python -m d2l_seq2seq.train makes one')
-        failures = []
-        for place in (folder, *reversed(checkpoints_of(folder))):
-            try:
-                config = cls._read(place / CONFIG_FILE)
-            except InputError as error:
-                failures.append(error)
-                continue
-            for failure in failures:
-                logger.warning('%s; the one in %s is taken in its place', failure, place)
-            return config
-        raise failures[0]
+        return first_good([folder, *reversed(checkpoints_of(folder))], cls._read)
 
     @classmethod
-    def _read(cls, path: Path) -> RunConfig:
+    def _read(cls, folder: Path) -> RunConfig:
+        path = folder / CONFIG_FILE
         values = read_json(path)
         try:
             return cls.from_dict(values)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Sequence
 
 from ._mxnet import mx, npx
-from .checkpoint import Run
+from .checkpoint import SUBWORDS, Run
+from .compiled import flatten, unflatten
 from .config import DataConfig
 from .decoders import AttentionDecoder
 from .model import EncoderDecoder
@@ -38,7 +39,7 @@ def export_run(run: Run, folder: Path) -> None:
     OSError
         If a file can't be written.
     """
-    graphs = {'encoder': _encoder(run.model), 'decoder': _decoder_step(run.model)}
+    graphs = _graphs(run.model)
     signature = {name: {'inputs': inputs, 'outputs': outputs}
                  for name, (_, inputs, outputs) in graphs.items()}
     for name, (graph, inputs, _) in graphs.items():
@@ -47,35 +48,30 @@ def export_run(run: Run, folder: Path) -> None:
     signature.update(_text_signature(run.config.data, run))
     for name, vocab in (('src_vocab.txt', run.src_vocab), ('tgt_vocab.txt', run.tgt_vocab)):
         (folder / name).write_bytes(''.join(f'{token}\n' for token in vocab.idx_to_token).encode())
-    for name, side in zip(('src_subwords.model', 'tgt_subwords.model'), run.subwords or ()):
+    for name, side in zip(SUBWORDS, run.subwords or ()):
         (folder / name).write_bytes(side.model)
     (folder / SIGNATURE).write_text(json.dumps(signature, indent=1) + '\n', encoding='utf-8')
 
 
-def _encoder(model: EncoderDecoder) -> tuple[mx.sym.Symbol, list[str], list[str]]:
-    """The graph from sentences to the decoder's state, and the names of its inputs and outputs."""
+def _graphs(model: EncoderDecoder) -> dict[str, tuple[mx.sym.Symbol, list[str], list[str]]]:
+    """Encoder and decoder step: each a graph and the names of its inputs and outputs."""
     src, src_valid_len = _variables({'src': (1, 1), 'src_valid_len': (1,)})
-    state = model.decoder.init_state(model.encoder(src, src_valid_len), src_valid_len)
-    leaves = _leaves(state)
-    graph = _group(leaves)
-    inputs = [name for name in ('src', 'src_valid_len') if name in graph.list_inputs()]
-    return graph, inputs, _state_names(leaves)
-
-
-def _decoder_step(model: EncoderDecoder) -> tuple[mx.sym.Symbol, list[str], list[str]]:
-    """The graph from a token and a state to logits and state, and its names."""
-    src, src_valid_len = _variables({'src': (1, 1), 'src_valid_len': (1,)})
-    structure = model.decoder.init_state(model.encoder(src, src_valid_len), src_valid_len)
-    names = _state_names(_leaves(structure))
+    first = []
+    structure = flatten(model.decoder.init_state(model.encoder(src, src_valid_len), src_valid_len),
+                        first)
+    names = [f'state{number}' for number in range(len(first))]
+    encoder = _group(first)
+    inputs = [name for name in ('src', 'src_valid_len') if name in encoder.list_inputs()]
     token, *state = _variables({'token': (1, 1), **dict.fromkeys(names)})
-    state = _like(structure, iter(state))
+    state, weights, outputs = unflatten(structure, iter(state)), [], []
     if isinstance(model.decoder, AttentionDecoder):
-        logits, state, weights = model.decoder.attend(token, state)
-        outputs, out_names = [logits, *_leaves(state), weights], ['attention_weights']
+        logits, state, *weights = model.decoder.attend(token, state)
     else:
         logits, state = model.decoder(token, state)
-        outputs, out_names = [logits, *_leaves(state)], []
-    return _group(outputs), ['token', *names], ['logits', *names, *out_names]
+    flatten([logits, state, weights], outputs)
+    return {'encoder': (encoder, inputs, names),
+            'decoder': (_group(outputs), ['token', *names],
+                        ['logits', *names, *(['attention_weights'] if weights else [])])}
 
 
 def _text_signature(config: DataConfig, run: Run) -> dict:
@@ -91,24 +87,6 @@ def _text_signature(config: DataConfig, run: Run) -> dict:
 def _variables(shapes: dict) -> list[mx.sym.Symbol]:
     return [mx.sym.var(name, shape=shape, dtype='float32').as_np_ndarray()
             for name, shape in shapes.items()]
-
-
-def _leaves(nested) -> list[mx.sym.Symbol]:
-    """The symbols of a nested list, in order."""
-    if isinstance(nested, (list, tuple)):
-        return [leaf for part in nested for leaf in _leaves(part)]
-    return [nested]
-
-
-def _like(nested, leaves):
-    """A nested list of the same structure, with the next of `leaves` in each place."""
-    if isinstance(nested, (list, tuple)):
-        return [_like(part, leaves) for part in nested]
-    return next(leaves)
-
-
-def _state_names(leaves: Sequence) -> list[str]:
-    return [f'state{number}' for number in range(len(leaves))]
 
 
 def _group(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:

@@ -37,6 +37,11 @@ def write_manifest(folder: Path, versions: Mapping[str, str]) -> None:
         os.fsync(file.fileno())
 
 
+def has_manifest(folder: Path) -> bool:
+    """Whether a folder is a model's own, and not that of a run with several."""
+    return (folder / MANIFEST).exists()
+
+
 class Manifest:
     """The files of a folder, as its manifest describes them.
 

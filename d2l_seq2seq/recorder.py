@@ -35,7 +35,6 @@ class Recorder:
             xlabel='epoch', ylabel='nats per token' if self._validates else 'loss',
             xlim=[1, config.training.num_epochs], ylim=[0, None], **lines)
         self._validation: ValidationMetrics | None = None
-        self._last_epoch = 0
         for row in folder.rows():
             self._add_point(row)
 
@@ -60,7 +59,7 @@ class Recorder:
         found, self._validation = self._validation, None
         if found:
             row.update(valid_nll_per_token=found.losses.nll_per_token, valid_bleu=found.bleu)
-        if metrics.epoch <= self._last_epoch:  # it was seen before the training was gone on with
+        if metrics.epoch <= self._folder.last_epoch:  # seen before the training was gone on with
             return
         self._add_to_tensorboard(row)
         self._folder.record(metrics.epoch, row)
@@ -80,11 +79,10 @@ class Recorder:
     def close(self) -> None:
         """Leave the terminal, and the picture in the folder."""
         self.animator.close()
-        if self._last_epoch:
+        if self._folder.last_epoch:
             with contextlib.suppress(OSError):  # it is made of what the lines say
                 write_file(self._folder.path / 'loss.svg', self.animator.to_bytes('.svg'))
 
     def _add_point(self, row: dict) -> None:
-        self._last_epoch = row['epoch']
         self.animator.add(row['epoch'], (row['nll_per_token'], row.get('valid_nll_per_token'))
                           if self._validates else row['book_loss'])

@@ -16,16 +16,14 @@ import numpy as onp
 from .checkpoint import Progress, Run, named_parameters
 from .errors import InputError
 from .feed import Feed
-from .flat import storage_of
-from .graph import trace
 from .hooks import StopTraining
-from .model import EncoderDecoder
 from .layout import checkpoint_name
 from .manifest import check_types
+from .model import EncoderDecoder
 from .run_folder import RunFolder
 from .step import UpdateRules
 from .tally import EpochSums, LossSums, Tally
-from .training import EpochMetrics, TrainState, first_state
+from .training import EpochMetrics, TrainState, first_state, storage_of_model
 
 MOMENTS = 'mean', 'variance'
 _NUM_KEYS = 624  # of a Mersenne Twister
@@ -52,7 +50,7 @@ def to_progress(model: EncoderDecoder, state: TrainState, hooks: Mapping[str, An
         If a loss or a gradient was not finite.
     """
     sums = state.sums()
-    flat = _storage(model)
+    flat, _ = storage_of_model(model)
     names = {name: parameter.name for name, parameter in named_parameters(model).items()}
     moments = {}
     for kind in MOMENTS:
@@ -107,7 +105,7 @@ def to_state(progress: Progress, model: EncoderDecoder, feed: Feed, rules: Updat
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(f'expected the progress of a training, got something else ({error!r})'
                          ) from error
-    flat = _storage(model)
+    flat, _ = storage_of_model(model)
     names = {parameter.name: name for name, parameter in named_parameters(model).items()}
     for kind in MOMENTS:
         flat.put_together({own: progress.moments[kind][name] for own, name in names.items()},
@@ -189,7 +187,3 @@ def _feed_state(values: dict) -> tuple:
         raise ValueError('position')
     return ('MT19937', keys.astype('uint32'), position, int(bool(values['has_gauss'])),
             float(values['gauss']))
-
-
-def _storage(model: EncoderDecoder):
-    return storage_of(model.collect_params().values(), trace(model).packed.values())

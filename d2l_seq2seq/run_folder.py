@@ -7,31 +7,35 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import shutil
 from pathlib import Path
-from typing import Callable, Iterator, TypeVar
+from typing import Callable, Iterator
 
 from ._mxnet import mx, use_np
-from .checkpoint import Progress, Run, is_checkpoint, load_checkpoint, load_values, save_checkpoint
+from .checkpoint import Progress, Run, load_checkpoint, load_values, save_checkpoint
 from .config import RunConfig
 from .durable import (LOCK, append_line, locked, make_folder, read_lines, remove_folder,
                       remove_leftovers, sync_file, write_file)
 from .errors import InputError
+from .fallback import Result, first_good
 from .layout import (CHECKPOINTS, CONFIG_FILE, METRICS, checkpoint_name, checkpoints_of,
                      position_of)
-from .manifest import Manifest, check_types, parse_json, to_json
-
-logger = logging.getLogger(__name__)
-Result = TypeVar('Result')
+from .manifest import Manifest, check_types, has_manifest, parse_json, to_json
 
 
 class RunFolder:
-    """A run's folder, while a training writes into it; see `new_run` and `unfinished_run`."""
+    """A run's folder, while a training writes into it; see `new_run` and `unfinished_run`.
+
+    Attributes
+    ----------
+    path : Path
+    last_epoch : int
+        The last one on record; 0 before the first.
+    """
 
     def __init__(self, path: Path):
         self.path = path
-        self._num_recorded = max((row['epoch'] for row in self.rows()), default=0)
+        self.last_epoch = max((row['epoch'] for row in self.rows()), default=0)
 
     def save(self, run: Run, progress: Progress | None, epoch: int, batch: int, keep: int,
              best: str | None) -> None:
@@ -66,13 +70,13 @@ class RunFolder:
 
     def record(self, epoch: int, row: dict) -> None:
         """Add a line for an epoch, unless it has one from before the training was gone on with."""
-        if epoch <= self._num_recorded:
+        if epoch <= self.last_epoch:
             return
         try:
             append_line(self.path / METRICS, json.dumps(row))
         except OSError as error:
             raise self._failure(METRICS, error) from error
-        self._num_recorded = epoch
+        self.last_epoch = epoch
 
     def rows(self) -> list[dict]:
         """What was recorded.
@@ -215,7 +219,7 @@ def load_run(path: str | Path, ctx: mx.Context) -> Run:
         If there is none, or none that is whole.
     """
     path = Path(path)
-    if is_checkpoint(path):
+    if has_manifest(path):
         return load_checkpoint(path, ctx)
     return newest_good(path, lambda checkpoint: load_checkpoint(checkpoint, ctx), best_of(path))
 
@@ -245,17 +249,7 @@ def newest_good(run: Path, load: Callable[[Path], Result], preferred: Path | Non
         found.insert(0, preferred)
     if not found:
         raise InputError(_why_there_is_none(run))
-    failures = []
-    for checkpoint in found:
-        try:
-            result = load(checkpoint)
-        except InputError as error:
-            failures.append(error)
-            continue
-        for failure in failures:
-            logger.warning('%s; %s is taken in its place', failure, checkpoint)
-        return result
-    raise failures[0]
+    return first_good(found, load)
 
 
 def best_of(run: Path) -> Path | None:

@@ -11,7 +11,7 @@ from .config import PRESETS, DataConfig, ModelConfig, RunConfig, TrainingConfig
 from .corpus import located, read_corpus
 from .errors import InputError
 from .layout import CONFIG_FILE
-from .manifest import MANIFEST
+from .manifest import has_manifest
 from .metrics import require_sacrebleu
 from .runtime import choose_threads
 
@@ -40,8 +40,8 @@ def main(argv: list[str] | None = None) -> int:
         config = RunConfig(*(command_line.config_from(config_class, options)
                              for config_class in CONFIGS))
     else:
-        config = _config_to_go_on(Path(options.resume),
-                                  command_line.given_options(_parser(), argv))
+        was, config = _config_to_go_on(Path(options.resume),
+                                       command_line.given_options(_parser(), argv))
     if config.training.validate:
         require_sacrebleu()
     corpus = read_corpus(config.data.corpus)
@@ -68,14 +68,14 @@ def main(argv: list[str] | None = None) -> int:
         if reason:
             print(f'run {folder.path}: finished ({reason}); nothing is left to do')
             return 0
-        _print_changes(RunConfig.of_run(folder.path), config)
+        _print_changes(was, config)
         data = _encode(config, corpus)
         folder.write_config(config)
         return _train(config, data, folder, ctx)
 
 
-def _config_to_go_on(path: Path, given: dict) -> RunConfig:
-    """A run's settings, with those of the command line that do not touch what is learned.
+def _config_to_go_on(path: Path, given: dict) -> tuple[RunConfig, RunConfig]:
+    """A run's settings, and the same with those of the command line that may change.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def _config_to_go_on(path: Path, given: dict) -> RunConfig:
         if name in given:
             raise InputError(f'--resume {path}: expected no --{name} beside it: a run goes on in '
                              'its own folder and settings')
-    if (path / MANIFEST).exists():
+    if has_manifest(path):
         raise InputError(f'--resume {path}: expected the folder of a run, got one of its '
                          f'checkpoints; type: --resume {path.parent.parent}')
     if not (path / CONFIG_FILE).is_file():
@@ -97,7 +97,8 @@ def _config_to_go_on(path: Path, given: dict) -> RunConfig:
     # A corpus that was looked for is the one that was found.
     given = {name: value for name, value in given.items() if (name, value) != ('corpus', 'auto')}
     try:
-        return RunConfig.of_run(path).updated(given)
+        was = RunConfig.of_run(path)
+        return was, was.updated(given)
     except InputError as error:
         raise InputError(f'--resume {path}: {error}') from error
 

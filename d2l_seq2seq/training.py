@@ -16,7 +16,7 @@ from typing import Callable, Iterator
 
 from ._mxnet import mx, use_np
 from .feed import DeviceBatch, Feed
-from .flat import storage_of
+from .flat import FlatParameters, storage_of
 from .graph import draws_numbers, trace
 from .model import EncoderDecoder
 from .optimizer import Adam
@@ -113,8 +113,7 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
         If a loss or a gradient is not finite, or `rules` skip such batches and an epoch has no
         other.  The message names update and learning rate.
     """
-    packed = trace(model).packed
-    flat = storage_of(model.collect_params().values(), packed.values())
+    flat, packed = storage_of_model(model)
     if rules.seed is not None and not draws_numbers(model):
         rules = dataclasses.replace(rules, seed=None)
     if state is None:
@@ -128,10 +127,11 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
         state.started = time.perf_counter()
         for batches in _groups(train_feed.batches(state.batch), rules.batches_per_update):
             update = state.optimizer.num_updates + 1
-            values = step(batches, lr_of(update))
+            rate = lr_of(update)
+            values = step(batches, rate)
             state.batch += len(batches)
             state.tally.add(batches, values, f' in epoch {epoch}, batch {state.batch} (update '
-                                             f'{update}, learning rate {lr_of(update):g})')
+                                             f'{update}, learning rate {rate:g})')
             on_update(state)
         mx.nd.waitall()
         sums = state.sums()
@@ -148,10 +148,16 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
 
 def first_state(model: EncoderDecoder, train_feed: Feed, rules: UpdateRules) -> TrainState:
     """The state of a training that has not begun."""
-    flat = storage_of(model.collect_params().values(), trace(model).packed.values())
+    flat, _ = storage_of_model(model)
     optimizer = Adam(flat, rules.weight_decay, is_guarded=rules.skip_bad_batches)
     return TrainState(0, 0, optimizer, train_feed.random_state.get_state(),
                       Tally(EpochSums(), rules.skip_bad_batches), time.perf_counter())
+
+
+def storage_of_model(model: EncoderDecoder) -> tuple[FlatParameters, dict[str, list[str]]]:
+    """Where a model's parameters lie, and those that its graph reads as one; see `trace`."""
+    packed = trace(model).packed
+    return storage_of(model.collect_params().values(), packed.values()), packed
 
 
 @use_np
@@ -178,8 +184,7 @@ def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
     ValueError
         If its parameters don't fit in one storage; see `FlatParameters`.
     """
-    packed = trace(model).packed
-    flat = storage_of(model.collect_params().values(), packed.values())
+    flat, packed = storage_of_model(model)
     return _losses_of(Forward(model, flat.variables(packed)), feed)
 
 

@@ -32,7 +32,7 @@ ROWS = [
      'operators', 'words', 'split', 'metrics', 'schedule', 'interruption',
      'tensorboard'},
     {'_mxnet'},
-    {'durable', 'manifest', 'arrays', 'fields', 'layout'},
+    {'durable', 'manifest', 'arrays', 'fields', 'layout', 'fallback'},
     {'errors', 'runtime', 'version'},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob('*.py'))
