@@ -1,4 +1,4 @@
-"""A model as the step function that `decoding` searches over."""
+"""A model as the step function that is searched over."""
 from __future__ import annotations
 
 from typing import Any, Callable, Sequence

@@ -1,6 +1,6 @@
 """The step function that is searched over, and the rules of the search.
 
-`decoding.py` searches; here is what it asks for and what it returns.
+`decoding.py` and `beam.py` search; here is what it asks for and what it returns.
 """
 from __future__ import annotations
 
@@ -107,11 +107,10 @@ class SearchRules:
         if self.max_length < 1:
             raise ValueError(f'expected a max_length of at least 1, got {self.max_length}')
 
-    @property
-    def depend_on_position(self) -> bool:
-        """Whether a token's place has a say in what may come there."""
-        return self.min_length > 0 or self.no_repeat_ngram_size > 0
-
     def of_a_step(self) -> SearchRules:
         """The rules as far as a step looks at them: those that agree in them share their graphs."""
         return dataclasses.replace(self, max_length=1, length_penalty=no_length_penalty)
+
+    def graphs_position(self, position: int) -> int:
+        """A position as far as it matters: but for the first, only where a rule looks at it."""
+        return position if self.min_length or self.no_repeat_ngram_size else min(position, 1)

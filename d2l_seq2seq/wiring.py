@@ -11,12 +11,13 @@ from typing import Callable
 
 from ._mxnet import init, rnn
 from .attention import AdditiveAttention, DotAttention, GeneralAttention
+from .beam import beam_search
 from .config import DataConfig, ModelConfig, SearchConfig, TrainingConfig
 from .corpus import Corpus
 from .data import (Batch, TextRules, build_arrays, chapter_tokens, chapter_vocab, encode_pairs,
                    first_examples, tokenize_nmt)
 from .decoders import ContextDecoder, LuongDecoder, Seq2SeqAttentionDecoder
-from .decoding import beam_search, greedy_search, sample
+from .decoding import greedy_search, sample
 from .encoders import Bridge, MaskedEncoder
 from .errors import InputError
 from .feed import BucketFeed, Feed, TokenFeed

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2l_seq2seq._mxnet import np
+from d2l_seq2seq.beam import beam_search, search_tree
 from d2l_seq2seq.constraints import would_repeat
-from d2l_seq2seq.decoding import beam_search, greedy_search, sample
+from d2l_seq2seq.decoding import greedy_search, sample
 from d2l_seq2seq.operators import operators_of
 from d2l_seq2seq.step_function import (BookLengthPenalty, GNMTLengthPenalty, SearchRules, Stepper,
                                        no_length_penalty)
@@ -133,6 +134,33 @@ def test_greedy_search_takes_the_likeliest(seed):
             state = stepper.next_state(state, tokens[-1] if tokens else BOS)
             tokens.append(int(stepper.table[int(state)].argmax()))
         assert with_eos(only(greedy_search(stepper, [starts(start)], rules))[0]) == tuple(tokens)
+
+
+def path_to(node, nodes):
+    """All tokens of a node's sequence."""
+    return (() if node is None else (*path_to(nodes[node].parent, nodes), nodes[node].token_id))
+
+
+@pytest.mark.parametrize('beam_size', [1, 2, 3])
+def test_the_tree_holds_the_best_continuations_of_each_step(beam_size, seed):
+    stepper, rules = TableStepper(seed), RULES['more than a chunk']
+    nodes = search_tree(stepper, starts(3), rules, beam_size)
+    paths = [path_to(number, nodes) for number in range(len(nodes))]
+    totals = {path: sum(stepper.log_probs(3, path)) for path in paths}
+    assert [node.log_prob for node in nodes] == pytest.approx(list(totals.values()), abs=1e-4)
+    held, num_ended = [()], 0
+    for length in range(1, max(map(len, paths)) + 1):
+        every = sorted(((sum(stepper.log_probs(3, (*path, token))), token == EOS)
+                        for path in held for token in range(VOCAB_SIZE)), reverse=True)
+        held = [path for path in paths if len(path) == length and path[-1] != EOS]
+        ended = [path for path in paths if len(path) == length and path[-1] == EOS]
+        assert [totals[path] for path in held] == pytest.approx(
+            [total for total, is_end in every if not is_end][:beam_size])
+        assert [totals[path] for path in ended] == pytest.approx(
+            [total for total, is_end in every[:beam_size] if is_end][:beam_size - num_ended])
+        num_ended += len(ended)
+    assert num_ended == beam_size or length == rules.max_length
+    assert with_eos(only(beam_search(stepper, [starts(3)], rules, beam_size=beam_size))[0]) in paths
 
 
 def searches(seed):

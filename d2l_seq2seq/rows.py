@@ -1,0 +1,85 @@
+"""What all searches have in common: rows of tokens, and several batches under way.
+
+A search runs on the device, many sentences at once, and comes back to the host once for several
+tokens (`STEPS_AT_ONCE`), to see who has ended; while one batch is waited for, others are computed.
+"""
+from __future__ import annotations
+
+import collections
+from typing import Any, Generator, Iterable, Iterator, NamedTuple, Sequence
+
+import numpy as onp
+
+from .operators import operators_of
+
+STEPS_AT_ONCE = 4  # tokens
+BATCHES_AT_ONCE = 4
+
+Inputs = Sequence[onp.ndarray]  # a batch: float32 arrays with the sentences on their first axis
+
+
+def in_turn(searches: Iterable[Generator]) -> Iterator:
+    """The results of searches in their order, a few of them under way at the same time.
+
+    A search yields whenever it has given the device something to do, and returns its result.
+    """
+    under_way = collections.deque()
+    for search in searches:
+        under_way.append(_Running(search))
+        if len(under_way) == BATCHES_AT_ONCE:
+            yield _first_result(under_way)
+    while under_way:
+        yield _first_result(under_way)
+
+
+def _first_result(under_way: collections.deque) -> Any:
+    """The result of the first search, the others going on in the meantime."""
+    while not under_way[0].is_done:
+        for running in under_way:
+            running.advance()
+    return under_way.popleft().result
+
+
+class _Running:
+    """A search up to where it would have to wait for the device."""
+
+    def __init__(self, search: Generator):
+        self._search, self.is_done, self.result = search, False, None
+        self.advance()
+
+    def advance(self) -> None:
+        if not self.is_done:
+            try:
+                next(self._search)
+            except StopIteration as end:
+                self.is_done, self.result = True, end.value
+
+
+class Rows(NamedTuple):
+    """What a search carries from one call to the next."""
+
+    tokens: Any  # float32 (num_rows, 1), the last ones
+    history: Any  # float32 (num_rows, num_tokens), all of them; None where no rule looks at them
+    state: Any  # the stepper's
+    scores: Any = None  # float32 (num_sentences, beam_size): summed log-probabilities of a beam
+
+
+def beginning(stepper, bos_id, arrays, num_rows) -> Rows:
+    """What is carried before the first token, with `num_rows` rows for each sentence."""
+    F = operators_of(arrays[0])
+    # MXNet runs what reads a graph's input by itself, and the rest together: one copy is read.
+    arrays = [array + 0 for array in arrays]
+    begin = F.np.zeros_like(arrays[0][:, :1]) + bos_id  # (num_sentences, 1)
+    begin = begin if num_rows == 1 else F.np.repeat(begin, num_rows, axis=0)
+    return Rows(begin, None, stepper.start(arrays, num_rows))
+
+
+def stacked(F, weights):
+    """Attention weights of several steps as one array, (num_steps, num_rows, num_src_steps)."""
+    return None if weights[0] is None else F.np.stack(weights, axis=0)
+
+
+def on_host(attention: list) -> list[onp.ndarray] | None:
+    """The attention weights (num_rows, num_src_steps) of each step."""
+    return (None if attention[0] is None
+            else [step for weights in attention for step in weights.asnumpy()])
