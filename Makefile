@@ -8,7 +8,7 @@ MXNET ?=
 ARGS ?=
 RUN = .venv/bin/python
 
-.PHONY: help venv train test test-slow check notebooks bench bench-quality clean
+.PHONY: help venv train test test-slow check lab notebooks bench bench-quality clean
 
 help:
 	@echo 'make train [ARGS="--num-epochs 20"]  train the chapter'"'"'s model (ARGS=-h lists the options)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make check                           look at the style of the code'
 	@echo 'make bench                           measure, beside d2l 0.14.0, PyTorch and Keras (an hour)'
 	@echo 'make bench-quality                   train for half an hour each, ours and PyTorch, and judge'
+	@echo 'make lab                             open the notebooks in JupyterLab'
 	@echo 'make notebooks                       execute the notebooks anew'
 	@echo 'make venv                            only set up the environment, .venv'
 
@@ -35,8 +36,13 @@ test-slow: venv
 check: venv
 	$(RUN) -m flake8 d2l_seq2seq tests notebooks benchmarks
 
+# JupyterLab shows the pictures of a notebook only if they were made here, or it was told to trust it.
+lab: venv
+	@.venv/bin/jupyter trust notebooks/*.ipynb
+	$(RUN) -m jupyterlab notebooks $(ARGS)
+
 notebooks: venv
-	$(RUN) notebooks/execute.py
+	$(RUN) notebooks/execute.py $(ARGS)
 
 bench: venv
 	$(RUN) benchmarks/training_speed.py
@@ -44,7 +50,6 @@ bench: venv
 	$(RUN) benchmarks/opengenus.py
 	$(RUN) benchmarks/family.py
 	$(RUN) benchmarks/translation_speed.py
-	$(RUN) benchmarks/operator_profile.py
 
 bench-quality: venv
 	$(RUN) benchmarks/quality.py

@@ -126,7 +126,7 @@ def _extend_beams(stepper, rules, beam_size, position, arrays):
     for step in range(STEPS_AT_ONCE):
         logits, state, own_weights = stepper.step(tokens, state)
         log_probs = block(F.npx.log_softmax(logits), rules, history, position + step)
-        found.append(_best_continuations(F, log_probs, scores, rules.eos_id))
+        found.append(best_continuations(F, log_probs, scores, rules.eos_id))
         weights.append(own_weights)
         tokens, scores = found[-1][TOKENS].reshape((-1, 1)), found[-1][SCORES]
         sentences = F.npx.arange_like(scores, axis=0).reshape((-1, 1))
@@ -148,7 +148,7 @@ def _beginning(stepper, rules, arrays, beam_size) -> Rows:
         scores=F.np.concatenate([zeros, *[zeros + BLOCKED] * (beam_size - 1)], axis=1))
 
 
-def _best_continuations(F, log_probs, scores, eos_id):
+def best_continuations(F, log_probs, scores, eos_id):
     """One step for all beams; returns arrays of shape (num_sentences, beam_size), see `TOKENS`.
 
     Of twice as many candidates as there are places, each place gives one ``<eos>`` at most, so that

@@ -136,12 +136,13 @@ def attention_figure(weights: Sequence, sources: Sequence[Sequence[str]],
     sources, targets : sequences of lists of str
         The tokens at the columns and at the rows.
     """
-    figure = Figure(figsize=(1 + 2.5 * len(weights), 3), layout='tight')
+    figure = Figure(figsize=(0.4 + 1.8 * len(weights), 2.4), layout='tight')
     axes = figure.subplots(1, len(weights), squeeze=False)[0]
     for ax, values, source, target in zip(axes, weights, sources, targets):
         ax.imshow(values, cmap='Greys', vmin=0, vmax=1, aspect='auto')
         ax.set_xticks(range(len(source)), source, rotation=45, ha='right')
         ax.set_yticks(range(len(target)), target)
+        ax.tick_params(labelsize=8)
     return figure
 
 

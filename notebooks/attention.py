@@ -15,23 +15,16 @@
 # printed.
 
 # %%
-import inspect
-
+import numpy
 from d2l_seq2seq import (AdditiveAttention, EncoderDecoder, Seq2SeqAttentionDecoder, Seq2SeqEncoder,
                          Translator, load_data_nmt, predict_s2s_ch9, train_s2s_ch9, try_gpu)
 from d2l_seq2seq.attention import Attention
-from d2l_seq2seq.plotting import attention_figure, figure_bytes
+from d2l_seq2seq.diagrams import layers_diagram
+from d2l_seq2seq.plotting import attention_figure
+from d2l_seq2seq.showing import show, show_code
 
 import mxnet  # after the package, which makes it ready
-import numpy
-from IPython.display import SVG
 from mxnet import np
-
-
-def show_code(definition):
-    """Print a definition of the package as it stands there."""
-    print(inspect.getsource(definition))
-
 
 # %% tags=["parameters"]
 embed_size, num_hiddens, num_layers, dropout = 32, 32, 2, 0.0
@@ -80,6 +73,13 @@ context
 #
 # The query is the top hidden state of the step before. What attention finds is joined to the word
 # vector, and both go into the LSTM. So each step waits for the one before.
+
+# %%
+show(layers_diagram({'encoder': ['source', 'embedding', 'LSTM'],
+                     'attention': ['', '', 'attention'],
+                     'decoder': ['target', 'embedding', 'LSTM', 'dense']},
+                    [(('encoder', 'LSTM'), ('attention', 'attention')),
+                     (('attention', 'attention'), ('decoder', 'LSTM'))]))
 
 # %%
 show_code(Seq2SeqAttentionDecoder)
@@ -131,9 +131,8 @@ for sentence, translation in zip(sentences, translations):
 # Each row is a word that came out, each column one that went in; dark is where the decoder looked
 # when it wrote the word. A `Translator` returns the weights with the words.
 
-# %%
+# %% tags=["picture-attention"]
 translator = Translator(model, src_vocab, tgt_vocab, num_steps)
 found = [best for best, in translator.translate(sentences)]
-SVG(figure_bytes(attention_figure([one.attention_weights for one in found],
-                                  [one.src_tokens for one in found],
-                                  [[*one.tokens, '<eos>'] for one in found]), '.svg'))
+show(attention_figure([one.attention_weights for one in found], [one.src_tokens for one in found],
+                      [[*one.tokens, '<eos>'] for one in found]))

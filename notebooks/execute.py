@@ -1,8 +1,12 @@
 """Make each notebook from its .py twin and execute it: python notebooks/execute.py [NAME ...]
 
 The twin is the source; the .ipynb is what a reader opens, with its outputs.  Nothing in it depends
-on when it was made: no time stamps, cells numbered instead of drawn ids.
+on when it was made: no time stamps, cells numbered instead of drawn ids.  A notebook begins with a
+cell that installs what is missing, the same one in all, and with a link to Colab where setup.cfg
+says at which address the project is.  The figures of cells that have a tag such as
+`picture-NAME` are written to pictures/NAME.svg too, for the README.
 """
+import configparser
 import sys
 from pathlib import Path
 
@@ -11,12 +15,41 @@ import nbformat
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parent
+PICTURES = FOLDER / 'pictures'
 TWINS = sorted(path for path in FOLDER.glob('*.py') if path.name != Path(__file__).name)
 
+SET_UP = '''\
+# Installs what is missing; where everything is there, does nothing.
+import importlib.util
+import os
+import subprocess
+import sys
 
-def read_twin(path: Path) -> nbformat.NotebookNode:
+if not all(map(importlib.util.find_spec, ['d2l_seq2seq', 'mxnet', 'sacrebleu'])):
+    project = {project}
+    subprocess.run([sys.executable, '-m', 'pip', 'install', '--quiet', project], check=True)'''
+IN_A_CLONE = "'..[cpu,eval]'"
+ELSEWHERE = " if os.path.exists('../setup.cfg') else 'd2l-seq2seq[cpu,eval] @ git+{url}'"
+
+
+def project_url() -> str:
+    """Where the project is, as setup.cfg says; empty where it doesn't."""
+    settings = configparser.ConfigParser()
+    settings.read(FOLDER.parent / 'setup.cfg', encoding='utf-8')
+    return settings.get('metadata', 'url', fallback='').rstrip('/')
+
+
+def read_twin(path: Path, url: str = project_url()) -> nbformat.NotebookNode:
     """The notebook that a .py twin stands for, without outputs."""
     notebook = jupytext.read(path)
+    title, project = notebook.cells[0], IN_A_CLONE
+    if url:
+        project += ELSEWHERE.format(url=url)
+        place = url.split('://')[1].replace('github.com', 'github', 1)
+        title.source += (
+            f'\n\n[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]'
+            f'(https://colab.research.google.com/{place}/blob/main/notebooks/{path.stem}.ipynb)')
+    notebook.cells.insert(1, nbformat.v4.new_code_cell(SET_UP.format(project=project)))
     for number, cell in enumerate(notebook.cells):
         cell.id = f'cell-{number}'
     notebook.metadata.pop('jupytext', None)
@@ -31,6 +64,18 @@ def execute(notebook: nbformat.NotebookNode) -> None:
     notebook.metadata.pop('language_info', None)
 
 
+def pictures(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """The figures that are wanted as files, by their names."""
+    found = {}
+    for cell in notebook.cells:
+        for tag in cell.metadata.get('tags', []):
+            if tag.startswith('picture-'):
+                found[f'{tag[len("picture-"):]}.svg'] = next(
+                    output.data['image/svg+xml'] for output in reversed(cell.outputs)
+                    if 'image/svg+xml' in output.get('data', {}))
+    return found
+
+
 def main() -> None:
     """Execute the notebooks named on the command line, or all."""
     for twin in [FOLDER / f'{name}.py' for name in sys.argv[1:]] or TWINS:
@@ -38,6 +83,9 @@ def main() -> None:
         notebook = read_twin(twin)
         execute(notebook)
         nbformat.write(notebook, twin.with_suffix('.ipynb'))
+        for name, picture in pictures(notebook).items():
+            PICTURES.mkdir(exist_ok=True)
+            (PICTURES / name).write_text(picture, encoding='utf-8')
 
 
 if __name__ == '__main__':

@@ -14,21 +14,32 @@
 # shown from there; beside each result stands what the book printed.
 
 # %%
-import inspect
-
 import numpy
 from d2l_seq2seq import (EncoderDecoder, MaskedSoftmaxCELoss, Seq2SeqDecoder, Seq2SeqEncoder,
                          load_data_nmt, predict_s2s_ch9, train_s2s_ch9, try_gpu)
+from d2l_seq2seq.diagrams import layers_diagram, unrolled_diagram
 from d2l_seq2seq.reference import s2s_epochs_ch9
+from d2l_seq2seq.showing import show, show_code
 
 import mxnet  # after the package, which makes it ready
 from mxnet import np, npx
 
+# %% [markdown]
+# An encoder reads the source token by token, and what it carries in the end, the context
+# $\mathbf{c}$, is where the decoder starts. In training the decoder reads the right answer, one
+# token behind what it has to write.
 
-def show_code(definition):
-    """Print a definition of the package as it stands there."""
-    print(inspect.getsource(definition))
+# %%
+show(unrolled_diagram(['they', 'are', 'watching', '.'], ['ils', 'regardent', '.']))
 
+# %% [markdown]
+# Inside, both are an embedding, which turns token ids into vectors, and a recurrent network; the
+# decoder has a dense layer on top, which scores the words.
+
+# %%
+show(layers_diagram({'encoder': ['source', 'embedding', 'LSTM'],
+                     'decoder': ['target', 'embedding', 'LSTM', 'dense']},
+                    [(('encoder', 'LSTM'), ('decoder', 'LSTM'))]))
 
 # %% [markdown]
 # The settings are the book's. The book fixes no seed; with one, this notebook gives the same losses
@@ -159,7 +170,7 @@ len(src_vocab), len(tgt_vocab)
 # 0.025 to 0.029. The printed loss is not nats per token: it is divided by the nine label positions
 # once more, padding included, so 0.026 stands for 0.234 nats per token.
 
-# %%
+# %% tags=["picture-loss"]
 ctx = try_gpu()
 mxnet.random.seed(seed)
 numpy.random.seed(seed)
@@ -172,6 +183,9 @@ train_s2s_ch9(model, train_iter, lr, num_epochs, ctx)
 # ## Predicting
 #
 # Greedy search: start with `<bos>`, take the likeliest word, feed it back, and stop at `<eos>`.
+
+# %%
+show(unrolled_diagram(['they', 'are', 'watching', '.'], ['ils', 'regardent', '.'], feeds_back=True))
 
 # %%
 show_code(predict_s2s_ch9)
@@ -189,35 +203,16 @@ for sentence in ['Go .', 'Wow !', "I'm OK .", 'I won !']:
 # ## Exercises
 #
 # The chapter ends with three questions. The models for the answers are trained with `fit`, the
-# package's fast path, which has the chapter's mathematics.
+# package's fast path, which has the chapter's mathematics; a `Translator` takes many sentences at
+# once.
 
 # %%
-from collections import defaultdict
-
-from d2l_seq2seq import (Feed, ModelConfig, build_model, encode_pairs, evaluate_loss, fit,
-                         initialize, read_corpus)
+from d2l_seq2seq import (Feed, ModelConfig, Translator, build_model, encode_pairs, evaluate_loss,
+                         fit, initialize, read_corpus)
 from d2l_seq2seq.data import first_examples
-from d2l_seq2seq.plotting import figure_bytes
 from d2l_seq2seq.synthetic import copy_pairs, number_pairs
-from IPython.display import SVG
 from matplotlib.figure import Figure
-
-
-def train_on(pairs, num_steps, **kind):
-    """A model trained on pairs, and its vocabularies."""
-    mxnet.random.seed(seed)
-    *vocabs, arrays = encode_pairs(pairs, num_steps)
-    model = build_model(ModelConfig(embed_size, task_hiddens, 1, **kind), *map(len, vocabs))
-    initialize(model, ctx)
-    fit(model, Feed(arrays, batch_size, seed, ctx), num_epochs=num_task_epochs, lr=lr)
-    return model, *vocabs
-
-
-def are_right(trained, pairs, num_steps):
-    """For each pair, whether its translation is exactly the target."""
-    return [predict_s2s_ch9(trained[0], source, *trained[1:], num_steps, ctx) == target
-            for source, target in pairs]
-
+from pandas import Series
 
 # %% [markdown]
 # ### 1. Another use of sequence to sequence learning
@@ -229,11 +224,20 @@ def are_right(trained, pairs, num_steps):
 # %%
 pairs = number_pairs(num_task_pairs, 100_000, seed)
 num_kept = len(pairs) // 10
-numbers = train_on(pairs[num_kept:], 10, masked=True)
-right = are_right(numbers, pairs[:num_kept], 10)
-print(f'exactly right: {sum(right)} of {num_kept} ({sum(right) / num_kept:.1%})')
-for source, _ in pairs[:3]:
-    print(source, '=>', predict_s2s_ch9(numbers[0], source, *numbers[1:], 10, ctx))
+numbers, answers = zip(*pairs[:num_kept])
+
+mxnet.random.seed(seed)
+digits, words, arrays = encode_pairs(pairs[num_kept:], num_steps)
+speaker = build_model(ModelConfig(embed_size, task_hiddens, 1, masked=True),
+                      len(digits), len(words))
+initialize(speaker, ctx)
+fit(speaker, Feed(arrays, batch_size, seed, ctx), num_epochs=num_task_epochs, lr=lr)
+
+spoken = Translator(speaker, digits, words, num_steps)(numbers)
+num_right = sum(map(str.__eq__, spoken, answers))
+print(f'exactly right: {num_right} of {num_kept} ({num_right / num_kept:.1%})')
+for number, text in zip(numbers[:3], spoken):
+    print(number, '=>', text)
 
 # %% [markdown]
 # ### 2. Longer inputs
@@ -243,22 +247,30 @@ for source, _ in pairs[:3]:
 # same for all lengths, and one with attention, which can look back.
 
 # %%
-pairs = copy_pairs(num_task_pairs, 16, seed)
+num_letters = 16
+pairs = copy_pairs(num_task_pairs, num_letters, seed)
 num_kept = len(pairs) // 10
-kinds = {'plain': {'masked': True}, 'attention': {'attention': 'general', 'bidirectional': True}}
+originals = [source for source, _ in pairs[:num_kept]]
+letters, _, arrays = encode_pairs(pairs[num_kept:], num_letters + 2)
+kinds = {'plain': ModelConfig(embed_size, task_hiddens, 1, masked=True),
+         'attention': ModelConfig(embed_size, task_hiddens, 1, attention='general',
+                                  bidirectional=True)}
+
 figure = Figure(figsize=(5, 3), layout='tight')
 ax = figure.subplots()
 for name, kind in kinds.items():
-    copier = train_on(pairs[num_kept:], 18, **kind)
-    by_length = defaultdict(list)
-    for (source, _), is_right in zip(pairs, are_right(copier, pairs[:num_kept], 18)):
-        by_length[len(source.split())].append(is_right)
-    lengths = sorted(by_length)
-    ax.plot(lengths, [sum(by_length[n]) / len(by_length[n]) for n in lengths], 'o-', label=name)
+    mxnet.random.seed(seed)
+    copier = build_model(kind, len(letters), len(letters))
+    initialize(copier, ctx)
+    fit(copier, Feed(arrays, batch_size, seed, ctx), num_epochs=num_task_epochs, lr=lr)
+    copies = Translator(copier, letters, letters, num_letters + 2)(originals)
+    is_right = Series(map(str.__eq__, copies, originals))
+    shares = is_right.groupby([len(original.split()) for original in originals]).mean()
+    ax.plot(shares.index, shares, 'o-', label=name)
 ax.set(xlabel='tokens in the source', ylabel='exactly right', ylim=(-0.05, 1.05))
 ax.legend()
 ax.grid(True)
-SVG(figure_bytes(figure, '.svg'))
+show(figure)
 
 # %% [markdown]
 # ### 3. The loss without the mask
@@ -275,10 +287,10 @@ SVG(figure_bytes(figure, '.svg'))
 unmasked = arrays._replace(tgt_valid_len=np.full_like(arrays.tgt_valid_len, num_steps))
 for name, own in (('masked', arrays), ('without the mask', unmasked)):
     mxnet.random.seed(seed)
-    model = build_model(ModelConfig(embed_size, num_hiddens, num_layers), *map(len, vocabs))
-    initialize(model, ctx)
-    fit(model, Feed(own, batch_size, seed, ctx), num_epochs=num_epochs, lr=lr)
-    losses = [evaluate_loss(model, Feed(labels, batch_size, seed, ctx)).nll_per_token
+    learner = build_model(ModelConfig(embed_size, num_hiddens, num_layers), *map(len, vocabs))
+    initialize(learner, ctx)
+    fit(learner, Feed(own, batch_size, seed, ctx), num_epochs=num_epochs, lr=lr)
+    losses = [evaluate_loss(learner, Feed(labels, batch_size, seed, ctx)).nll_per_token
               for labels in (own, arrays)]
     print(f'{name}: {losses[0]:.3f} nats per label that it trained on, {losses[1]:.3f} per true '
           'label')

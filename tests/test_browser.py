@@ -34,23 +34,28 @@ SETTINGS = {  # those of JupyterLab that differ from its defaults
     # No question whether to fetch news, and no fetching.
     'apputils-extension/notification': {'fetchNews': 'false', 'checkForUpdates': False}}
 
-# Notes the pictures in a cell, as lists of their contents, each time that its outputs change.
-WATCH = '''cell => {
-    const outputs = cell.querySelector('.jp-Cell-outputWrapper');
+FIGURES = '.jp-OutputArea-output :is(img, svg)'  # svg elsewhere is JupyterLab's icons
+# Notes a cell's figures whenever something in it changes: their contents, and the outputs they are.
+WATCH = '''(cell, FIGURES) => {
     window.sightings = [];
-    const look = () => window.sightings.push(
-        [...outputs.querySelectorAll('img, svg')].map(figure => figure.src || figure.outerHTML));
+    window.places = new Set();
+    const look = () => {
+        const figures = [...cell.querySelectorAll(FIGURES)];
+        sightings.push(figures.map(figure => figure.src || figure.outerHTML));
+        figures.forEach(figure => places.add(figure.closest('.jp-OutputArea-output')));
+    };
     new MutationObserver(look).observe(
-        outputs, {subtree: true, childList: true, attributes: true, characterData: true});
+        cell, {subtree: true, childList: true, attributes: true, characterData: true});
 }'''
-# A cell that has run has its number, as in "[7]:"; after an error the others never get one.
-HAS_STOPPED = '''() => {
-    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
-    return document.querySelector('[data-mime-type="application/vnd.jupyter.error"]')
-        || prompts.every(prompt => /\\d/.test(prompt.textContent));
-}'''
+# JupyterLab shows an exception as standard error, too.
 NOISE = ', '.join(f'[data-mime-type="application/vnd.jupyter.{kind}"]'
                   for kind in ('error', 'stderr'))
+KERNEL_IS_IDLE = '.jp-Notebook-ExecutionIndicator[data-status="idle"]'
+# A cell that has run has its number, as in "[7]:"; after an exception the others never get one.
+HAS_STOPPED = '''NOISE => {
+    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
+    return document.querySelector(NOISE) || prompts.every(prompt => /\\d/.test(prompt.textContent));
+}'''
 
 
 def small_notebook():
@@ -161,31 +166,36 @@ def page():
 
 
 def run_all_cells(page):
+    """As a person does: wait for the kernel, go through the menu, wait for the end or an error."""
+    page.wait_for_selector(KERNEL_IS_IDLE, timeout=1000 * START_SECONDS)
     page.get_by_role('menuitem', name='Run', exact=True).click()
     page.get_by_role('menuitem', name='Run All Cells', exact=True).click()
-    page.wait_for_function(HAS_STOPPED, timeout=1000 * RUN_SECONDS)
+    page.wait_for_function(HAS_STOPPED, arg=NOISE, timeout=1000 * RUN_SECONDS)
 
 
 def save_screenshots(page, cell):
     """The training cell and the whole notebook, where BROWSER_SCREENSHOTS names a folder."""
     if 'BROWSER_SCREENSHOTS' in os.environ:
         folder = Path(os.environ['BROWSER_SCREENSHOTS'])
-        height = page.locator('.jp-WindowedPanel-outer').evaluate('panel => panel.scrollHeight')
-        page.set_viewport_size({'width': 1200, 'height': height + 200})
+        cells = page.locator('.jp-Notebook .jp-WindowedPanel-viewport')
+        # What the window cuts off, a screenshot doesn't have.
+        page.set_viewport_size({'width': 1200, 'height': int(cells.bounding_box()['height']) + 200})
         cell.screenshot(path=folder / 'training.png')
-        page.screenshot(path=folder / 'notebook.png')
+        cells.screenshot(path=folder / 'notebook.png')
 
 
 @pytest.mark.slow
-def test_run_all_cells_in_a_browser(lab, page):
+def test_run_all_cells_in_a_browser(page, lab):
     folder, address = lab
     notebook = small_notebook()
     nbformat.write(notebook, folder / 'seq2seq.ipynb')
     page.goto(address.format('seq2seq.ipynb'))
     cell = training_cell(page, notebook)
-    cell.evaluate(WATCH)
-    run_all_cells(page)
-    save_screenshots(page, cell)
+    cell.evaluate(WATCH, FIGURES)
+    try:
+        run_all_cells(page)
+    finally:
+        save_screenshots(page, cell)
 
     assert page.locator(NOISE).all_text_contents() == []
     lines = '\n'.join(page.locator('.jp-OutputArea-output').all_text_contents()).splitlines()
@@ -194,8 +204,8 @@ def test_run_all_cells_in_a_browser(lab, page):
         assert len([line for line in lines if line.startswith(f'{sentence} => ')]) == 1
 
     sightings = page.evaluate('sightings')
-    assert {len(figures) for figures in sightings} <= {0, 1}, 'there is one figure at any time'
+    assert {len(figures) for figures in sightings} == {0, 1}, 'there never is a second figure'
+    assert page.evaluate('places.size') == 1, 'the figure stays where it is'
     pictures = {figure for figures in sightings for figure in figures}
     assert len(pictures) > 1, 'the figure changes while the model trains'
-    figure = cell.locator('.jp-OutputArea-output').locator('img, svg')
-    assert figure.count() == 1 and figure.bounding_box()['width'] > 100
+    assert cell.locator(FIGURES).bounding_box()['width'] > 100
