@@ -29,7 +29,7 @@ ROWS = [
     {'model', 'data', 'decoding', 'beam'},
     {'corpus', 'recurrent', 'subwords', 'constraints', 'step_function', 'rows'},
     {'config', 'vocab', 'loss', 'device', 'plotting', 'flat', 'attention', 'synthetic',
-     'operators', 'words', 'split', 'metrics', 'schedule', 'interruption',
+     'operators', 'words', 'split', 'metrics', 'distributed', 'schedule', 'interruption',
      'tensorboard'},
     {'_mxnet'},
     {'durable', 'manifest', 'arrays', 'fields', 'layout', 'fallback'},
