@@ -10,6 +10,7 @@ import dataclasses
 import logging
 import os
 import sys
+import traceback
 from typing import Callable, Sequence
 
 from .errors import InputError
@@ -135,4 +136,20 @@ def run(main: Callable[[], int | None]) -> None:
         print(f'error: {error.filename}: expected a path that can be used, got one that can not '
               f'({error.strerror}); name another', file=sys.stderr)
         code = 2
+    except Exception:
+        if not _others_wait():
+            raise
+        traceback.print_exc()
+        code = 1
+    if code and _others_wait():
+        # MXNet would wait at its exit for workers that wait for this one.
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
     sys.exit(code)
+
+
+def _others_wait() -> bool:
+    """Whether the process has met other workers, none of which goes on without it."""
+    distributed = sys.modules.get(f'{__package__}.distributed')
+    return distributed is not None and distributed.ParameterServer.is_connected

@@ -108,7 +108,11 @@ class TrainingConfig(Checked):
                                    'finite, instead of stopping')
     num_epochs: int = field(300, COUNT, 'passes over the training pairs', may_change=True)
     seed: int = field(0, whole(0, 2 ** 31 - 1), 'seed of initialization and shuffling')
-    device: str = field('auto', WORD, 'auto, cpu, cpu(N), gpu or gpu(N)', may_change=True)
+    device: str = field('auto', WORD, 'auto, cpu, cpu(N), gpu or gpu(N), or several with commas '
+                        'between, which share each batch', may_change=True)
+    kvstore: str = field('none', one_of('none', 'dist_sync'), 'none, or dist_sync: the workers '
+                         'that python -m d2l_seq2seq.launch starts share each batch',
+                         may_change=True)
     objective: str = field('book', one_of('book', 'per-token'), "book or per-token: what a "
                            "label's loss is divided by")
     max_norm: float | None = field(1.0, POSITIVE_OR_NONE,

@@ -1,4 +1,4 @@
-"""Where arrays live: a word such as ``auto``, ``cpu`` or ``gpu(0)`` becomes an MXNet context."""
+"""Where arrays live: words such as ``auto``, ``cpu`` or ``gpu(0),gpu(1)`` become MXNet contexts."""
 from __future__ import annotations
 
 import re
@@ -41,3 +41,23 @@ def device_from_name(name: str) -> mx.Context:
             f'there is no gpu({index}): MXNet sees {num_gpus} GPUs here; use --device cpu, or '
             'install the GPU build (mxnet-cu112) on a machine with an NVIDIA driver')
     return npx.gpu(index)
+
+
+def devices_from_names(names: str) -> list[mx.Context]:
+    """The contexts that a command-line word names, several of them with commas between.
+
+    Parameters
+    ----------
+    names : str
+        What `device_from_name` takes, or a list such as ``gpu(0),gpu(1)``.
+
+    Raises
+    ------
+    InputError
+        As `device_from_name` does, or if the list names one twice, or both kinds.
+    """
+    devices = [device_from_name(name.strip()) for name in names.split(',')]
+    if len(set(devices)) < len(devices) or len({one.device_type for one in devices}) > 1:
+        raise InputError(f'expected different devices of one kind, such as gpu(0),gpu(1), got '
+                         f'{names}')
+    return devices

@@ -8,13 +8,16 @@ still busy with the batches before.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
-from typing import Iterator
+from typing import Iterator, Sequence, Union
 
 import numpy as onp
 
 from ._mxnet import mx, npx
 from .data import Batch
+
+Devices = Union[mx.Context, Sequence[mx.Context], None]
 
 ROW_BLOCK = 32  # label rows are filled up to a multiple of it, so that few shapes occur
 
@@ -34,6 +37,15 @@ class DeviceBatch:
     num_label_steps: int  # label positions of a sentence before the cut, the book's divisor
 
 
+@dataclass(frozen=True)
+class GlobalBatch:
+    """A batch of the corpus: the parts of it that are this process's, and the counts of all."""
+
+    parts: list[DeviceBatch]  # one for each device at most; none without sentences
+    num_tokens: int  # labels
+    num_label_steps: int  # see `DeviceBatch`
+
+
 class Feed:
     """The shuffled batches of a corpus; one pass over it is an epoch.
 
@@ -45,11 +57,16 @@ class Feed:
     arrays : Batch
         The whole corpus: token ids (num_sentences, num_steps) and valid lengths (num_sentences,).
     batch_size : int
+        Sentences of a batch, on all devices of all workers together.
     seed : int
-    ctx : mxnet.Context, optional
+    ctx : mxnet.Context or sequence of mxnet.Context, optional
+        The devices that share a batch.
+    worker : (int, int)
+        The number of this process, from 0, and how many share a batch.
 
     Attributes
     ----------
+    devices : list of mxnet.Context
     random_state : numpy.random.RandomState
         What draws the orders; its `get_state` before an epoch is all that is needed to repeat it.
 
@@ -59,22 +76,24 @@ class Feed:
         If there is no sentence, or `batch_size` is below 1.
     """
 
-    def __init__(self, arrays: Batch, batch_size: int, seed: int, ctx: mx.Context | None = None):
+    def __init__(self, arrays: Batch, batch_size: int, seed: int, ctx: Devices = None,
+                 worker: tuple[int, int] = (0, 1)):
         if batch_size < 1 or len(arrays.src) == 0:
             raise ValueError(f'expected sentences and a batch_size of at least 1, got '
                              f'{len(arrays.src)} sentences and {batch_size}')
         self._arrays = Batch(*(array.asnumpy().astype('float32') for array in arrays))
         self.batch_size = batch_size
-        self.ctx = ctx or npx.cpu()
+        self.devices = list(ctx) if isinstance(ctx, Sequence) else [ctx or npx.cpu()]
+        self.worker = worker
         self.random_state = onp.random.RandomState(seed)
 
     def __len__(self) -> int:
         return -(-len(self._arrays.src) // self.batch_size)
 
     def __iter__(self) -> Iterator[DeviceBatch]:
-        return self.batches()
+        return itertools.chain.from_iterable(batch.parts for batch in self.batches())
 
-    def batches(self, first: int = 0) -> Iterator[DeviceBatch]:
+    def batches(self, first: int = 0) -> Iterator[GlobalBatch]:
         """One pass, from the batch of that number on; the order is drawn as for a whole pass."""
         return map(self._batch, self._draw()[first:])
 
@@ -93,9 +112,20 @@ class Feed:
             digest.update(onp.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
-    def _batch(self, chosen: onp.ndarray) -> DeviceBatch:
-        """The sentences of these numbers on the device, as far padded as they came."""
-        return _upload(_layout(Batch(*(array[chosen] for array in self._arrays))), self.ctx)
+    def _batch(self, chosen: onp.ndarray) -> GlobalBatch:
+        """The sentences of these numbers, the share of each device brought there."""
+        batch = self._chosen(chosen)
+        rank, num_workers = self.worker
+        num_devices = len(self.devices)
+        shares = list(zip(*(onp.array_split(array, num_workers * num_devices) for array in batch)))
+        parts = [_upload(_layout(Batch(*share)), device)
+                 for share, device in zip(shares[rank * num_devices:], self.devices)
+                 if len(share[0])]
+        return GlobalBatch(parts, int(_num_labels(batch).sum()), batch.tgt.shape[1] - 1)
+
+    def _chosen(self, chosen: onp.ndarray) -> Batch:
+        """The sentences of these numbers on the host, as far padded as they came."""
+        return Batch(*(array[chosen] for array in self._arrays))
 
 
 class BucketFeed(Feed):
@@ -107,7 +137,7 @@ class BucketFeed(Feed):
 
     Parameters
     ----------
-    arrays, batch_size, seed, ctx : as for `Feed`
+    arrays, batch_size, seed, ctx, worker : as for `Feed`
     width : int
         Tokens between one bucket and the next.
 
@@ -117,9 +147,9 @@ class BucketFeed(Feed):
     so it learns another function, and `book_objective` takes its mean over fewer positions.
     """
 
-    def __init__(self, arrays: Batch, batch_size: int, seed: int, ctx: mx.Context | None = None,
-                 width: int = 4):
-        super().__init__(arrays, batch_size, seed, ctx)
+    def __init__(self, arrays: Batch, batch_size: int, seed: int, ctx: Devices = None,
+                 width: int = 4, worker: tuple[int, int] = (0, 1)):
+        super().__init__(arrays, batch_size, seed, ctx, worker)
         if width < 1:
             raise ValueError(f'expected a width of at least 1, got {width}')
         limits = self._arrays.src.shape[1], self._arrays.tgt.shape[1]
@@ -150,11 +180,10 @@ class BucketFeed(Feed):
         batches = list(self._buckets(order))
         return [batches[number] for number in self.random_state.permutation(len(batches))]
 
-    def _batch(self, chosen: onp.ndarray) -> DeviceBatch:
+    def _chosen(self, chosen: onp.ndarray) -> Batch:
         src_width, tgt_width = self._widths[chosen[0]]
-        src, src_valid_len, tgt, tgt_valid_len = (array[chosen] for array in self._arrays)
-        return _upload(_layout(Batch(src[:, :src_width], src_valid_len, tgt[:, :tgt_width],
-                                     tgt_valid_len)), self.ctx)
+        src, src_valid_len, tgt, tgt_valid_len = super()._chosen(chosen)
+        return Batch(src[:, :src_width], src_valid_len, tgt[:, :tgt_width], tgt_valid_len)
 
 
 class TokenFeed(BucketFeed):
@@ -162,24 +191,29 @@ class TokenFeed(BucketFeed):
 
     Parameters
     ----------
-    arrays, seed, ctx, width : as for `BucketFeed`
+    arrays, seed, ctx, width, worker : as for `BucketFeed`
     max_tokens : int
         The most tokens of a batch, padding included, on the side that has more of them.  A single
         sentence may be longer.
     """
 
-    def __init__(self, arrays: Batch, max_tokens: int, seed: int, ctx: mx.Context | None = None,
-                 width: int = 4):
-        super().__init__(arrays, len(arrays.src), seed, ctx, width)
+    def __init__(self, arrays: Batch, max_tokens: int, seed: int, ctx: Devices = None,
+                 width: int = 4, worker: tuple[int, int] = (0, 1)):
+        super().__init__(arrays, len(arrays.src), seed, ctx, width, worker)
         self.max_tokens = max_tokens
 
     def _capacity(self, src_width: int, tgt_width: int) -> int:
         return max(1, self.max_tokens // max(src_width, tgt_width))
 
 
+def _num_labels(batch: Batch) -> onp.ndarray:
+    """The labels of each sentence: its target tokens without the first."""
+    return onp.maximum(batch.tgt_valid_len.astype(int) - 1, 0)
+
+
 def _layout(batch: Batch) -> dict:
     """A batch's arrays on the host, by the names of `DeviceBatch`, and its counts."""
-    num_labels = batch.tgt_valid_len.astype(int) - 1
+    num_labels = _num_labels(batch)
     num_tgt_steps = max(1, num_labels.max())  # behind that, all is padding
     steps = onp.arange(num_tgt_steps)
     sentence, step = onp.nonzero(steps < num_labels[:, None])

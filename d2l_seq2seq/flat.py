@@ -84,7 +84,11 @@ class FlatParameters:
         in_groups = {name for names in packed.values() for name in names}
         return {**{name: parameter.data().as_nd_ndarray()
                    for name, parameter in self._parameters.items() if name not in in_groups},
-                **{group: self._vector(names) for group, names in packed.items()}}
+                **{group: _vector(self, self._places, names) for group, names in packed.items()}}
+
+    def copy_to(self, ctx: mx.Context) -> FlatCopy:
+        """A copy on another device."""
+        return FlatCopy(self, self._places, ctx)
 
     def decaying(self) -> mx.nd.NDArray:
         """Float32 NDArray of shape (size,): 1 for a weight that may decay, 0 for what may not.
@@ -112,12 +116,41 @@ class FlatParameters:
             host[place] = parts[name].ravel()
         vector[:] = mx.nd.array(host, ctx=vector.context)
 
-    def _vector(self, names: Sequence[str]) -> mx.nd.NDArray:
-        """Adjacent parameters as one vector with its gradient."""
-        place = slice(self._places[names[0]].start, self._places[names[-1]].stop)
-        view, gradient = self.weights[place], self.gradients[place]
-        autograd.mark_variables([view], [gradient], 'write')
-        return view
+
+class FlatCopy:
+    """The weights of a model on another device, to compute with there; see `FlatParameters`.
+
+    Attributes
+    ----------
+    weights, gradients : float32 NDArray of shape (size,)
+    """
+
+    def __init__(self, flat: FlatParameters, places: dict[str, slice], ctx: mx.Context):
+        self._flat, self._places = flat, places
+        self.weights = flat.weights.copyto(ctx)
+        self.gradients = mx.nd.zeros_like(self.weights)
+
+    def refresh(self) -> None:
+        """Take the weights over as they are now."""
+        self._flat.weights.copyto(self.weights)
+
+    def variables(self, packed: dict[str, list[str]]) -> dict[str, mx.nd.NDArray]:
+        """As those of `FlatParameters`, of this device."""
+        variables = {}
+        for name, variable in self._flat.variables(packed).items():
+            vector = _vector(self, self._places, packed.get(name, [name]))
+            variables[name] = view = vector.reshape(variable.shape)
+            autograd.mark_variables([view], [vector.grad.reshape(variable.shape)], 'write')
+        return variables
+
+
+def _vector(storage: FlatParameters | FlatCopy, places: dict[str, slice],
+            names: Sequence[str]) -> mx.nd.NDArray:
+    """Adjacent parameters as one vector with its gradient."""
+    place = slice(places[names[0]].start, places[names[-1]].stop)
+    view, gradient = storage.weights[place], storage.gradients[place]
+    autograd.mark_variables([view], [gradient], 'write')
+    return view
 
 
 def storage_of(parameters: Iterable[gluon.Parameter],

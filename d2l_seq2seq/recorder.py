@@ -86,3 +86,16 @@ class Recorder:
     def _add_point(self, row: dict) -> None:
         self.animator.add(row['epoch'], (row['nll_per_token'], row.get('valid_nll_per_token'))
                           if self._validates else row['book_loss'])
+
+
+class NoRecorder:
+    """Records nothing: another worker does."""
+
+    def add_validation(self, found: ValidationMetrics) -> None:
+        """Leave it to the other."""
+
+    def record(self, metrics: EpochMetrics) -> None:
+        """Leave it to the other."""
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -138,6 +138,19 @@ class RunFolder:
                           f'{self.path}')
 
 
+class OthersFolder(RunFolder):
+    """The folder of a run that another worker writes: its checkpoints can be read."""
+
+    def save(self, *args) -> None:
+        """Leave it to the other."""
+
+    def record(self, epoch: int, row: dict) -> None:
+        """Leave it to the other."""
+
+    def set_aside_after(self, checkpoint: Path) -> None:
+        """Leave it to the other."""
+
+
 @contextlib.contextmanager
 def new_run(path: str | Path, config: RunConfig) -> Iterator[RunFolder]:
     """The folder of a new run, made with its parents, its settings written.

@@ -6,16 +6,19 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Sequence
 
 from ._mxnet import mx
 from .checkpoint import Run, load_checkpoint, load_progress, load_weights, set_weights
 from .config import RunConfig
+from .distributed import OneWorker
 from .errors import InputError
-from .hooks import BestValidation, StopTraining, TimeLimit, Validation, ValidationMetrics
-from .interruption import Interrupted, Interruption
+from .hooks import (BestValidation, OutOfTime, StopTraining, TimeLimit, Validation,
+                    ValidationMetrics)
+from .interruption import Interrupted, Interruption, NoInterruption
 from .layout import checkpoints_of
 from .model import initialize
-from .recorder import Recorder
+from .recorder import NoRecorder, Recorder
 from .resume import MOMENTS, CheckpointWriter, to_state
 from .run_folder import RunFolder, best_of, newest_good
 from .training import EpochMetrics, TrainState, fit
@@ -43,8 +46,11 @@ def begin(config: RunConfig, data: TrainingData, ctx: mx.Context) -> Run:
     return Run(config, data.src_vocab, data.tgt_vocab, model, data.subwords)
 
 
-def train(config: RunConfig, data: TrainingData, folder: RunFolder, ctx: mx.Context) -> Outcome:
+def train(config: RunConfig, data: TrainingData, folder: RunFolder, devices: Sequence[mx.Context],
+          group: OneWorker = OneWorker()) -> Outcome:
     """Train a run, from its latest checkpoint if it has one.
+
+    Of a group of workers each calls it, and all but the first with an `OthersFolder`.
 
     Raises
     ------
@@ -52,18 +58,20 @@ def train(config: RunConfig, data: TrainingData, folder: RunFolder, ctx: mx.Cont
         If what it has can't be gone on from, a loss or gradient is not finite, or a file can't be
         written.
     """
-    with Interruption() as interruption:
-        return _Session(config, data, folder, ctx, interruption).train()
+    with Interruption() if group.rank == 0 else NoInterruption() as interruption:
+        return _Session(config, data, folder, devices, group, interruption).train()
 
 
 class _Session:
     """What takes part in a training."""
 
-    def __init__(self, config: RunConfig, data: TrainingData, folder: RunFolder, ctx: mx.Context,
-                 interruption: Interruption):
+    def __init__(self, config: RunConfig, data: TrainingData, folder: RunFolder,
+                 devices: Sequence[mx.Context], group: OneWorker, interruption: Interruption):
         self._config, self._folder, self._interruption = config, folder, interruption
+        self._group, ctx = group, devices[0]
         self._last: EpochMetrics | None = None
-        self._feed = build_feed(config.data, data.train, config.training.seed, ctx)
+        self._feed = build_feed(config.data, data.train, config.training.seed, devices,
+                                (group.rank, group.num_workers))
         valid_feed = (None if data.valid is None
                       else build_feed(config.data, data.valid, 0, ctx))
         self._fingerprint = ' '.join(feed.fingerprint() for feed in (self._feed, valid_feed)
@@ -75,6 +83,9 @@ class _Session:
             None if config.training.early_stopping == 'none' else config.training.patience)
         self._hooks = {'schedule': self._schedule, 'best': self._best}
         self._run, self._state = self._model_and_state(data, ctx)
+        done = None if self._state is None else (self._state.epoch, self._state.batch)
+        group.require_equal(f'{self._fingerprint} {done}'.encode(),
+                            'the sentences or the checkpoint that they begin with')
         self._writer = CheckpointWriter(folder, self._run, self._hooks, self._fingerprint)
         self._validation = None
         if config.training.validate:
@@ -82,7 +93,7 @@ class _Session:
                                           config.training.validate_every, self._report)
         minutes = config.training.max_minutes
         self._time_limit = None if minutes is None else TimeLimit(minutes)
-        self._recorder = Recorder(folder, config)
+        self._recorder = Recorder(folder, config) if group.rank == 0 else NoRecorder()
 
     def _model_and_state(self, data: TrainingData, ctx) -> tuple[Run, TrainState | None]:
         """As the latest good checkpoint has them, or as they are in the beginning."""
@@ -124,7 +135,8 @@ class _Session:
                 self._state = fit(
                     for_training(self._run.model, config), self._feed, lr=self._schedule,
                     num_epochs=config.num_epochs, state=self._state, rules=self._rules,
-                    on_epoch_end=self._after_epoch, on_update=self._after_update)
+                    group=self._group, on_epoch_end=self._after_epoch,
+                    on_update=self._after_update)
             except StopTraining as reason:
                 notes.append(f'stopped after epoch {self._last.epoch} of {config.num_epochs}: '
                              f'{reason}')
@@ -138,7 +150,7 @@ class _Session:
             raise InputError(self._not_finite(error)) from error
         finally:
             self._recorder.close()
-        if exit_code == 0:
+        if exit_code == 0 and self._group.rank == 0:
             notes += self._take_the_best()
         return Outcome(self._run, self._last, exit_code, notes)
 
@@ -159,6 +171,8 @@ class _Session:
                 self._time_limit(metrics, state)
         except StopTraining as stop:
             reason = stop
+        if self._group.any(reason is not None) and reason is None:
+            reason = OutOfTime('another worker has no time for another epoch')
         self._recorder.record(metrics)
         self._writer.after_epoch(metrics, state, reason)
         if reason is not None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Callable, NamedTuple, Sequence
 
 from ._mxnet import autograd, mx
-from .feed import DeviceBatch
-from .flat import FlatParameters
+from .distributed import OneWorker
+from .feed import DeviceBatch, GlobalBatch
+from .flat import FlatCopy, FlatParameters
 from .graph import MAX_STATIC_SIZE, trace
 from .loss import cross_entropy_of_rows, logits_gradient
 from .model import EncoderDecoder
@@ -27,13 +28,13 @@ class GradientScale(NamedTuple):
     after: float
 
 
-def book_objective(batches: Sequence[DeviceBatch]) -> GradientScale:
+def book_objective(batches: Sequence[GlobalBatch]) -> GradientScale:
     """The chapter's: the mean over label positions, clipped, divided by the number of labels."""
     return GradientScale([1 / batch.num_label_steps for batch in batches], 1.0,
                          1 / sum(batch.num_tokens for batch in batches))
 
 
-def per_token_objective(batches: Sequence[DeviceBatch]) -> GradientScale:
+def per_token_objective(batches: Sequence[GlobalBatch]) -> GradientScale:
     """The mean over labels, clipped."""
     return GradientScale([1.0] * len(batches), 1 / sum(batch.num_tokens for batch in batches), 1.0)
 
@@ -42,7 +43,7 @@ def per_token_objective(batches: Sequence[DeviceBatch]) -> GradientScale:
 class UpdateRules:
     """How batches become an update of the weights; as it stands here, in the chapter's way."""
 
-    objective: Callable[[Sequence[DeviceBatch]], GradientScale] = book_objective
+    objective: Callable[[Sequence[GlobalBatch]], GradientScale] = book_objective
     max_norm: float | None = 1.0  # what the norm of the gradient is clipped to; None: as it is
     label_smoothing: float = 0.0  # share of the target that is spread evenly over the vocabulary
     weight_decay: float = 0.0  # see `Adam`
@@ -107,13 +108,21 @@ class TrainStep:
     optimizer : Adam
     rules : UpdateRules
         Without a seed where the model draws nothing: seeding takes a millisecond.
+    copies : sequence of (Forward, FlatCopy)
+        The same on other devices, which take their parts of each batch.
+    group : OneWorker or ParameterServer
+        The processes that share each batch.
     """
 
     def __init__(self, forward: Forward, flat: FlatParameters, optimizer: Adam,
-                 rules: UpdateRules):
-        self._forward, self._flat, self._optimizer, self._rules = forward, flat, optimizer, rules
+                 rules: UpdateRules, copies: Sequence[tuple[Forward, FlatCopy]] = (),
+                 group: OneWorker = OneWorker()):
+        self._flat, self._optimizer, self._rules, self._group = flat, optimizer, rules, group
+        self._copies = [copy for _, copy in copies]
+        self._on = {storage.weights.context: (own, storage)
+                    for own, storage in ((forward, flat), *copies)}
 
-    def __call__(self, batches: Sequence[DeviceBatch], lr: float) -> mx.nd.NDArray:
+    def __call__(self, batches: Sequence[GlobalBatch], lr: float) -> mx.nd.NDArray:
         """One update.
 
         Returns
@@ -125,49 +134,70 @@ class TrainStep:
         if not any(batch.num_tokens for batch in batches):
             return mx.nd.zeros(len(batches) + 1, ctx=self._flat.weights.context)
         if self._rules.seed is not None:
-            mx.random.seed(_seed_of(self._rules.seed, self._optimizer.num_updates))
+            mx.random.seed(_seed_of(self._rules.seed, self._optimizer.num_updates,
+                                    self._group.rank))
         scale = self._rules.objective(batches)
         nlls, gradients = self._sum_of_gradients(batches, scale.weights)
+        gradients, *nlls = self._group.sum([gradients, *nlls])
         squared_norm = mx.nd.dot(gradients, gradients)  # (1,)
         before = scale.before * (scale.weights[0] if len(batches) == 1 else 1.0)
-        self._optimizer.update(self._flat, gradients, lr, self._clip(before, squared_norm),
-                               scale.after)
+        clip = clip_factor(before, squared_norm, self._rules.max_norm)
+        self._optimizer.update(self._flat, gradients, lr, clip, scale.after)
+        for copy in self._copies:
+            copy.refresh()
         return mx.nd.concat(*nlls, squared_norm, dim=0)
 
     def _sum_of_gradients(self, batches, weights) -> tuple[list[mx.nd.NDArray], mx.nd.NDArray]:
         """Each batch's loss, and their weighted gradients as one; a single one without its weight.
         """
         if len(batches) == 1:
-            return [self._backward(batches[0])], self._flat.gradients
+            return [self._gradient(batches[0])], self._flat.gradients
         nlls, total = [], mx.nd.zeros_like(self._flat.gradients)
         for batch, weight in zip(batches, weights):
-            nlls.append(self._backward(batch))
-            if batch.num_tokens:
-                total += weight * self._flat.gradients
+            nlls.append(self._gradient(batch))
+            total += weight * self._flat.gradients
         return nlls, total
 
-    def _backward(self, batch: DeviceBatch) -> mx.nd.NDArray:
-        """The gradient of a batch's loss into the storage; returns that loss, float32 (1,)."""
-        if batch.num_tokens == 0:
-            return mx.nd.zeros(1, ctx=self._flat.weights.context)
+    def _gradient(self, batch: GlobalBatch) -> mx.nd.NDArray:
+        """The gradient of a batch's loss into the storage; returns that loss, float32 (1,).
+
+        All devices have their part to do before the first result is asked for.
+        """
+        home = self._flat.weights.context
+        parts = {part.src.context: part for part in batch.parts if part.num_tokens}
+        nlls = [self._backward(part) for part in parts.values()]
+        if home not in parts:
+            self._flat.gradients[:] = 0
+        for device in parts:
+            if device != home:
+                self._flat.gradients += self._on[device][1].gradients.as_in_context(home)
+        nlls = [nll.as_in_context(home) for nll in nlls] or [mx.nd.zeros(1, ctx=home)]
+        return sum(nlls[1:], nlls[0])
+
+    def _backward(self, part: DeviceBatch) -> mx.nd.NDArray:
+        """The gradient of a part's loss into its device's storage; returns that loss."""
+        forward, _ = self._on[part.src.context]
         with autograd.record():
-            logits, (nll_sum, probs, label_probs) = self._forward(batch)
-        gradient = logits_gradient(probs, label_probs, batch.label_index, batch.num_tokens,
+            logits, (nll_sum, probs, label_probs) = forward(part)
+        gradient = logits_gradient(probs, label_probs, part.label_index, part.num_tokens,
                                    self._rules.label_smoothing)
         autograd.backward([logits], [gradient])
         return nll_sum
 
-    def _clip(self, factor: float, squared_norm: mx.nd.NDArray) -> mx.nd.NDArray:
-        """What the gradient is multiplied with, float32 (1,): min(factor, max_norm / |g|).
 
-        The norm stays on the device, so nothing waits for it.  If it is infinite the result is 0,
-        and if it is no number, nor is the result.
-        """
-        if self._rules.max_norm is None:
-            return factor + 0 * squared_norm
-        return mx.nd.minimum(self._rules.max_norm * mx.nd.rsqrt(squared_norm), factor)
+def clip_factor(factor: float, squared_norm: mx.nd.NDArray,
+                max_norm: float | None) -> mx.nd.NDArray:
+    """What the gradient is multiplied with, float32 (1,): min(factor, max_norm / |g|).
+
+    The norm stays on the device, so nothing waits for it.  If it is infinite the result is 0, and
+    if it is no number, nor is the result.
+    """
+    if max_norm is None:
+        return factor + 0 * squared_norm
+    return mx.nd.minimum(max_norm * mx.nd.rsqrt(squared_norm), factor)
 
 
-def _seed_of(seed: int, update: int) -> int:
-    """What MXNet's generator starts from at an update."""
-    return zlib.crc32(f'{seed} {update}'.encode()) >> 1  # it takes 31 bits
+def _seed_of(seed: int, update: int, rank: int) -> int:
+    """What MXNet's generator starts from at an update; workers draw differently."""
+    words = f'{seed} {update}' if rank == 0 else f'{seed} {update} {rank}'
+    return zlib.crc32(words.encode()) >> 1  # it takes 31 bits

@@ -52,9 +52,13 @@ def main(argv: list[str] | None = None) -> int:
     # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
     choose_threads(config.data.batch_size, config.model.num_hiddens)
     from . import run_folder
-    from .device import device_from_name
+    from .device import devices_from_names
+    from .wiring import GROUPS
 
-    ctx = device_from_name(config.training.device)
+    devices = devices_from_names(config.training.device)
+    group = GROUPS[config.training.kvstore]()
+    if group.rank > 0:
+        return _follow(config, corpus, Path(options.resume or options.out), devices, group)
     if options.resume is None:
         with run_folder.new_run(options.out, config) as folder:
             try:
@@ -62,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
             except BaseException:
                 folder.discard()
                 raise
-            return _train(config, data, folder, ctx)
+            return _train(config, data, folder, devices, group)
     with run_folder.unfinished_run(options.resume) as folder:
         reason = run_folder.reason_to_end(folder.path, config.training.num_epochs)
         if reason:
@@ -71,7 +75,19 @@ def main(argv: list[str] | None = None) -> int:
         _print_changes(was, config)
         data = _encode(config, corpus)
         folder.write_config(config)
-        return _train(config, data, folder, ctx)
+        return _train(config, data, folder, devices, group)
+
+
+def _follow(config: RunConfig, corpus, path: Path, devices, group) -> int:
+    """Train as one of the workers that write nothing and say nothing."""
+    from . import run_folder, session
+    from .wiring import encode_corpus
+
+    if run_folder.reason_to_end(path, config.training.num_epochs):
+        return 0
+    session.train(config, encode_corpus(config.data, corpus), run_folder.OthersFolder(path),
+                  devices, group)
+    return 0
 
 
 def _config_to_go_on(path: Path, given: dict) -> tuple[RunConfig, RunConfig]:
@@ -126,14 +142,15 @@ def _encode(config: RunConfig, corpus):
     return data
 
 
-def _train(config: RunConfig, data, folder, ctx) -> int:
+def _train(config: RunConfig, data, folder, devices, group) -> int:
     """Train into a folder and say what came of it; returns the exit code."""
     from . import session
 
-    outcome = session.train(config, data, folder, ctx)
+    outcome = session.train(config, data, folder, devices, group)
     last = outcome.last
     if last is not None:
-        print(f'loss {last.train.book_loss:.3f}, {last.tokens_per_sec:.1f} tokens/sec on {ctx}')
+        print(f'loss {last.train.book_loss:.3f}, {last.tokens_per_sec:.1f} tokens/sec on '
+              + ', '.join(map(str, devices)))
         print(f'nll_per_token {last.train.nll_per_token:.3f}')
     for note in outcome.notes:
         print(note)

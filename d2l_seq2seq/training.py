@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Callable, Iterator
 
 from ._mxnet import mx, use_np
-from .feed import DeviceBatch, Feed
+from .distributed import OneWorker
+from .feed import Feed, GlobalBatch
 from .flat import FlatParameters, storage_of
 from .graph import draws_numbers, trace
 from .model import EncoderDecoder
@@ -73,7 +74,7 @@ class TrainState:
 @use_np
 def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None, *,
         num_epochs: int, lr: float | Callable[[int], float], state: TrainState | None = None,
-        rules: UpdateRules = UpdateRules(),
+        rules: UpdateRules = UpdateRules(), group: OneWorker = OneWorker(),
         on_epoch_end: Callable[[EpochMetrics, TrainState], None] = lambda metrics, state: None,
         on_update: Callable[[TrainState], None] = lambda state: None) -> TrainState:
     """Train a model with Adam, its gradient clipped.
@@ -84,7 +85,8 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
         Initialized (see `model.initialize`), of blocks that can be hybridized.  It stays what it
         is: it can be called and saved while it is trained and afterwards.
     train_feed, valid_feed : Feed
-        On the model's context.  The second is evaluated after each epoch.
+        On the model's context; the first may have further devices, which share each batch.  The
+        second is evaluated after each epoch.
     num_epochs : int
         Epochs in all, those of `state` included.
     lr : float, or function of int
@@ -92,6 +94,8 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
     state : TrainState, optional
         What an earlier call returned or handed to a hook: training goes on from there.
     rules : UpdateRules
+    group : OneWorker or ParameterServer
+        The processes that train together; the feed's `worker` says which one this is.
     on_epoch_end : function of EpochMetrics and TrainState
         Called after each epoch.  What it raises ends the training and leaves the model as it is.
     on_update : function of TrainState
@@ -108,7 +112,10 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
     TypeError
         If the model can't be traced with symbols.
     ValueError
-        If its parameters can't be trained as one; see `FlatParameters`.
+        If its parameters can't be trained as one (see `FlatParameters`), or the feed is on another
+        device or for another worker.
+    InputError
+        If the workers' weights are no longer the same.
     FloatingPointError
         If a loss or a gradient is not finite, or `rules` skip such batches and an epoch has no
         other.  The message names update and learning rate.
@@ -119,8 +126,12 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
     if state is None:
         state = first_state(model, train_feed, rules)
     train_feed.random_state.set_state(state.feed_state)
+    _check_places(train_feed, flat, group)
+    group.take_over([flat.weights, state.optimizer.mean, state.optimizer.variance])
     forward = Forward(model, flat.variables(packed))
-    step = TrainStep(forward, flat, state.optimizer, rules)
+    copies = [flat.copy_to(device) for device in train_feed.devices[1:]]
+    step = TrainStep(forward, flat, state.optimizer, rules,
+                     [(Forward(model, copy.variables(packed)), copy) for copy in copies], group)
     lr_of = lr if callable(lr) else lambda update: lr
     for epoch in range(state.epoch + 1, num_epochs + 1):
         mx.nd.waitall()  # MXNet computes behind the caller's back: a clock needs both ends still
@@ -137,6 +148,8 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
         sums = state.sums()
         if sums.losses.num_tokens == 0:
             raise FloatingPointError(f'no batch of epoch {epoch} has a finite loss and gradient')
+        if group.num_workers > 1:
+            group.require_equal(flat.weights.asnumpy().tobytes(), f'their weights, epoch {epoch}')
         valid = None if valid_feed is None else _losses_of(forward, valid_feed)
         state.epoch, state.batch, state.tally = epoch, 0, Tally(EpochSums(), rules.skip_bad_batches)
         state.feed_state = train_feed.random_state.get_state()
@@ -192,6 +205,16 @@ def _losses_of(forward: Forward, feed: Feed) -> LossSums:
     return sum_losses((batch, forward(batch)[1][0]) for batch in feed)
 
 
-def _groups(batches: Iterator[DeviceBatch], size: int) -> Iterator[list[DeviceBatch]]:
+def _check_places(feed: Feed, flat: FlatParameters, group: OneWorker) -> None:
+    """Raise ValueError unless a feed brings its batches to where they are wanted."""
+    if feed.devices[0] != flat.weights.context:
+        raise ValueError(f"expected a feed on the model's device, {flat.weights.context}, got one "
+                         f'on {feed.devices[0]}')
+    if feed.worker != (group.rank, group.num_workers):
+        raise ValueError(f'expected a feed for worker {(group.rank, group.num_workers)}, got one '
+                         f'for {feed.worker}')
+
+
+def _groups(batches: Iterator[GlobalBatch], size: int) -> Iterator[list[GlobalBatch]]:
     """So many batches at a time, fewer at the end."""
     return iter(lambda: list(itertools.islice(batches, size)), [])

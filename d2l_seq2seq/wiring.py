@@ -19,8 +19,9 @@ from .data import (Batch, TextRules, build_arrays, chapter_tokens, chapter_vocab
 from .decoders import ContextDecoder, LuongDecoder, Seq2SeqAttentionDecoder
 from .decoding import greedy_search, sample
 from .encoders import Bridge, MaskedEncoder
+from .distributed import OneWorker, ParameterServer
 from .errors import InputError
-from .feed import BucketFeed, Feed, TokenFeed
+from .feed import BucketFeed, Devices, Feed, TokenFeed
 from .model import (Decoder, Encoder, EncoderDecoder, Seq2SeqDecoder, Seq2SeqEncoder,
                     share_embedding, tie_output)
 from .next_input import Mixture, SteppedEncoderDecoder
@@ -42,6 +43,7 @@ OBJECTIVES = {'book': book_objective, 'per-token': per_token_objective}
 TEXT_RULES = {'chapter': (chapter_tokens, chapter_vocab, ' '.join),
               'words': (word_tokens, chapter_vocab, join_words),
               'opengenus': (words_of, vocab_of, ' '.join)}
+GROUPS = {'none': OneWorker, 'dist_sync': ParameterServer}
 LENGTH_PENALTIES = {'book': BookLengthPenalty, 'gnmt': GNMTLengthPenalty,
                     'none': lambda alpha=None: no_length_penalty}
 
@@ -118,13 +120,14 @@ def encode_corpus(config: DataConfig, corpus: Corpus) -> TrainingData:
     return TrainingData(pairs, subwords, src_vocab, tgt_vocab, train, valid)
 
 
-def build_feed(config: DataConfig, arrays: Batch, seed: int, ctx) -> Feed:
-    """Batches as a run wants them."""
+def build_feed(config: DataConfig, arrays: Batch, seed: int, ctx: Devices,
+               worker: tuple[int, int] = (0, 1)) -> Feed:
+    """Batches as a run wants them; see `Feed` for the devices and workers that share them."""
     if config.max_tokens is not None:
-        return TokenFeed(arrays, config.max_tokens, seed, ctx, config.bucket_width)
+        return TokenFeed(arrays, config.max_tokens, seed, ctx, config.bucket_width, worker)
     if config.bucket_width is not None:
-        return BucketFeed(arrays, config.batch_size, seed, ctx, config.bucket_width)
-    return Feed(arrays, config.batch_size, seed, ctx)
+        return BucketFeed(arrays, config.batch_size, seed, ctx, config.bucket_width, worker)
+    return Feed(arrays, config.batch_size, seed, ctx, worker)
 
 
 def build_schedule(config: TrainingConfig) -> Schedule:

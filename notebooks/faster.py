@@ -110,7 +110,7 @@ book_stages = {
 fit_stages = {
     'upload': (Feed, '_batch'), 'forward': (step.Forward, '__call__'),
     'loss': (step, 'logits_gradient'), 'backward': (autograd, 'backward'),
-    'clipping': (step.TrainStep, '_clip'), 'optimizer': (Adam, 'update')}
+    'clipping': (step, 'clip_factor'), 'optimizer': (Adam, 'update')}
 num_batches = num_epochs * len(feed)
 times = {
     "the book's loop": stage_times(

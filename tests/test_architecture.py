@@ -30,7 +30,7 @@ ROWS = [
     {'corpus', 'recurrent', 'subwords', 'constraints', 'step_function', 'rows',
      'showing'},
     {'config', 'vocab', 'loss', 'device', 'plotting', 'flat', 'attention', 'synthetic',
-     'operators', 'words', 'split', 'metrics', 'schedule', 'interruption',
+     'operators', 'words', 'split', 'metrics', 'distributed', 'schedule', 'interruption',
      'tensorboard', 'diagrams', 'profiling'},
     {'_mxnet'},
     {'durable', 'manifest', 'arrays', 'fields', 'layout', 'fallback'},

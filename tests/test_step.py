@@ -11,7 +11,7 @@ from d2l_seq2seq.flat import storage_of
 from d2l_seq2seq.graph import draws_numbers, trace
 from d2l_seq2seq.next_input import Mixture, SteppedEncoderDecoder
 from d2l_seq2seq.optimizer import Adam
-from d2l_seq2seq.step import (Forward, TrainStep, UpdateRules, book_objective,
+from d2l_seq2seq.step import (Forward, TrainStep, UpdateRules, book_objective, clip_factor,
                               per_token_objective)
 from d2l_seq2seq.training import fit
 
@@ -20,9 +20,8 @@ CTX = npx.cpu()
 
 def clipped(gradient, factor, max_norm):
     """The gradient as an update takes it, multiplied by the factor first."""
-    step = TrainStep(None, None, None, UpdateRules(max_norm=max_norm))
     ours = mx.nd.array(gradient)
-    return (ours * step._clip(factor, mx.nd.dot(ours, ours))).asnumpy()
+    return (ours * clip_factor(factor, mx.nd.dot(ours, ours), max_norm)).asnumpy()
 
 
 @pytest.mark.parametrize('size, factor', [(0.001, 1.0), (10, 1.0), (0.5, 1 / 9), (20, 1 / 9)])
@@ -101,8 +100,8 @@ def new_step(model, rules):
 @pytest.mark.parametrize('objective', [book_objective, per_token_objective])
 def test_small_batches_added_up_are_a_large_one(toy, seed, objective):
     large, small = (new_model(toy, seed) for _ in range(2))
-    batch, = Feed(Batch(*(array[:60] for array in toy[2])), 60, seed)
-    parts = list(Feed(Batch(*(array[:60] for array in toy[2])), 16, seed))
+    batch, = Feed(Batch(*(array[:60] for array in toy[2])), 60, seed).batches()
+    parts = list(Feed(Batch(*(array[:60] for array in toy[2])), 16, seed).batches())
     rules = UpdateRules(objective)
     whole = new_step(large, rules)[0]([batch], 0.01).asnumpy()
     values = new_step(small, rules)[0](parts, 0.01).asnumpy()
@@ -143,7 +142,7 @@ def test_label_smoothing_is_the_gradient_of_a_smoothed_target(toy, seed):
 def test_weights_decay_and_what_is_not_learned_does_not(toy, seed):
     lr, decay = 0.1, 0.3
     plain, decaying = (new_model(toy, seed, masked=True) for _ in range(2))
-    batch = next(iter(Feed(toy[2], 64, seed)))
+    batch = next(Feed(toy[2], 64, seed).batches())
     before = weights(plain)
     for model, share in ((plain, 0.0), (decaying, decay)):
         new_step(model, UpdateRules(weight_decay=share))[0]([batch], lr)
@@ -162,7 +161,7 @@ def test_weights_decay_and_what_is_not_learned_does_not(toy, seed):
 @pytest.mark.parametrize('max_norm', [1.0, None])
 def test_a_bad_gradient_changes_nothing(toy, seed, monkeypatch, bad, max_norm):
     model = new_model(toy, seed)
-    batch = next(iter(Feed(toy[2], 64, seed)))
+    batch = next(Feed(toy[2], 64, seed).batches())
     step, flat = new_step(model, UpdateRules(max_norm=max_norm, weight_decay=0.1,
                                              skip_bad_batches=True))
     step([batch], 0.01)
@@ -230,3 +229,59 @@ def test_with_a_seed_dropout_does_not_depend_on_what_was_drawn_before(toy, seed)
         final.append(onp.concatenate([array.ravel() for array in weights(model)]))
     assert onp.array_equal(final[0], final[1])
     assert not onp.array_equal(final[0], final[2]) and not onp.array_equal(final[0], final[3])
+
+
+DEVICES = [npx.cpu(0), npx.cpu(1), npx.cpu(2)]
+
+
+@pytest.mark.parametrize('objective', [book_objective, per_token_objective])
+@pytest.mark.parametrize('num_devices, num_sentences', [(2, 60), (3, 61), (3, 2)])
+def test_devices_share_a_batch(toy, seed, objective, num_devices, num_sentences):
+    """An update of a batch that is split is that of the batch; a device may be left without."""
+    whole, split = (new_model(toy, seed, masked=True) for _ in range(2))
+    arrays = Batch(*(array[:num_sentences] for array in toy[2]))
+    rules, packed = UpdateRules(objective), trace(split).packed
+    batch, = Feed(arrays, 100, seed).batches()
+    parts, = Feed(arrays, 100, seed, DEVICES[:num_devices]).batches()
+    assert [part.src.context for part in parts.parts] == DEVICES[:min(num_devices, num_sentences)]
+    assert sum(part.num_tokens for part in parts.parts) == parts.num_tokens == batch.num_tokens
+    flat = storage_of(split.collect_params().values(), packed.values())
+    copies = [flat.copy_to(device) for device in DEVICES[1:num_devices]]
+    step = TrainStep(Forward(split, flat.variables(packed)), flat, Adam(flat), rules,
+                     [(Forward(split, copy.variables(packed)), copy) for copy in copies])
+    for _ in range(2):  # the second reads what the first left on each device
+        expected = new_step(whole, rules)[0]([batch], 0.01).asnumpy()
+        onp.testing.assert_allclose(step([parts], 0.01).asnumpy(), expected, rtol=1e-4)
+    for copy in copies:
+        assert onp.array_equal(copy.weights.asnumpy(), flat.weights.asnumpy())
+
+
+def test_a_training_on_two_devices_has_the_losses_of_one(toy, seed):
+    histories = []
+    for devices in (DEVICES[:1], DEVICES[:2]):
+        history, model = [], new_model(toy, seed)
+        fit(model, Feed(toy[2], 16, seed, devices), num_epochs=4, lr=0.005,
+            rules=UpdateRules(batches_per_update=2),
+            on_epoch_end=lambda metrics, state: history.append(metrics.train))
+        histories.append(history)
+    for one, two in zip(*histories):
+        assert two.num_tokens == one.num_tokens
+        assert two.book_loss == pytest.approx(one.book_loss, rel=1e-4)
+
+
+def test_a_feed_has_to_be_where_the_model_is(toy, seed):
+    with pytest.raises(ValueError, match=r"the model's device, cpu\(0\), got one on cpu\(1\)"):
+        fit(new_model(toy, seed), Feed(toy[2], 64, seed, npx.cpu(1)), num_epochs=1, lr=0.01)
+    with pytest.raises(ValueError, match=r'worker \(0, 1\), got one for \(1, 2\)'):
+        fit(new_model(toy, seed), Feed(toy[2], 64, seed, worker=(1, 2)), num_epochs=1, lr=0.01)
+
+
+def test_workers_share_a_batch(toy):
+    """Two workers of two devices see all sentences, each once, in the order of one."""
+    whole, = Feed(toy[2], 200, 0).batches()
+    feeds = [Feed(toy[2], 200, 0, DEVICES[:2], worker=(rank, 2)) for rank in range(2)]
+    parts = [part for feed in feeds for batch in feed.batches() for part in batch.parts]
+    assert len(parts) == 4
+    assert onp.array_equal(onp.concatenate([part.src.asnumpy() for part in parts]),
+                           whole.parts[0].src.asnumpy())
+    assert sum(part.num_tokens for part in parts) == whole.num_tokens
