@@ -29,9 +29,11 @@ class OneWorker:
     rank : int
         Its number, from 0.
     num_workers : int
+    ask_every : int
+        Updates from one question to all workers to the next, which each have to answer.
     """
 
-    rank, num_workers = 0, 1
+    rank, num_workers, ask_every = 0, 1, 1
 
     def sum(self, vectors: Sequence[mx.nd.NDArray]) -> Sequence[mx.nd.NDArray]:
         """Each vector added up over all workers; the same number of vectors of the same sizes."""
@@ -59,7 +61,8 @@ class ParameterServer(OneWorker):
         If the environment does not say where the others are.
     """
 
-    is_connected = False  # True: one is under way in this process
+    is_connected = False  # True: this process has met the others
+    ask_every = 4
 
     def __init__(self):
         if os.environ.get(_ROLE) != 'worker':

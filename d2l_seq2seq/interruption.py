@@ -5,6 +5,7 @@ import os
 import signal
 
 _SIGNALS = signal.SIGINT, signal.SIGTERM
+SIGTERM_CODE = 128 + signal.SIGTERM
 
 
 class Interrupted(Exception):
@@ -34,22 +35,9 @@ class Interruption:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def check(self) -> None:
-        """Raise `Interrupted` if a signal came."""
-        if self.exit_code is not None:
-            raise Interrupted
-
     def _handle(self, number: int, frame) -> None:
         code = 128 + number
         if self.exit_code is not None:
             os._exit(code)  # without waiting for the device, or for what is being written
         self.exit_code = code
         os.write(2, b'\nstopping after this batch; once more ends at once, without saving\n')
-
-
-class NoInterruption(Interruption):
-    """Within it, signals are passed over: another process hears them, and says when to end."""
-
-    def __enter__(self) -> Interruption:
-        self._before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
-        return self

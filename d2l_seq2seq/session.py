@@ -15,7 +15,7 @@ from .distributed import OneWorker
 from .errors import InputError
 from .hooks import (BestValidation, OutOfTime, StopTraining, TimeLimit, Validation,
                     ValidationMetrics)
-from .interruption import Interrupted, Interruption, NoInterruption
+from .interruption import SIGTERM_CODE, Interrupted, Interruption
 from .layout import checkpoints_of
 from .model import initialize
 from .recorder import NoRecorder, Recorder
@@ -58,7 +58,7 @@ def train(config: RunConfig, data: TrainingData, folder: RunFolder, devices: Seq
         If what it has can't be gone on from, a loss or gradient is not finite, or a file can't be
         written.
     """
-    with Interruption() if group.rank == 0 else NoInterruption() as interruption:
+    with Interruption() as interruption:
         return _Session(config, data, folder, devices, group, interruption).train()
 
 
@@ -141,7 +141,7 @@ class _Session:
                 notes.append(f'stopped after epoch {self._last.epoch} of {config.num_epochs}: '
                              f'{reason}')
             except Interrupted:
-                exit_code = self._interruption.exit_code
+                exit_code = self._interruption.exit_code or SIGTERM_CODE  # another worker's
                 self._writer.write(self._state)
                 notes.append(f'stopped in epoch {self._state.epoch + 1} of {config.num_epochs}; go '
                              f'on with: {sys.executable} -m d2l_seq2seq.train --resume '
@@ -156,7 +156,10 @@ class _Session:
 
     def _after_update(self, state: TrainState) -> None:
         self._state = state
-        self._interruption.check()
+        # Workers end after the same update, or the others would wait.
+        if state.optimizer.num_updates % self._group.ask_every == 0 and self._group.any(
+                self._interruption.exit_code is not None):
+            raise Interrupted
         self._writer.after_update(state)
 
     def _after_epoch(self, metrics: EpochMetrics, state: TrainState) -> None:
