@@ -79,10 +79,10 @@ def add_options(parser: Parser, config_class: type, only: Sequence[str] | None =
                 word = field.metadata['domain'].description.split("'")[1]
                 text = f'{text} (default: {word})'
             group.add_argument(f'--{option}', default=field.default, metavar=field.name.upper(),
-                               help=text, type=_reader(field.metadata['domain']))
+                               help=text, type=reader(field.metadata['domain']))
 
 
-def _reader(domain) -> Callable[[str], object]:
+def reader(domain) -> Callable[[str], object]:
     """What argparse calls to turn an option's text into its value."""
     def read(text: str):
         try:
