@@ -174,7 +174,7 @@ def tasks_of(cluster: Cluster, command: list[str], serve: list[str],
                                        'PS_VERBOSE': '2'}, False, log, log)]
     for port, (role, number) in zip(ports, members):
         own = {**environment, **cluster.variables(role), 'DMLC_NODE_HOST': cluster.host,
-               'PORT': str(port)}
+               'DMLC_TASK_ID': str(number), 'PORT': str(port)}
         is_worker, name = role == 'worker', f'{role} {number}'
         outputs = _worker_outputs(number, all_output) if is_worker else [Lines(2, f'[{name}] ')] * 2
         tasks.append(Task(name, command if is_worker else serve, own, is_worker, *outputs))
