@@ -80,10 +80,10 @@ def add_options(parser: Parser, config_class: type, only: Sequence[str] | None =
                 word = field.metadata['domain'].description.split("'")[1]
                 text = f'{text} (default: {word})'
             group.add_argument(f'--{option}', default=field.default, metavar=field.name.upper(),
-                               help=text, type=_reader(field.metadata['domain']))
+                               help=text, type=reader(field.metadata['domain']))
 
 
-def _reader(domain) -> Callable[[str], object]:
+def reader(domain) -> Callable[[str], object]:
     """What argparse calls to turn an option's text into its value."""
     def read(text: str):
         try:
@@ -152,4 +152,4 @@ def run(main: Callable[[], int | None]) -> None:
 def _others_wait() -> bool:
     """Whether the process has met other workers, none of which goes on without it."""
     distributed = sys.modules.get(f'{__package__}.distributed')
-    return distributed is not None and distributed.ParameterServer.is_connected
+    return distributed is not None and distributed.WorkerGroup.is_connected

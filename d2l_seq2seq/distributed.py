@@ -50,7 +50,7 @@ class OneWorker:
         """Raise `InputError` unless all workers have the same value."""
 
 
-class ParameterServer(OneWorker):
+class WorkerGroup(OneWorker):
     """One of several processes, which meet at a parameter server.
 
     All of them have to call the same methods in the same order.
@@ -71,7 +71,7 @@ class ParameterServer(OneWorker):
         self._store = mx.kv.create('dist_sync')
         self.rank, self.num_workers = self._store.rank, self._store.num_workers
         self._keys: set[str] = set()
-        ParameterServer.is_connected = True
+        WorkerGroup.is_connected = True
 
     def sum(self, vectors: Sequence[mx.nd.NDArray]) -> Sequence[mx.nd.NDArray]:
         joined = mx.nd.concat(*vectors, dim=0)

@@ -19,14 +19,20 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
 _KEEPING = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2 ** 31 - 1), (_M_ARENA_MAX, 1))
 
 
+def num_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, 'sched_getaffinity'):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def choose_threads(batch_size: int, num_hiddens: int) -> None:
     """Choose how many threads an operator runs on, by the size of a training step.
 
     MXNet reads these variables when it is loaded and never again; left to itself it takes half of
     the cores.  What the environment gives already stands.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    wanted = {'OMP_NUM_THREADS': cores if batch_size * num_hiddens >= PARALLEL_SIZE else 1,
+    wanted = {'OMP_NUM_THREADS': num_cores() if batch_size * num_hiddens >= PARALLEL_SIZE else 1,
               # A step is hundreds of short parallel regions.  A thread that sleeps between them has
               # to be woken for each; one that waits for 10 microseconds is still awake (a fifth of
               # the time at 512 units).  The second number keeps the first from meaning minutes.

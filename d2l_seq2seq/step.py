@@ -110,7 +110,7 @@ class TrainStep:
         Without a seed where the model draws nothing: seeding takes a millisecond.
     copies : sequence of (Forward, FlatCopy)
         The same on other devices, which take their parts of each batch.
-    group : OneWorker or ParameterServer
+    group : OneWorker or WorkerGroup
         The processes that share each batch.
     """
 

@@ -94,7 +94,7 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
     state : TrainState, optional
         What an earlier call returned or handed to a hook: training goes on from there.
     rules : UpdateRules
-    group : OneWorker or ParameterServer
+    group : OneWorker or WorkerGroup
         The processes that train together; the feed's `worker` says which one this is.
     on_epoch_end : function of EpochMetrics and TrainState
         Called after each epoch.  What it raises ends the training and leaves the model as it is.

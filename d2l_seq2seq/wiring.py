@@ -19,7 +19,7 @@ from .data import (Batch, TextRules, build_arrays, chapter_tokens, chapter_vocab
 from .decoders import ContextDecoder, LuongDecoder, Seq2SeqAttentionDecoder
 from .decoding import greedy_search, sample
 from .encoders import Bridge, MaskedEncoder
-from .distributed import OneWorker, ParameterServer
+from .distributed import OneWorker, WorkerGroup
 from .errors import InputError
 from .feed import BucketFeed, Devices, Feed, TokenFeed
 from .model import (Decoder, Encoder, EncoderDecoder, Seq2SeqDecoder, Seq2SeqEncoder,
@@ -43,7 +43,7 @@ OBJECTIVES = {'book': book_objective, 'per-token': per_token_objective}
 TEXT_RULES = {'chapter': (chapter_tokens, chapter_vocab, ' '.join),
               'words': (word_tokens, chapter_vocab, join_words),
               'opengenus': (words_of, vocab_of, ' '.join)}
-GROUPS = {'none': OneWorker, 'dist_sync': ParameterServer}
+GROUPS = {'none': OneWorker, 'dist_sync': WorkerGroup}
 LENGTH_PENALTIES = {'book': BookLengthPenalty, 'gnmt': GNMTLengthPenalty,
                     'none': lambda alpha=None: no_length_penalty}
 

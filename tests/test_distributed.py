@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 from d2l_seq2seq import InputError
 from d2l_seq2seq._mxnet import mx
-from d2l_seq2seq.distributed import OneWorker, ParameterServer
+from d2l_seq2seq.distributed import OneWorker, WorkerGroup
 from small_run import (SETTINGS, arrays_of, assert_same_training, finish, hear_ctrl_c, metrics_of)
 
 # Nothing is drawn but the order, so that one worker and two compute the same.
@@ -73,7 +73,7 @@ def test_one_worker_does_nothing():
 def test_a_worker_without_a_group_is_told_how_to_start_one(monkeypatch):
     monkeypatch.delenv('DMLC_ROLE', raising=False)
     with pytest.raises(InputError, match='expected DMLC_ROLE=worker .* d2l_seq2seq.launch'):
-        ParameterServer()
+        WorkerGroup()
 
 
 class Exchange:
@@ -97,7 +97,7 @@ class Exchange:
 
 def worker_with(others, rank=0, num_workers=2):
     """A worker that has met others, without a server."""
-    group = ParameterServer.__new__(ParameterServer)
+    group = WorkerGroup.__new__(WorkerGroup)
     group.rank, group.num_workers, group._keys = rank, num_workers, set()
     group._store = Exchange(others)
     return group
