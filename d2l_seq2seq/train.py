@@ -85,9 +85,8 @@ def _follow(config: RunConfig, corpus, path: Path, devices, group) -> int:
 
     if run_folder.reason_to_end(path, config.training.num_epochs):
         return 0
-    session.train(config, encode_corpus(config.data, corpus), run_folder.OthersFolder(path),
-                  devices, group)
-    return 0
+    return session.train(config, encode_corpus(config.data, corpus),
+                         run_folder.OthersFolder(path), devices, group).exit_code
 
 
 def _config_to_go_on(path: Path, given: dict) -> tuple[RunConfig, RunConfig]:
