@@ -106,6 +106,8 @@ class TrainingConfig(Checked):
                                     'for an update')
     skip_bad_batches: bool = field(False, FLAG, 'leave out batches whose loss or gradient is not '
                                    'finite, instead of stopping')
+    amp: bool = field(False, FLAG, 'mixed precision: matrix products in float16 on a GPU, in '
+                      'bfloat16 on a CPU; leaves out bad batches')
     num_epochs: int = field(300, COUNT, 'passes over the training pairs', may_change=True)
     seed: int = field(0, whole(0, 2 ** 31 - 1), 'seed of initialization and shuffling')
     device: str = field('auto', WORD, 'auto, cpu, cpu(N), gpu or gpu(N), or several with commas '
@@ -138,6 +140,8 @@ class TrainingConfig(Checked):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.amp:  # numbers above 65,504 are infinite in float16
+            object.__setattr__(self, 'skip_bad_batches', True)
         if self.early_stopping != 'none':
             object.__setattr__(self, 'validate', True)
             object.__setattr__(self, 'keep_best', self.early_stopping)

@@ -76,7 +76,7 @@ class _Session:
                       else build_feed(config.data, data.valid, 0, ctx))
         self._fingerprint = ' '.join(feed.fingerprint() for feed in (self._feed, valid_feed)
                                      if feed is not None)
-        self._rules = update_rules(config.training)
+        self._rules = update_rules(config.training, ctx)
         self._schedule = build_schedule(config.training)
         self._best = BestValidation(
             _GOODNESS[config.training.keep_best],

@@ -14,6 +14,7 @@ from .graph import MAX_STATIC_SIZE, trace
 from .loss import cross_entropy_of_rows, logits_gradient
 from .model import EncoderDecoder
 from .optimizer import Adam
+from .precision import in_low_precision
 
 
 class GradientScale(NamedTuple):
@@ -52,6 +53,7 @@ class UpdateRules:
     # from MXNet's generator as it stands, and a training can't be gone on with to the bit.
     seed: int | None = None
     skip_bad_batches: bool = False  # True: a gradient that is no number is left out and counted
+    dtype: str = 'float32'  # what matrix products are computed in, see `in_low_precision`
 
 
 class Forward:
@@ -62,10 +64,13 @@ class Forward:
     model : EncoderDecoder
     variables : dict of str to NDArray
         The graphs' inputs that aren't data, such as `FlatParameters.variables` gives.
+    dtype : str
+        See `UpdateRules`.
     """
 
-    def __init__(self, model: EncoderDecoder, variables: dict[str, mx.nd.NDArray]):
-        self._model, self._variables = model, variables
+    def __init__(self, model: EncoderDecoder, variables: dict[str, mx.nd.NDArray],
+                 dtype: str = 'float32'):
+        self._model, self._variables, self._dtype = model, variables, dtype
         self._compiled = {}  # shapes of a batch: names of inputs, operators
 
     def __call__(self, batch: DeviceBatch) -> tuple[mx.nd.NDArray, list[mx.nd.NDArray]]:
@@ -86,14 +91,16 @@ class Forward:
 
     def _compile(self, batch: DeviceBatch) -> tuple[list[str], mx.nd.CachedOp, mx.nd.CachedOp]:
         """The graph's inputs, and the operators that give the logits and their loss."""
-        graph = trace(self._model, batch.src.shape, batch.tgt.shape)
-        names = graph.inputs
+        logits = trace(self._model, batch.src.shape, batch.tgt.shape).logits
+        if self._dtype != 'float32':
+            logits = in_low_precision(logits, self._dtype)
+        names = logits.list_inputs()
         shapes = {name: array.shape for name, array in zip(names, self._inputs(names, batch))}
-        _, (logits_shape,), _ = graph.logits.infer_shape(**shapes)
+        _, (logits_shape,), _ = logits.infer_shape(**shapes)
         num_weights = sum(variable.size for variable in self._variables.values())
         is_static = max(math.prod(logits_shape), num_weights) < MAX_STATIC_SIZE
         flags = [('static_alloc', is_static), ('static_shape', is_static)]
-        return (names, mx.nd.CachedOp(graph.logits, flags),
+        return (names, mx.nd.CachedOp(logits, flags),
                 mx.nd.CachedOp(cross_entropy_of_rows(), flags))
 
 

@@ -128,10 +128,11 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
     train_feed.random_state.set_state(state.feed_state)
     _check_places(train_feed, flat, group)
     group.take_over([flat.weights, state.optimizer.mean, state.optimizer.variance])
-    forward = Forward(model, flat.variables(packed))
+    forward = Forward(model, flat.variables(packed), rules.dtype)
     copies = [flat.copy_to(device) for device in train_feed.devices[1:]]
     step = TrainStep(forward, flat, state.optimizer, rules,
-                     [(Forward(model, copy.variables(packed)), copy) for copy in copies], group)
+                     [(Forward(model, copy.variables(packed), rules.dtype), copy)
+                      for copy in copies], group)
     lr_of = lr if callable(lr) else lambda update: lr
     for epoch in range(state.epoch + 1, num_epochs + 1):
         mx.nd.waitall()  # MXNet computes behind the caller's back: a clock needs both ends still

@@ -9,7 +9,7 @@ import functools
 from dataclasses import dataclass
 from typing import Callable
 
-from ._mxnet import init, rnn
+from ._mxnet import init, mx, rnn
 from .attention import AdditiveAttention, DotAttention, GeneralAttention
 from .beam import beam_search
 from .config import DataConfig, ModelConfig, SearchConfig, TrainingConfig
@@ -139,11 +139,14 @@ def build_schedule(config: TrainingConfig) -> Schedule:
     return Constant(config.lr)
 
 
-def update_rules(config: TrainingConfig) -> UpdateRules:
-    """How a configuration wants batches to become updates."""
+def update_rules(config: TrainingConfig, ctx: mx.Context) -> UpdateRules:
+    """How a configuration wants batches to become updates, on a device of this kind."""
+    dtype = 'float32'
+    if config.amp:
+        dtype = 'float16' if ctx.device_type == 'gpu' else 'bfloat16'
     return UpdateRules(OBJECTIVES[config.objective], config.max_norm, config.label_smoothing,
                        config.weight_decay, config.batches_per_update, config.seed,
-                       config.skip_bad_batches)
+                       config.skip_bad_batches, dtype)
 
 
 def build_length_penalty(config: SearchConfig) -> Callable:

@@ -31,7 +31,7 @@ ROWS = [
      'showing'},
     {'config', 'vocab', 'loss', 'device', 'plotting', 'flat', 'attention', 'synthetic',
      'operators', 'words', 'split', 'metrics', 'distributed', 'schedule', 'interruption',
-     'tensorboard', 'diagrams', 'profiling', 'parameter_server'},
+     'tensorboard', 'diagrams', 'profiling', 'parameter_server', 'precision'},
     {'_mxnet'},
     {'durable', 'manifest', 'arrays', 'fields', 'layout', 'fallback'},
     {'errors', 'runtime', 'supervision', 'version'},

@@ -47,4 +47,4 @@ common = arrays, job['batch_size'], training.seed, npx.cpu()
 feed = BucketFeed(*common, job['bucket_width']) if job.get('bucket_width') else Feed(*common)
 turns.wait()
 fit(model, feed, num_epochs=10 ** 6, lr=training.lr, on_epoch_end=between_epochs,
-    rules=update_rules(training))
+    rules=update_rules(training, npx.cpu()))
