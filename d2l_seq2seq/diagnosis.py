@@ -120,10 +120,14 @@ def check_mxnet(subject: str) -> Iterator[Finding]:
 
     wheels = _wheels()
     choose_threads(DataConfig.batch_size, ModelConfig.num_hiddens)
+    if os.environ.get('DMLC_ROLE') in ('server', 'scheduler'):
+        yield Finding(subject, BROKEN, f"DMLC_ROLE={os.environ['DMLC_ROLE']} is set, with which "
+                      'MXNet serves others and never ends loading', 'type: unset DMLC_ROLE')
+        return
     failure = _failure_of_a_process()
     if failure:
         yield Finding(subject, BROKEN, f"{', '.join(wheels) or 'MXNet'}: {failure}",
-                      "type: python -X faulthandler -c 'import mxnet'")
+                      "to see where, type: python -X faulthandler -c 'import mxnet'")
         return
     try:
         from ._mxnet import mx
@@ -162,9 +166,7 @@ def _failure_of_a_process() -> str:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env={**os.environ, 'PYTHONPATH': paths})
     except subprocess.TimeoutExpired:
-        role = os.environ.get('DMLC_ROLE')
-        return (f'does not load within {SECONDS_TO_LOAD} seconds' +
-                (f'; DMLC_ROLE={role} has it wait for others, unset it' if role else ''))
+        return f'does not load within {SECONDS_TO_LOAD} seconds'
     return '' if result.returncode >= 0 else (
         f'loading it and computing ends the process ({signal.Signals(-result.returncode).name})')
 

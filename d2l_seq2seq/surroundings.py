@@ -91,10 +91,12 @@ def check_corpus(subject: str) -> Iterator[Finding]:
     """The book's corpus: where the environment says, else in the cache, else to be downloaded."""
     from .corpus import DATA_VARIABLE, cached_fra_eng
 
-    named, cached = os.environ.get(DATA_VARIABLE), cached_fra_eng()
+    named = os.environ.get(DATA_VARIABLE)
     if named:
         yield _readable(subject, Path(named), f"the book's, which {DATA_VARIABLE} names: {named}")
-    elif cached.exists():
+        return
+    cached = cached_fra_eng()
+    if cached.exists():
         yield _readable(subject, cached, f"the book's, in the cache: {cached}",
                         f'type: rm {cached}')
     else:
