@@ -12,13 +12,10 @@ import importlib.util
 import math
 import os
 import platform
-import random
 import re
 import signal
-import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Iterator
 
@@ -33,7 +30,6 @@ OPTIONAL = {'sacrebleu': 'evaluate and --validate', 'sentencepiece': '--text-rul
 USED_OF_D2L = ('Accumulator', 'Timer', 'grad_clipping')  # by `reference`
 FEATURES = ('CUDA', 'CUDNN', 'MKLDNN', 'OPENMP', 'DIST_KVSTORE')  # MKLDNN is oneDNN's old name
 SECONDS_TO_LOAD = 60
-SECONDS_OF_TRAINING = 1.0
 USUAL_MILLISECONDS = '1.9 to 2.7'  # a batch of the chapter's size, on two cores
 SLOW_MILLISECONDS = 8.0  # three times that
 _INSTALL = "in this project's folder type: pip install '.[cpu]' (with an NVIDIA GPU: '.[cu112]')"
@@ -60,11 +56,11 @@ def check_package(subject: str) -> Iterator[Finding]:
     from .version import __version__
 
     yield Finding(subject, INFO, f'd2l_seq2seq {__version__} in {HERE}')
-    from .corpus import read_corpus
-
     missing = _missing_files()
     if missing:
         yield Finding(subject, BROKEN, f"half installed: {', '.join(missing)} not there", _INSTALL)
+    from .corpus import read_corpus  # only now: it may be one of those
+
     try:
         read_corpus('bundled')
     except (OSError, InputError) as error:
@@ -189,7 +185,8 @@ def check_devices(subject: str) -> Iterator[Finding]:
     from .runtime import usable_cores
 
     num_gpus = npx.num_gpus()
-    yield Finding(subject, INFO, f'{num_gpus} GPUs, {usable_cores()} of {os.cpu_count()} CPU cores')
+    yield Finding(subject, INFO, f"{num_gpus} GPU{'s' * (num_gpus != 1)}, {usable_cores()} of "
+                                 f'{os.cpu_count()} CPU cores')
     if num_gpus == 0 and mx.runtime.Features().is_enabled('CUDA'):
         yield Finding(subject, WARNING, 'this MXNet is the build for GPUs, and sees none; it '
                                         'computes on the CPU', 'type: nvidia-smi')
@@ -240,6 +237,7 @@ def check_d2l(subject: str) -> Iterator[Finding]:
 def check_speed(subject: str) -> Iterator[Finding]:
     """How fast `fit` trains the chapter's model here."""
     from .device import try_gpu
+    from .speed import milliseconds_a_batch
 
     ctx = try_gpu()
     milliseconds = milliseconds_a_batch(ctx)
@@ -257,42 +255,3 @@ def _how_to_be_faster() -> str:
     if os.environ.get('OMP_NUM_THREADS') != '1':
         return 'type: unset OMP_NUM_THREADS, so that it is chosen by the size of a step'
     return 'see what else the processor is doing; type: top'
-
-
-def milliseconds_a_batch(ctx) -> float:
-    """The median over the epochs of about a second of training, on sentences of random words.
-
-    Their number, their lengths and the vocabularies' sizes are about the chapter's.
-    """
-    from .config import DataConfig, ModelConfig, TrainingConfig
-    from .data import encode_pairs
-    from .feed import Feed
-    from .model import initialize
-    from .training import fit
-    from .wiring import build_model
-
-    rng = random.Random(0)
-    pairs = [(' '.join(str(rng.randrange(176)) for _ in range(rng.randint(2, 4))),
-              ' '.join(str(rng.randrange(158)) for _ in range(rng.randint(2, 5))))
-             for _ in range(1001)]
-    src_vocab, tgt_vocab, arrays = encode_pairs(pairs, DataConfig.num_steps)
-    model = build_model(ModelConfig(), len(src_vocab), len(tgt_vocab))
-    initialize(model, ctx)
-    feed, seconds, end = Feed(arrays, DataConfig.batch_size, 0, ctx), [], math.inf
-
-    def note(metrics, state):
-        nonlocal end
-        if metrics.epoch == 1:  # in which graphs are made
-            end = time.perf_counter() + SECONDS_OF_TRAINING
-        else:
-            seconds.append(metrics.seconds)
-        if seconds and time.perf_counter() >= end:
-            raise _TimeIsUp
-
-    with contextlib.suppress(_TimeIsUp):
-        fit(model, feed, num_epochs=100_000, lr=TrainingConfig.lr, on_epoch_end=note)
-    return statistics.median(seconds) / len(feed) * 1000
-
-
-class _TimeIsUp(Exception):
-    """The training has been measured for long enough."""

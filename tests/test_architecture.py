@@ -20,7 +20,7 @@ ROWS = [
     {'session'},
     {'recorder', 'resume'},
     {'reference', 'hooks', 'evaluation', 'interchange'},
-    {'translation', 'surroundings'},
+    {'translation', 'surroundings', 'speed'},
     {'run_folder'},
     {'checkpoint', 'training', 'inference'},
     {'wiring'},

@@ -13,7 +13,7 @@ import numpy as onp
 import pytest
 
 from conftest import ROOT
-from d2l_seq2seq import InputError, diagnosis
+from d2l_seq2seq import InputError, diagnosis, speed
 from d2l_seq2seq.findings import BROKEN, INFO, OK, WARNING
 
 SITE = Path(onp.__file__).parents[1]
@@ -220,38 +220,11 @@ def test_what_the_chapter_uses_of_d2l_is_what_is_asked_for():
     (2.2, '1', OK, ''), (80.0, '1', WARNING, 'see what else'),
     (80.0, '64', WARNING, 'type: unset OMP_NUM_THREADS')])
 def test_slow_is_a_warning(monkeypatch, milliseconds, threads, severity, remedy):
-    monkeypatch.setattr(diagnosis, 'milliseconds_a_batch', lambda ctx: milliseconds)
+    monkeypatch.setattr(speed, 'milliseconds_a_batch', lambda ctx: milliseconds)
     monkeypatch.setenv('OMP_NUM_THREADS', threads)
     found = only(diagnosis.check_speed)
     assert found.severity == severity and f'{milliseconds:.1f} ms a batch' in found.text
     assert found.remedy.startswith(remedy) and '1.9 to 2.7 on two cores' in found.text
-
-
-def test_a_machine_too_slow_for_a_second_is_measured(monkeypatch):
-    from d2l_seq2seq.device import try_gpu
-
-    monkeypatch.setattr(diagnosis, 'SECONDS_OF_TRAINING', 0)
-    assert diagnosis.milliseconds_a_batch(try_gpu()) > 0
-
-
-def test_the_chapters_sizes_are_trained_on(monkeypatch):
-    from d2l_seq2seq import training, try_gpu
-
-    seen = []
-
-    def look(model, feed, num_epochs, lr, on_epoch_end):
-        seen.append((len(feed), feed.batch_size, lr, model.encoder, model.decoder))
-        for epoch, seconds in enumerate((9.0, 0.4, 0.2, 0.3), 1):
-            metrics = training.EpochMetrics(epoch, None, None, seconds, lr)
-            on_epoch_end(metrics, None)
-
-    monkeypatch.setattr(training, 'fit', look)
-    assert diagnosis.milliseconds_a_batch(try_gpu()) == pytest.approx(300 / 16)
-    (num_batches, batch_size, lr, encoder, decoder), = seen
-    assert (num_batches, batch_size, lr) == (16, 64, 0.005)
-    for block, vocab_size in ((encoder, 180), (decoder, 162)):  # the book's corpus's
-        shapes = [parameter.shape for parameter in block.collect_params().values()]
-        assert (vocab_size, 32) in shapes
 
 
 def test_features_and_devices():
@@ -322,7 +295,7 @@ def test_each_checks_own_failure_is_a_line(monkeypatch, check):
         raise ZeroDivisionError('ours')
 
     monkeypatch.setattr(diagnosis, '_failure_of_a_process', lambda: '')
-    monkeypatch.setattr(diagnosis, 'milliseconds_a_batch', lambda ctx: 2.0)
+    monkeypatch.setattr(speed, 'milliseconds_a_batch', lambda ctx: 2.0)
     monkeypatch.setattr(diagnosis, check, fail)
     found = list(diagnosis.diagnose())
     broken, = [finding for finding in found if finding.severity == BROKEN]
