@@ -120,6 +120,10 @@ def check_mxnet(subject: str) -> Iterator[Finding]:
         yield Finding(subject, BROKEN, f"DMLC_ROLE={os.environ['DMLC_ROLE']} is set, with which "
                       'MXNet serves others and never ends loading', 'type: unset DMLC_ROLE')
         return
+    if wheels and importlib.util.find_spec('mxnet') is None:  # one of two was removed, for instance
+        yield Finding(subject, BROKEN, f"{', '.join(wheels)}: noted as installed, but there is no "
+                      'module of that name', _install_anew(wheels))
+        return
     failure = _failure_of_a_process()
     if failure:
         yield Finding(subject, BROKEN, f"{', '.join(wheels) or 'MXNet'}: {failure}",
@@ -130,15 +134,23 @@ def check_mxnet(subject: str) -> Iterator[Finding]:
     except InputError as error:
         yield told(subject, BROKEN, error)
     except Exception as error:
+        is_its_own = not isinstance(error, ModuleNotFoundError)
         yield Finding(subject, BROKEN, f"{', '.join(wheels) or 'MXNet'} does not load: "
-                                       f'{described(error)}', _INSTALL)
+                      f'{described(error)}', _install_anew(wheels) if is_its_own else _INSTALL)
     else:
         which = ', '.join(wheels) or f'{mx.__version__}, built from source,'
         text = f'{which} in {Path(mx.__file__).parent}'
         if mx.__version__ == '1.9.1' and len(wheels) < 2:
             yield Finding(subject, OK, text)
         else:
-            yield Finding(subject, WARNING, f'{text}; tried is one MXNet 1.9.1', _INSTALL)
+            yield Finding(subject, WARNING, f'{text}; tried is one MXNet 1.9.1',
+                          _install_anew(wheels))
+
+
+def _install_anew(wheels: list[str]) -> str:
+    """What to type where pip would find all that it wants, and leave it as it is."""
+    names = ' '.join(wheel.split()[0] for wheel in wheels)
+    return f'type: pip uninstall -y {names}; then {_INSTALL}' if names else _INSTALL
 
 
 def _wheels() -> list[str]:
@@ -204,7 +216,7 @@ def check_numbers(subject: str) -> Iterator[Finding]:
             yield Finding(subject, OK, f'the masked loss is right on {ctx}: {text}')
         else:
             yield Finding(subject, BROKEN, f'the masked loss on {ctx} is {text}, and ought to be '
-                          '2.3026 1.1513 0.0000', _INSTALL)
+                          '2.3026 1.1513 0.0000', _install_anew(_wheels()))
 
 
 def example_losses(ctx=None) -> list[float]:

@@ -93,6 +93,13 @@ def test_mxnet_is_missing(environment):
     assert of('packages', lines)[-1].startswith('info')
 
 
+def test_mxnets_module_was_removed_with_another_wheel(environment):
+    environment.add_all_but('mxnet', 'mxnet_cu112').add_wheel('mxnet')
+    assert of('mxnet', environment.examined())[0].startswith(
+        'broken mxnet mxnet 1.9.1: noted as installed, but there is no module of that name -> '
+        "type: pip uninstall -y mxnet; then in this project's folder type: pip install")
+
+
 def test_mxnet_lacks_a_library(environment):
     error = 'libcudart.so.11.0: cannot open shared object file: No such file or directory'
     environment.add_all_but('mxnet', 'mxnet_cu112').add_wheel('mxnet-cu112')
@@ -122,7 +129,8 @@ def test_mxnet_ends_its_process(environment):
 def test_mxnet_is_something_else(environment, code):
     """Such as what is left where one of two wheels was removed."""
     environment.add_all_but('mxnet', 'mxnet_cu112').add_module('mxnet/__init__', code)
-    assert of('mxnet', environment.examined())[0].startswith('broken mxnet ')
+    lines = environment.add_wheel('mxnet').examined()
+    assert of('mxnet', lines)[0].startswith('broken mxnet ')
 
 
 def test_d2l_is_missing(environment):
