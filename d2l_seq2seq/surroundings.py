@@ -120,6 +120,8 @@ def _readable(subject: str, path: Path, text: str, remedy: str = '') -> Finding:
 
 def _downloadable(subject: str, cached: Path) -> Finding:
     """Whether the book's corpus could be downloaded; it isn't."""
+    import requests  # noqa: F401, so that the seconds below are the network's alone
+
     from .corpus import DATA_VARIABLE, FRA_ENG_URL, try_download
 
     try:
