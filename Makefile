@@ -8,10 +8,11 @@ MXNET ?=
 ARGS ?=
 RUN = .venv/bin/python
 
-.PHONY: help venv train test test-slow check lab notebooks bench bench-quality clean
+.PHONY: help venv train doctor test test-slow check lab notebooks bench bench-quality clean
 
 help:
 	@echo 'make train [ARGS="--num-epochs 20"]  train the chapter'"'"'s model (ARGS=-h lists the options)'
+	@echo 'make doctor                          say what is wrong where something does not work'
 	@echo 'make test                            run the tests, about eight minutes'
 	@echo 'make test-slow                       run the slow tests, about twenty-five minutes'
 	@echo 'make check                           look at the style of the code'
@@ -26,6 +27,9 @@ venv:
 
 train: venv
 	@$(RUN) -m d2l_seq2seq.train $(ARGS)
+
+doctor: venv
+	@$(RUN) -m d2l_seq2seq.doctor $(ARGS)
 
 test: check
 	$(RUN) -m pytest -m 'not slow' d2l_seq2seq tests $(ARGS)

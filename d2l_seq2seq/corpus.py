@@ -28,6 +28,7 @@ FRA_ENG_URL = 'http://d2l-data.s3-accelerate.amazonaws.com/fra-eng.zip'
 FRA_ENG_TEXT_SHA256 = '0bb85dbaa1c896844649094d7eaf2e34bee34e84fe362b26ce7e8f2e12aae104'
 DATA_VARIABLE = 'D2L_SEQ2SEQ_DATA'
 DOWNLOAD_TIMEOUT = 10  # seconds without a byte
+_ZIP_STARTS = b'PK\x03\x04'
 MAX_TEXT_BYTES = 1 << 26  # six times the book's text; a zip that unpacks to more is not the book's
 
 
@@ -105,12 +106,18 @@ def _read_bundled() -> Corpus:
 
 def _read_fra_eng() -> Corpus:
     named = os.environ.get(DATA_VARIABLE)
-    data = _fra_eng_at(Path(named)) if named else _fra_eng_from_cache()
+    data = fra_eng_at(Path(named)) if named else _fra_eng_from_cache()
     return _from_columns('fra-eng', data.decode('utf-8'))
 
 
-def _fra_eng_at(path: Path) -> bytes:
-    """The book's text from a zip, a text file, or a folder that holds either."""
+def fra_eng_at(path: Path) -> bytes:
+    """The book's text from a zip, a text file, or a folder that holds either.
+
+    Raises
+    ------
+    InputError
+        If there is none, or another text than the book's.
+    """
     candidates = [path / 'fra-eng.zip', path / 'fra.txt'] if path.is_dir() else [path]
     for candidate in candidates:
         if candidate.is_file():
@@ -120,11 +127,16 @@ def _fra_eng_at(path: Path) -> bytes:
                      f'{DATA_VARIABLE} names {path}, which is not there; correct it, or unset it')
 
 
-def _fra_eng_from_cache() -> bytes:
-    """The book's text from the cache; downloaded to it when it isn't there."""
+def cached_fra_eng() -> Path:
+    """Where the book's zip is kept, whether or not it is there yet."""
     import pooch  # a third of a second that the other corpora don't need
 
-    path = Path(pooch.os_cache('d2l_seq2seq')) / 'fra-eng.zip'
+    return Path(pooch.os_cache('d2l_seq2seq')) / 'fra-eng.zip'
+
+
+def _fra_eng_from_cache() -> bytes:
+    """The book's text from the cache; downloaded to it when it isn't there."""
+    path = cached_fra_eng()
     if not path.exists():
         _download(FRA_ENG_URL, path)
     data = _read_file(path)
@@ -149,11 +161,42 @@ def _download(url: str, path: Path) -> None:
             pooch.retrieve(url, known_hash=None, fname=path.name, path=path.parent,
                            downloader=downloader)
     except OSError as error:  # requests' exceptions are OSErrors
-        response = getattr(error, 'response', None)
-        reason = type(error).__name__ if response is None else f'HTTP {response.status_code}'
-        raise InputError(
-            f'{url} could not be downloaded ({reason}); let {DATA_VARIABLE} name a copy of '
-            f'{path.name}') from error
+        raise _not_downloaded(url, error) from error
+
+
+def try_download(timeout: float) -> None:
+    """Ask for the first bytes of the book's zip, and keep nothing.
+
+    Parameters
+    ----------
+    timeout : float
+        Seconds to wait for a connection, and for each of its answers.
+
+    Raises
+    ------
+    InputError
+        If they don't come, or aren't those of a zip.
+    """
+    import requests  # by which pooch downloads
+
+    try:
+        with requests.get(FRA_ENG_URL, headers={'Range': f'bytes=0-{len(_ZIP_STARTS) - 1}'},
+                          stream=True, timeout=timeout) as response:
+            response.raise_for_status()
+            start = next(response.iter_content(len(_ZIP_STARTS)), b'')
+    except OSError as error:
+        raise _not_downloaded(FRA_ENG_URL, error) from error
+    if start != _ZIP_STARTS:
+        raise _not_downloaded(FRA_ENG_URL, 'what comes is no zip')
+
+
+def _not_downloaded(url: str, why: OSError | str) -> InputError:
+    """Why a download failed, in a line."""
+    if isinstance(why, OSError):
+        response = getattr(why, 'response', None)
+        why = type(why).__name__ if response is None else f'HTTP {response.status_code}'
+    return InputError(f'{url} could not be downloaded ({why}); let {DATA_VARIABLE} name a copy of '
+                      f"{url.rpartition('/')[2]}")
 
 
 def _checked_text(data: bytes, path: Path) -> bytes:

@@ -26,19 +26,24 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
+def thread_settings(batch_size: int, num_hiddens: int) -> dict[str, str]:
+    """The environment variables that suit a training step of that size."""
+    threads = num_cores() if batch_size * num_hiddens >= PARALLEL_SIZE else 1
+    # A step is hundreds of short parallel regions.  A thread that sleeps between them has to be
+    # woken for each; one that waits for 10 microseconds is still awake (a fifth of the time at 512
+    # units).  The last number keeps the one before it from meaning minutes.
+    return {'OMP_NUM_THREADS': str(threads), 'OMP_WAIT_POLICY': 'active',
+            'GOMP_SPINCOUNT': '300000'}
+
+
 def choose_threads(batch_size: int, num_hiddens: int) -> None:
     """Choose how many threads an operator runs on, by the size of a training step.
 
     MXNet reads these variables when it is loaded and never again; left to itself it takes half of
     the cores.  What the environment gives already stands.
     """
-    wanted = {'OMP_NUM_THREADS': num_cores() if batch_size * num_hiddens >= PARALLEL_SIZE else 1,
-              # A step is hundreds of short parallel regions.  A thread that sleeps between them has
-              # to be woken for each; one that waits for 10 microseconds is still awake (a fifth of
-              # the time at 512 units).  The second number keeps the first from meaning minutes.
-              'OMP_WAIT_POLICY': 'active', 'GOMP_SPINCOUNT': 300_000}
-    for name, value in wanted.items():
-        logger.debug('%s=%s', name, os.environ.setdefault(name, str(value)))
+    for name, value in thread_settings(batch_size, num_hiddens).items():
+        logger.debug('%s=%s', name, os.environ.setdefault(name, value))
 
 
 def keep_memory() -> None:

@@ -13,13 +13,14 @@ from conftest import ROOT
 PACKAGE = ROOT / 'd2l_seq2seq'
 # From the top; imports go to lower rows only.  README shows the same table.
 ROWS = [
-    {'train', 'translate', 'evaluate', 'reproduce', 'average', 'export', 'launch'},
+    {'train', 'translate', 'evaluate', 'reproduce', 'average', 'export', 'launch', 'doctor'},
     {'command_line'},
     {'__init__'},
+    {'diagnosis'},
     {'session'},
     {'recorder', 'resume'},
     {'reference', 'hooks', 'evaluation', 'interchange'},
-    {'translation'},
+    {'translation', 'surroundings', 'speed'},
     {'run_folder'},
     {'checkpoint', 'training', 'inference'},
     {'wiring'},
@@ -33,7 +34,7 @@ ROWS = [
      'operators', 'words', 'split', 'metrics', 'distributed', 'schedule', 'interruption',
      'tensorboard', 'diagrams', 'profiling', 'parameter_server', 'precision'},
     {'_mxnet'},
-    {'durable', 'manifest', 'arrays', 'fields', 'layout', 'fallback'},
+    {'durable', 'manifest', 'arrays', 'fields', 'layout', 'fallback', 'findings'},
     {'errors', 'runtime', 'supervision', 'version'},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob('*.py'))

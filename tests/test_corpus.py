@@ -1,27 +1,15 @@
 """Sentence pairs from every source, and one clear line for each way in which it can go wrong."""
 import contextlib
 import hashlib
-import http.server
-import io
 import logging
-import threading
 import time
-import zipfile
 
 import pytest
 
 from d2l_seq2seq import InputError, corpus, preprocess_nmt, read_corpus
+from local_server import TEXT, serving, zip_of
 
-TEXT = 'Go.\tVa\u202f!\nHi.\tSalut\u00a0!\n'
 PAIRS = [('Go.', 'Va\u202f!'), ('Hi.', 'Salut\u00a0!')]
-
-
-def zip_of(text, name='fra-eng/fra.txt'):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr('fra-eng/_about.txt', 'about')
-        archive.writestr(name, text)
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -169,26 +157,6 @@ def test_the_variable_names_nothing(tmp_path, monkeypatch):
 
 # The download
 
-class Server(http.server.BaseHTTPRequestHandler):
-    """Answers as the test's `behaviour` says."""
-
-    behaviour = None
-    num_requests = 0
-
-    def do_GET(self):
-        type(self).num_requests += 1
-        self.behaviour()
-
-    def log_message(self, *args):
-        pass
-
-    def send(self, data, length=None, status=200):
-        self.send_response(status)
-        self.send_header('Content-Length', str(len(data) if length is None else length))
-        self.end_headers()
-        self.wfile.write(data)
-
-
 @pytest.fixture
 def serve(monkeypatch, small_fra_eng):
     """A server on this machine that takes the place of the book's."""
@@ -196,16 +164,8 @@ def serve(monkeypatch, small_fra_eng):
     monkeypatch.setattr(corpus, 'DOWNLOAD_TIMEOUT', 0.5)
     with contextlib.ExitStack() as stack:
         def start(behaviour):
-            handler = type('Handler', (Server,), {'behaviour': behaviour, 'num_requests': 0})
-            server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)
-            server.daemon_threads = True
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(server.server_close)
-            stack.callback(server.shutdown)
-            monkeypatch.setattr(corpus, 'FRA_ENG_URL',
-                                f'http://127.0.0.1:{server.server_port}/fra-eng.zip')
+            handler, url = stack.enter_context(serving(behaviour))
+            monkeypatch.setattr(corpus, 'FRA_ENG_URL', url)
             return handler
         yield start
 

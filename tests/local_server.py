@@ -1,0 +1,52 @@
+"""A server on this machine that takes the place of the one that has the book's corpus."""
+import contextlib
+import http.server
+import io
+import threading
+import zipfile
+
+TEXT = 'Go.\tVa\u202f!\nHi.\tSalut\u00a0!\n'
+
+
+def zip_of(text, name='fra-eng/fra.txt'):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('fra-eng/_about.txt', 'about')
+        archive.writestr(name, text)
+    return buffer.getvalue()
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Answers as the test's `behaviour` says."""
+
+    behaviour = None
+    num_requests = 0
+
+    def do_GET(self):
+        type(self).num_requests += 1
+        self.behaviour()
+
+    def log_message(self, *args):
+        pass
+
+    def send(self, data, length=None, status=200):
+        self.send_response(status)
+        self.send_header('Content-Length', str(len(data) if length is None else length))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+@contextlib.contextmanager
+def serving(behaviour):
+    """Within it there is a server: its handler, which counts requests, and the zip's address."""
+    handler = type('Handler', (Server,), {'behaviour': behaviour, 'num_requests': 0})
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield handler, f'http://127.0.0.1:{server.server_port}/fra-eng.zip'
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
