@@ -3,6 +3,7 @@
 The jobs are real ones: a scheduler, a server and two workers on this machine, by the command
 `launch`.
 """
+import hashlib
 import os
 import signal
 import subprocess
@@ -117,7 +118,6 @@ def test_the_first_workers_values_are_taken_over():
 def test_workers_that_differ_are_named():
     same, other = worker_with(0), worker_with(0)
     table = onp.zeros((2, 32), dtype='float32')
-    import hashlib
     table[1] = list(hashlib.sha256(b'weights').digest())
     same._store.others = other._store.others = table.ravel()
     same.require_equal(b'weights', 'their weights')
@@ -155,6 +155,7 @@ def test_two_workers_are_one_twenty_times(tmp_path, one):
         assert_two_are_one(tmp_path, number, one)
 
 
+@pytest.mark.slow
 @pytest.mark.distributed
 def test_a_killed_worker_ends_the_job_which_goes_on_to_the_same_bits(tmp_path):
     whole, broken = tmp_path / 'whole', tmp_path / 'broken'
@@ -173,6 +174,7 @@ def test_a_killed_worker_ends_the_job_which_goes_on_to_the_same_bits(tmp_path):
     assert_same_training(broken, whole, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.distributed
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_job_in_order(tmp_path, number):
