@@ -119,7 +119,7 @@ def _watch(job: _Job, signals: _Signals, problem, stop_timeout: float, say) -> i
         if failed:
             return _end_after(failed, job, signals, say)
         if not job.running(only_workers=True):
-            job.wait(SETTLE, signals)
+            job.finish(signals)
             return 0
         trouble = problem(time.monotonic() - started)
         if trouble:
@@ -153,7 +153,7 @@ def _stop(job: _Job, signals: _Signals, stop_timeout: float, say) -> int:
     failed = job.failed({0, 128 + number, -number})
     if failed:
         return _end_after(failed, job, signals, say)
-    job.wait(SETTLE, signals)
+    job.finish(signals)
     return 0 if job.failed({0}) is None else 128 + number
 
 
@@ -176,7 +176,7 @@ class _Process:
     """A process that was started, and the session that it leads."""
 
     def __init__(self, task: Task, guardian: _Guardian):
-        self.name, self.task = task.name, task
+        self.name, self.task, self.was_asked = task.name, task, False
         self._popen = subprocess.Popen(
             task.command, env=task.environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if isinstance(task.stdout, Lines) else task.stdout,
@@ -195,6 +195,7 @@ class _Process:
 
     def signal(self, number: int) -> None:
         """Send a signal to it and to whatever it started."""
+        self.was_asked = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
@@ -250,10 +251,21 @@ class _Job:
             time.sleep(POLL)
             self.look()
 
+    def finish(self, signals: _Signals) -> None:
+        """Let what ran for the workers end, and let their output be read, however slowly."""
+        self.wait(SETTLE, signals)
+        deadline, before = time.monotonic() + SETTLE, len(signals.received)
+        while any(thread.is_alive() for thread in self._threads) and (
+                len(signals.received) == before and time.monotonic() < deadline):
+            if any(lock.locked() for lock in _locks.values()):  # a line is being written
+                deadline = time.monotonic() + SETTLE
+            time.sleep(POLL)
+
     def end(self, signals: _Signals) -> None:
-        """Ask all to end, and give them the time for it."""
+        """Ask all to end that were not asked yet, and give them the time for it."""
         for process in self.running():
-            process.signal(signal.SIGTERM)
+            if not process.was_asked:  # a second time would mean without saving
+                process.signal(signal.SIGTERM)
         self.wait(KILL_AFTER, signals)
 
     def kill(self) -> None:
