@@ -137,24 +137,22 @@ def _stop(job: _Job, signals: _Signals, stop_timeout: float, say) -> int:
     for process in job.running(only_workers=True):
         process.signal(number)
     deadline = time.monotonic() + stop_timeout
-    while job.running(only_workers=True):
+    while True:
         failed = job.failed({0, 128 + number, -number})
         if failed:
             return _end_after(failed, job, signals, say)
+        late = job.running(only_workers=True)
+        if not late:
+            job.finish(signals)
+            return 0 if job.failed({0}) is None else 128 + number
         if len(signals.received) > 1:
             return 128 + number
         if time.monotonic() > deadline:
-            names = ', '.join(process.name for process in job.running(only_workers=True))
-            say(f'error: {names}: not ended {stop_timeout:g} s after {name}, killed; '
-                '--stop-timeout waits longer')
+            say(f"error: {', '.join(process.name for process in late)}: not ended "
+                f'{stop_timeout:g} s after {name}, killed; --stop-timeout waits longer')
             return KILLED
         time.sleep(POLL)
         job.look()
-    failed = job.failed({0, 128 + number, -number})
-    if failed:
-        return _end_after(failed, job, signals, say)
-    job.finish(signals)
-    return 0 if job.failed({0}) is None else 128 + number
 
 
 def _end_after(failed: _Process, job: _Job, signals: _Signals, say) -> int:
@@ -238,10 +236,12 @@ class _Job:
                 self._guardian.forget(process.pid)
 
     def failed(self, expected: set[int]) -> _Process | None:
-        """One that has ended otherwise than expected; a worker rather than what runs for it."""
+        """One that has ended otherwise than expected: a worker, or what workers still need."""
         failed = [process for process in self._processes
                   if process.code is not None and process.code not in expected]
-        return min(failed, key=lambda process: not process.task.is_worker, default=None)
+        needed = [process for process in failed
+                  if process.task.is_worker or self.running(only_workers=True)]
+        return min(needed, key=lambda process: not process.task.is_worker, default=None)
 
     def wait(self, seconds: float, signals: _Signals) -> None:
         """Wait until all have ended, for some time, or until another signal comes."""

@@ -121,6 +121,21 @@ def test_scheduler_and_servers_may_end_first(job):
     assert one.finish() == (0, 'done\n', '')
 
 
+def test_what_runs_for_the_workers_may_fail_after_them(job):
+    """As a program in C++ may that ends while its threads run; the work is done."""
+    one = job("print('done')", serve=PRELUDE + '''
+for name in ('worker-0', 'worker-1'):
+    path = os.path.join(os.environ['NOTES'], name)
+    try:
+        while not os.path.exists(path) or os.kill(int(open(path).read()), 0) is None:
+            time.sleep(0.02)
+    except ProcessLookupError:
+        pass
+os.abort()''')
+    code, stdout, stderr = one.finish()
+    assert (code, stdout) == (0, 'done\n') and 'error' not in stderr
+
+
 @pytest.mark.parametrize('ending, code, how', [
     ('sys.exit(3)', 3, 'ended with exit code 3'),
     ('os._exit(1)', 1, 'ended with exit code 1'),
@@ -311,6 +326,7 @@ def test_the_schedulers_log_says_who_has_joined(monkeypatch):
     assert roll_call.problem(59, 60) is None and roll_call.problem(1e9, None) is None
     assert 'not formed in 60 s: worker 0 did not reach' in roll_call.problem(60, 60)
     roll_call.hear(JOINED % (b'worker', 12000))
+    roll_call.hear(JOINED % (b'worker', 12000))  # its second store
     assert roll_call.problem(1e9, 60) is None
     assert not roll_call.hear(b'[14:29:31] ../3rdparty/ps-lite/src/van.cc:394: ? => 9. Meta: reques'
                               b't=0, timestamp=0, control={ cmd=ADD_NODE, node={ role=worker, id=9,'
