@@ -53,8 +53,8 @@ class Cluster:
 class RollCall:
     """Who has still to reach the scheduler, as far as its log says.
 
-    The group has formed when nobody has; a process that joins from a port that isn't in the list
-    belongs to someone else, or found its port taken.
+    The group has formed when nobody has.  A process that comes from a port that isn't in the list
+    belongs to someone else, or found its own port taken.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class RollCall:
     """
 
     def __init__(self, names: dict[int, str]):
-        self._missing = dict(names)
+        self._ports, self._missing = set(names), dict(names)
         self._stranger: str | None = None
 
     def hear(self, line: bytes) -> bool:
@@ -71,7 +71,8 @@ class RollCall:
         joined = _JOINED.search(line)
         if joined:
             role, host, port = (part.decode() for part in joined.groups())
-            if self._missing.pop(int(port), None) is None:
+            self._missing.pop(int(port), None)
+            if int(port) not in self._ports:
                 self._stranger = f'a {role} at {host}:{port}'
         return not _LOGGED.match(line) or 'PS_VERBOSE' in os.environ
 

@@ -119,7 +119,7 @@ def _watch(job: _Job, signals: _Signals, problem, stop_timeout: float, say) -> i
         if failed:
             return _end_after(failed, job, signals, say)
         if not job.running(only_workers=True):
-            job.wait(SETTLE, signals)
+            job.finish(signals)
             return 0
         trouble = problem(time.monotonic() - started)
         if trouble:
@@ -137,24 +137,22 @@ def _stop(job: _Job, signals: _Signals, stop_timeout: float, say) -> int:
     for process in job.running(only_workers=True):
         process.signal(number)
     deadline = time.monotonic() + stop_timeout
-    while job.running(only_workers=True):
+    while True:
         failed = job.failed({0, 128 + number, -number})
         if failed:
             return _end_after(failed, job, signals, say)
+        late = job.running(only_workers=True)
+        if not late:
+            job.finish(signals)
+            return 0 if job.failed({0}) is None else 128 + number
         if len(signals.received) > 1:
             return 128 + number
         if time.monotonic() > deadline:
-            names = ', '.join(process.name for process in job.running(only_workers=True))
-            say(f'error: {names}: not ended {stop_timeout:g} s after {name}, killed; '
-                '--stop-timeout waits longer')
+            say(f"error: {', '.join(process.name for process in late)}: not ended "
+                f'{stop_timeout:g} s after {name}, killed; --stop-timeout waits longer')
             return KILLED
         time.sleep(POLL)
         job.look()
-    failed = job.failed({0, 128 + number, -number})
-    if failed:
-        return _end_after(failed, job, signals, say)
-    job.wait(SETTLE, signals)
-    return 0 if job.failed({0}) is None else 128 + number
 
 
 def _end_after(failed: _Process, job: _Job, signals: _Signals, say) -> int:
@@ -176,7 +174,7 @@ class _Process:
     """A process that was started, and the session that it leads."""
 
     def __init__(self, task: Task, guardian: _Guardian):
-        self.name, self.task = task.name, task
+        self.name, self.task, self.was_asked = task.name, task, False
         self._popen = subprocess.Popen(
             task.command, env=task.environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if isinstance(task.stdout, Lines) else task.stdout,
@@ -195,6 +193,7 @@ class _Process:
 
     def signal(self, number: int) -> None:
         """Send a signal to it and to whatever it started."""
+        self.was_asked = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
@@ -237,10 +236,12 @@ class _Job:
                 self._guardian.forget(process.pid)
 
     def failed(self, expected: set[int]) -> _Process | None:
-        """One that has ended otherwise than expected; a worker rather than what runs for it."""
+        """One that has ended otherwise than expected: a worker, or what workers still need."""
         failed = [process for process in self._processes
                   if process.code is not None and process.code not in expected]
-        return min(failed, key=lambda process: not process.task.is_worker, default=None)
+        needed = [process for process in failed
+                  if process.task.is_worker or self.running(only_workers=True)]
+        return min(needed, key=lambda process: not process.task.is_worker, default=None)
 
     def wait(self, seconds: float, signals: _Signals) -> None:
         """Wait until all have ended, for some time, or until another signal comes."""
@@ -250,10 +251,21 @@ class _Job:
             time.sleep(POLL)
             self.look()
 
+    def finish(self, signals: _Signals) -> None:
+        """Let what ran for the workers end, and let their output be read, however slowly."""
+        self.wait(SETTLE, signals)
+        deadline, before = time.monotonic() + SETTLE, len(signals.received)
+        while any(thread.is_alive() for thread in self._threads) and (
+                len(signals.received) == before and time.monotonic() < deadline):
+            if any(lock.locked() for lock in _locks.values()):  # a line is being written
+                deadline = time.monotonic() + SETTLE
+            time.sleep(POLL)
+
     def end(self, signals: _Signals) -> None:
-        """Ask all to end, and give them the time for it."""
+        """Ask all to end that were not asked yet, and give them the time for it."""
         for process in self.running():
-            process.signal(signal.SIGTERM)
+            if not process.was_asked:  # a second time would mean without saving
+                process.signal(signal.SIGTERM)
         self.wait(KILL_AFTER, signals)
 
     def kill(self) -> None:

@@ -21,7 +21,8 @@ from small_run import hear_ctrl_c
 # Runs the command with another program in the place of scheduler and servers.
 DRIVER = '''
 import sys
-from d2l_seq2seq import command_line, launch
+from d2l_seq2seq import command_line, launch, supervision
+supervision.SETTLE = 0.3  # these servers never end by themselves
 command_line.run(lambda: launch.main(sys.argv[2:], [sys.executable, '-c', sys.argv[1]]))
 '''
 # What every process of these jobs begins with: it leaves its number, and knows when to end.
@@ -118,6 +119,21 @@ def test_a_job_ends_when_its_workers_do(job):
 def test_scheduler_and_servers_may_end_first(job):
     one = job("time.sleep(0.3); print('done')", serve=PRELUDE)
     assert one.finish() == (0, 'done\n', '')
+
+
+def test_what_runs_for_the_workers_may_fail_after_them(job):
+    """As a program in C++ may that ends while its threads run; the work is done."""
+    one = job("print('done')", serve=PRELUDE + '''
+for name in ('worker-0', 'worker-1'):
+    path = os.path.join(os.environ['NOTES'], name)
+    try:
+        while not os.path.exists(path) or os.kill(int(open(path).read()), 0) is None:
+            time.sleep(0.02)
+    except ProcessLookupError:
+        pass
+os.abort()''')
+    code, stdout, stderr = one.finish()
+    assert (code, stdout) == (0, 'done\n') and 'error' not in stderr
 
 
 @pytest.mark.parametrize('ending, code, how', [
@@ -238,6 +254,25 @@ def test_a_worker_that_fails_after_a_signal_has_failed(job):
     assert code == 9 and 'error: worker 1 (process ' in stderr
 
 
+def test_a_worker_that_saves_is_not_asked_twice(job):
+    one = job('''
+        def stop(received, frame):
+            signal.signal(signal.SIGTERM, lambda *_: note('asked-twice.txt', ''))
+            if number:
+                sys.exit(9)
+            time.sleep(1)  # in which the other one ends and the launcher sees it
+            note('saved.txt', '')
+            sys.exit(143)
+        signal.signal(signal.SIGTERM, stop)
+        note(f'ready-{number}.txt', '')
+        wait()''')
+    one.wait_for(*READY)
+    one.process.send_signal(signal.SIGTERM)
+    assert one.finish()[0] == 9
+    assert (one.folder / 'saved.txt').exists()
+    assert not (one.folder / 'asked-twice.txt').exists()
+
+
 STUBBORN = '''
 signal.signal(signal.SIGINT, lambda *_: note(f'heard-{number}.txt', ''))
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -291,6 +326,7 @@ def test_the_schedulers_log_says_who_has_joined(monkeypatch):
     assert roll_call.problem(59, 60) is None and roll_call.problem(1e9, None) is None
     assert 'not formed in 60 s: worker 0 did not reach' in roll_call.problem(60, 60)
     roll_call.hear(JOINED % (b'worker', 12000))
+    roll_call.hear(JOINED % (b'worker', 12000))  # its second store
     assert roll_call.problem(1e9, 60) is None
     assert not roll_call.hear(b'[14:29:31] ../3rdparty/ps-lite/src/van.cc:394: ? => 9. Meta: reques'
                               b't=0, timestamp=0, control={ cmd=ADD_NODE, node={ role=worker, id=9,'
@@ -366,6 +402,25 @@ def test_a_reader_that_does_not_read_holds_nothing_up(job):
             print('x' * 1000)''')
     assert one.process.wait(timeout=1 + WITHIN) == 7
     assert one.finish()[0] == 7
+
+
+def test_a_reader_that_reads_slowly_gets_everything(job):
+    one = job("print(100_000 * 'x')")
+    one.wait_for('worker-0')
+    time.sleep(3)  # longer than there is patience with anything else
+    assert one.finish() == (0, 100_000 * 'x' + '\n', '')
+
+
+def test_an_output_that_is_kept_open_holds_nothing_up(job):
+    """By a process in a session of its own, which is not the job's any more."""
+    one = job('''
+        note(f'daemon-{number}.txt', subprocess.Popen(
+            [sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True).pid)''')
+    try:
+        assert one.finish()[0] == 0
+    finally:
+        for number in range(2):
+            os.kill(int((one.folder / f'daemon-{number}.txt').read_text()), signal.SIGKILL)
 
 
 def test_a_reader_that_is_gone_is_gone_for_the_worker(job):
@@ -536,12 +591,13 @@ def test_a_worker_that_fails_ends_mxnets_job():
                         r'others\n', result.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.distributed
 def test_a_worker_that_opens_no_store_is_named():
     """While the other one waits for it."""
     result = subprocess.run(
-        [sys.executable, '-m', 'd2l_seq2seq.launch', '--start-timeout', '15', '--', 'sh', '-c',
+        [sys.executable, '-m', 'd2l_seq2seq.launch', '--start-timeout', '30', '--', 'sh', '-c',
          f'if [ $DMLC_TASK_ID = 1 ]; then sleep 600; else exec {sys.executable} -c "$0"; fi',
          ADD_UP], cwd=ROOT, text=True, capture_output=True, timeout=300)
     assert result.returncode == 124
-    assert 'not formed in 15 s: worker 1 did not reach the scheduler' in result.stderr
+    assert 'not formed in 30 s: worker 1 did not reach the scheduler' in result.stderr
