@@ -32,7 +32,7 @@ doctor: venv
 	@$(RUN) -m d2l_seq2seq.doctor $(ARGS)
 
 test: check
-	$(RUN) -m pytest -m 'not slow' d2l_seq2seq tests $(ARGS)
+	$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile -m 'not slow' d2l_seq2seq tests $(ARGS)
 
 test-slow: venv
 	$(RUN) -m pytest -m slow tests $(ARGS)
