@@ -1,12 +1,17 @@
-"""MXNet is found once, or one line says what to type."""
+"""MXNet is found once, with NumPy's names, or one line says what to type."""
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as onp
 import pytest
 
 from conftest import ROOT
 from d2l_seq2seq import _mxnet
+from d2l_seq2seq._mxnet import mx
+
+PIP_INSTALL = 'pip install' + (' --no-deps' if sys.version_info >= (3, 13) else '')
 
 
 def test_one_wheel_is_fine():
@@ -15,7 +20,7 @@ def test_one_wheel_is_fine():
 
 
 def test_no_mxnet_says_what_to_type():
-    with pytest.raises(ImportError, match='not installed; type: pip install mxnet==1.9.1'):
+    with pytest.raises(ImportError, match=f'not installed; type: {PIP_INSTALL} mxnet==1.9.1'):
         _mxnet._check_wheels([], module_is_there=False)
 
 
@@ -26,6 +31,63 @@ def test_two_wheels_say_what_to_type():
 
 def test_this_environment_has_one_wheel():
     assert len(_mxnet._installed_wheels()) == 1
+
+
+def names_taken_from_numpy(path):
+    """What a file reads in NumPy, under whatever name it has imported it."""
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    aliases = {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)
+               for alias in node.names if alias.name == 'numpy'}
+    return {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name) and node.value.id in aliases}
+
+
+@pytest.mark.filterwarnings('ignore')  # of NumPy, about the names that it will remove next
+def test_numpy_has_all_that_mxnet_reads_in_it():
+    files = set(Path(mx.__file__).parent.rglob('*.py'))
+    names = set().union(*(names_taken_from_numpy(path) for path in files
+                          if path.name != 'test_utils.py'))  # for MXNet's own tests
+    assert {'asarray', 'bool', 'PZERO', 'msort', 'compat'} <= names
+    assert [name for name in sorted(names) if not hasattr(onp, name)] == []
+
+
+def test_numpys_numbers_are_numbers_in_an_operators_parameters():
+    two = onp.int64(2)
+    array = mx.np.arange(6).reshape(two, 3)
+    assert array[:two - 1, two].tolist() == [2]
+    assert mx.nd.zeros((two, onp.int32(3))).shape == (2, 3)
+    assert mx.sym.zeros((two, 3)).infer_shape()[1] == [(2, 3)]
+    assert mx.nd.random.uniform(onp.float32(2), onp.float32(3), (two, 3)).min().asscalar() >= 2
+    assert mx.np.pad(array, ((0, onp.int64(1)), (0, 0)), mode='constant').shape == (3, 3)
+
+
+def test_names_that_numpy_has_are_left_alone():
+    code = ("import numpy\nnumpy.PZERO = 'kept'\nfrom d2l_seq2seq._mxnet import np\n"
+            "assert numpy.PZERO == np.PZERO == 'kept'")
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
+
+
+def test_names_mean_what_they_meant():
+    names = _mxnet._NUMPY_NAMES
+    table = onp.array([[3, 0], [1, 2]])
+    assert names['msort'](table).tolist() == [[1, 0], [3, 2]]
+    assert (names['product'](table), names['alltrue'](table), names['sometrue'](table)) == (0, 0, 1)
+    assert names['round_'](2.567, 1) == 2.6
+    assert (names['PINF'], names['NINF']) == (float('inf'), -float('inf'))
+    assert [str(names[name]) for name in ('PZERO', 'NZERO', 'NaN', 'NAN')] == [
+        '0.0', '-0.0', 'nan', 'nan']
+    with pytest.raises(RuntimeError, match='no npv any more; the package numpy_financial has'):
+        names['npv'](0.1, [1, 2])
+
+
+def test_what_stands_on_these_names_computes():
+    array = mx.np.array([[3.26, 1.51], [0.0, 2.0]])
+    assert mx.np.product(array).item() == 0
+    assert mx.np.round_(array, 1).tolist() == onp.round(array.asnumpy(), 1).tolist()
+    assert (bool(mx.np.sometrue(array > 3)), bool(mx.np.alltrue(array > 3))) == (True, False)
+    assert mx.np.msort(array).tolist() == onp.sort(array.asnumpy(), axis=0).tolist()
+    assert mx.np.pad(array, ((0, 1), (0, 0)), mode='constant')[2].tolist() == [0, 0]
+    assert onp.prod(array).item() == 0  # NumPy's own function, which hands over to MXNet's
 
 
 def test_a_command_without_mxnet_exits_with_one_line(tmp_path):
