@@ -1,13 +1,14 @@
 """MXNet, made ready.
 
 The only file that touches MXNet's global state: it lays down the NumPy names that MXNet 1.9.1 looks
-for, says what to type where MXNet is missing or installed twice, starts its
+for, says what to type where MXNet is missing, installed twice or without its libraries, starts its
 threads in the right mode, and switches on the NumPy interface that the book uses.  Every other file
 takes MXNet's modules from here, so whoever comes first finds it ready, whether or not the user
 called ``npx.set_np()``.
 """
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import sys
@@ -16,6 +17,7 @@ from typing import Callable
 
 import numpy as onp
 
+from . import cuda
 from .errors import InputError
 from .runtime import flush_to_zero, keep_memory
 
@@ -26,6 +28,7 @@ _WHEELS = ('mxnet', 'mxnet-cu112', 'mxnet-cu110', 'mxnet-cu102', 'mxnet-cu101', 
 _PIP_INSTALL = 'pip install --no-deps' if sys.version_info >= (3, 13) else 'pip install'
 _HOW_TO_INSTALL = (f'{_PIP_INSTALL} mxnet==1.9.1 '
                    '(on a machine with an NVIDIA GPU: mxnet-cu112==1.9.1)')
+_CPU_INSTEAD = f'pip uninstall -y mxnet-cu112; then: {_PIP_INSTALL} mxnet==1.9.1'
 
 
 class MXNetImportError(InputError, ImportError):
@@ -54,6 +57,43 @@ def _check_wheels(wheels: list[str], module_is_there: bool) -> None:
             f"pip uninstall -y {' '.join(wheels)}; then: {_HOW_TO_INSTALL}")
 
 
+def _import_mxnet(wheels: list[str]) -> None:
+    """Import MXNet, if need be with the CUDA libraries that came as wheels (a system's CUDA wins).
+
+    Raises
+    ------
+    MXNetImportError
+        If a library is missing.
+    """
+    try:
+        try:
+            importlib.import_module('mxnet')
+        except OSError:
+            if wheels != ['mxnet-cu112']:
+                raise
+            cuda.load_libraries()
+            importlib.import_module('mxnet')
+    except cuda.NoDriver as error:
+        raise MXNetImportError(f'no NVIDIA driver here; type: {_CPU_INSTEAD}') from error
+    except cuda.NoLibrary as error:
+        raise MXNetImportError(f'a CUDA library does not load ({error}); '
+                               "type: pip install 'd2l-seq2seq[cu112]'") from error
+    except OSError as error:
+        raise MXNetImportError(
+            f'MXNet is installed but its libraries do not load ({error}); for another build type: '
+            f"pip uninstall -y {' '.join(wheels) or 'mxnet'}; then: {_HOW_TO_INSTALL}") from error
+
+
+def _check_driver(mxnet: types.ModuleType) -> None:
+    """Raise `MXNetImportError` if CUDA can't work with the driver, which stops the CPU as well."""
+    try:
+        mxnet.context.num_gpus()
+    except mxnet.MXNetError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise MXNetImportError(f'CUDA can not work with the NVIDIA driver here ({reason}); install '
+                               f'a newer driver, or type: {_CPU_INSTEAD}') from error
+
+
 _check_wheels(_installed_wheels(), importlib.util.find_spec('mxnet') is not None)
 
 
@@ -80,12 +120,8 @@ for _name, _value in _NUMPY_NAMES.items():
     if _name not in vars(onp):
         setattr(onp, _name, _value)
 
-try:
-    import mxnet as mx
-except OSError as error:  # a shared library of the CUDA build is missing
-    raise MXNetImportError(
-        f'MXNet is installed but its libraries do not load ({error}); without an NVIDIA driver '
-        'type: pip uninstall -y mxnet-cu112; then: pip install mxnet==1.9.1') from error
+_import_mxnet(_installed_wheels())
+import mxnet as mx
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn, rnn
 from mxnet.util import use_np
@@ -103,10 +139,11 @@ def _parameter_text(value) -> str:
     return str(_plain(value) if isinstance(value, (tuple, list)) else value)
 
 
-if repr(onp.int64(2)) != '2':  # as it is from NumPy 2.0 on
+if repr(onp.int64(2)) != '2':  # NumPy 2 writes its type as well
     for _module in (mx._ctypes.ndarray, mx._ctypes.symbol):
         _module.str = _parameter_text
 
+_check_driver(mx)
 keep_memory()
 with flush_to_zero():  # the first operation starts the threads that compute
     mx.nd.zeros(1).wait_to_read()

@@ -33,7 +33,7 @@ ROWS = [
      'tensorboard'},
     {'_mxnet'},
     {'durable', 'manifest', 'arrays', 'fields', 'layout', 'fallback'},
-    {'errors', 'runtime', 'version'},
+    {'errors', 'runtime', 'cuda', 'version'},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob('*.py'))
 

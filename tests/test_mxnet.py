@@ -1,5 +1,6 @@
-"""MXNet is found once, with NumPy's names, or one line says what to type."""
+"""MXNet is found once, with NumPy's names and its libraries, or one line says what to type."""
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,11 @@ import numpy as onp
 import pytest
 
 from conftest import ROOT
-from d2l_seq2seq import _mxnet
+from d2l_seq2seq import _mxnet, cuda
 from d2l_seq2seq._mxnet import mx
 
 PIP_INSTALL = 'pip install' + (' --no-deps' if sys.version_info >= (3, 13) else '')
+CPU_INSTEAD = f'type: pip uninstall -y mxnet-cu112; then: {PIP_INSTALL} mxnet==1.9.1'
 
 
 def test_one_wheel_is_fine():
@@ -88,6 +90,80 @@ def test_what_stands_on_these_names_computes():
     assert mx.np.msort(array).tolist() == onp.sort(array.asnumpy(), axis=0).tolist()
     assert mx.np.pad(array, ((0, 1), (0, 0)), mode='constant')[2].tolist() == [0, 0]
     assert onp.prod(array).item() == 0  # NumPy's own function, which hands over to MXNet's
+
+
+class Importer:
+    """In the place of `importlib.import_module`: fails with each error in turn, then works."""
+
+    def __init__(self, *errors):
+        self.errors, self.calls = list(errors), []
+
+    def __call__(self, name):
+        self.calls.append(name)
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+@pytest.fixture
+def importer(monkeypatch):
+    importer = Importer(OSError('libcudnn.so.8: cannot open shared object file'))
+    monkeypatch.setattr(importlib, 'import_module', importer)
+    monkeypatch.setattr(cuda, 'load_libraries', lambda: importer.calls.append('libraries'))
+    return importer
+
+
+def test_a_cuda_of_the_systems_wins(importer):
+    importer.errors.clear()
+    _mxnet._import_mxnet(['mxnet-cu112'])
+    assert importer.calls == ['mxnet']
+
+
+def test_libraries_are_loaded_when_the_import_fails(importer):
+    _mxnet._import_mxnet(['mxnet-cu112'])
+    assert importer.calls == ['mxnet', 'libraries', 'mxnet']
+
+
+@pytest.mark.parametrize('wheels', [['mxnet'], ['mxnet-cu102'], []])
+def test_other_builds_have_no_use_for_them(importer, wheels):
+    with pytest.raises(ImportError) as caught:
+        _mxnet._import_mxnet(wheels)
+    assert str(caught.value).startswith(
+        'MXNet is installed but its libraries do not load (libcudnn.so.8: cannot open shared '
+        'object file); for another build type: pip uninstall -y ' + (wheels or ['mxnet'])[0])
+    assert importer.calls == ['mxnet']
+
+
+def test_what_is_still_missing_is_told(importer):
+    importer.errors.append(OSError('libgfortran.so.3: cannot open shared object file'))
+    with pytest.raises(ImportError, match=r'libraries do not load \(libgfortran.so.3: cannot'):
+        _mxnet._import_mxnet(['mxnet-cu112'])
+
+
+@pytest.mark.parametrize('error, line', [
+    (cuda.NoDriver('libcuda.so.1: cannot open'), f'no NVIDIA driver here; {CPU_INSTEAD}'),
+    (cuda.NoLibrary('libcufft.so.10: cannot open'),
+     'a CUDA library does not load (libcufft.so.10: cannot open); '
+     "type: pip install 'd2l-seq2seq[cu112]'")])
+def test_a_library_that_is_missing_says_what_to_type(importer, monkeypatch, error, line):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(cuda, 'load_libraries', fail)
+    with pytest.raises(_mxnet.MXNetImportError) as caught:
+        _mxnet._import_mxnet(['mxnet-cu112'])
+    assert str(caught.value) == line
+
+
+def test_a_driver_that_cuda_refuses_says_what_to_type(monkeypatch):
+    def fail():
+        raise mx.MXNetError('Traceback\n  File "base.h"\nCUDA: unknown error\n')
+
+    _mxnet._check_driver(mx)
+    monkeypatch.setattr(mx.context, 'num_gpus', fail)
+    with pytest.raises(_mxnet.MXNetImportError) as caught:
+        _mxnet._check_driver(mx)
+    assert str(caught.value) == ('CUDA can not work with the NVIDIA driver here (CUDA: unknown '
+                                 f'error); install a newer driver, or {CPU_INSTEAD}')
 
 
 def test_a_command_without_mxnet_exits_with_one_line(tmp_path):
