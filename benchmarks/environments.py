@@ -1,17 +1,32 @@
 """Environments of their own for what can't be installed beside the project, made once in .peers."""
 from __future__ import annotations
 
+import configparser
 import subprocess
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[1] / '.peers'
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / '.peers'
+
+
+def _of_the_project(extra: str) -> list[str]:
+    """What setup.cfg requires, with an extra."""
+    settings = configparser.RawConfigParser()
+    settings.read(ROOT / 'setup.cfg', encoding='utf-8')
+    lines = '\n'.join([settings['options']['install_requires'],
+                       settings['options.extras_require'][extra]])
+    return [line for line in lines.splitlines() if line]
+
+
 REQUIREMENTS = {
     # The edition's own package, which pins other versions than d2l 1.0.3 does.
     'd2l-0.14.0': ['d2l==0.14.0', 'mxnet==1.9.1', 'numpy==1.23.5', 'ipython<8.24', 'setuptools<80'],
     'torch-2.13.0': ['torch==2.13.0', 'numpy<3'],
     # What the OpenGenus article's code runs with.
     'tensorflow-2.13.1': ['tensorflow-cpu==2.13.1', 'tensorflow-addons==0.23.0', 'numpy<1.25'],
+    # The GPU build with CUDA's libraries: 3.5 GB, which pip would keep a second time.
+    'mxnet-cu112-1.9.1': ['--no-cache-dir', *_of_the_project('cu112')],
 }
 
 
@@ -41,5 +56,7 @@ def python_of(name: str) -> Path:
             raise NotAvailable(f'{name} is not here, and the package registry can not be reached')
         if subprocess.run([*pip, *REQUIREMENTS[name]]).returncode != 0:
             raise NotAvailable(f'{name} can not be installed here')
+        if name == 'mxnet-cu112-1.9.1' and sys.version_info >= (3, 13):  # as setup.cfg says
+            subprocess.run([*pip, '--no-deps', 'mxnet-cu112==1.9.1'], check=True)
         (folder / 'complete').touch()
     return python

@@ -1,25 +1,34 @@
 """MXNet, made ready.
 
-The only file that touches MXNet's global state: it lays down the NumPy aliases that MXNet 1.9.1
-looks for, says what to type where MXNet is missing or installed twice, starts its threads in the
-right mode, and switches on the NumPy interface that the book uses.  Every other file takes MXNet's
-modules from here, so whoever comes first finds it ready, whether or not the user called
-``npx.set_np()``.
+The only file that touches MXNet's global state: it lays down the NumPy names that MXNet 1.9.1 looks
+for, says what to type where MXNet is missing, installed twice or without its libraries, starts its
+threads in the right mode, and switches on the NumPy interface that the book uses.  Every other file
+takes MXNet's modules from here, so whoever comes first finds it ready, whether or not the user
+called ``npx.set_np()``.
 """
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
+import sys
+import types
+from typing import Callable
 
 import numpy as onp
 
+from . import cuda
 from .errors import InputError
 from .runtime import flush_to_zero, keep_memory
 
 # The distributions of MXNet 1.9 and of the releases before it that provide the module `mxnet`.
 _WHEELS = ('mxnet', 'mxnet-cu112', 'mxnet-cu110', 'mxnet-cu102', 'mxnet-cu101', 'mxnet-cu100',
            'mxnet-native')
-_HOW_TO_INSTALL = 'pip install mxnet==1.9.1 (on a machine with an NVIDIA GPU: mxnet-cu112==1.9.1)'
+# Python 3.13 has no NumPy below 2, which is what MXNet's metadata asks for.
+_PIP_INSTALL = 'pip install --no-deps' if sys.version_info >= (3, 13) else 'pip install'
+_HOW_TO_INSTALL = (f'{_PIP_INSTALL} mxnet==1.9.1 '
+                   '(on a machine with an NVIDIA GPU: mxnet-cu112==1.9.1)')
+_CPU_INSTEAD = f'pip uninstall -y mxnet-cu112; then: {_PIP_INSTALL} mxnet==1.9.1'
 
 
 class MXNetImportError(InputError, ImportError):
@@ -48,23 +57,93 @@ def _check_wheels(wheels: list[str], module_is_there: bool) -> None:
             f"pip uninstall -y {' '.join(wheels)}; then: {_HOW_TO_INSTALL}")
 
 
+def _import_mxnet(wheels: list[str]) -> None:
+    """Import MXNet, if need be with the CUDA libraries that came as wheels (a system's CUDA wins).
+
+    Raises
+    ------
+    MXNetImportError
+        If a library is missing.
+    """
+    try:
+        try:
+            importlib.import_module('mxnet')
+        except OSError:
+            if wheels != ['mxnet-cu112']:
+                raise
+            cuda.load_libraries()
+            importlib.import_module('mxnet')
+    except cuda.NoDriver as error:
+        raise MXNetImportError(f'no NVIDIA driver here; type: {_CPU_INSTEAD}') from error
+    except cuda.NoLibrary as error:
+        raise MXNetImportError(f'a CUDA library does not load ({error}); '
+                               "type: pip install 'd2l-seq2seq[cu112]'") from error
+    except OSError as error:
+        raise MXNetImportError(
+            f'MXNet is installed but its libraries do not load ({error}); for another build type: '
+            f"pip uninstall -y {' '.join(wheels) or 'mxnet'}; then: {_HOW_TO_INSTALL}") from error
+
+
+def _check_driver(mxnet: types.ModuleType) -> None:
+    """Raise `MXNetImportError` if CUDA can't work with the driver, which stops the CPU as well."""
+    try:
+        mxnet.context.num_gpus()
+    except mxnet.MXNetError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise MXNetImportError(f'CUDA can not work with the NVIDIA driver here ({reason}); install '
+                               f'a newer driver, or type: {_CPU_INSTEAD}') from error
+
+
 _check_wheels(_installed_wheels(), importlib.util.find_spec('mxnet') is not None)
 
-# MXNet 1.9.1 reads `numpy.bool` while it is imported.  NumPy 1.24 removed that alias, and 1.20 to
-# 1.23 warn about it.
-if 'bool' not in vars(onp):
-    onp.bool = bool
 
-try:
-    import mxnet as mx
-except OSError as error:  # a shared library of the CUDA build is missing
-    raise MXNetImportError(
-        f'MXNet is installed but its libraries do not load ({error}); without an NVIDIA driver '
-        'type: pip uninstall -y mxnet-cu112; then: pip install mxnet==1.9.1') from error
+def _sort_rows(a):
+    """What ``numpy.msort`` was."""
+    return onp.sort(a, axis=0)
+
+
+def _removed(name: str) -> Callable:
+    """In the place of a function that NumPy gave away: MXNet only wants to take hold of it."""
+    def raise_error(*args, **kwargs):
+        raise RuntimeError(f'NumPy has no {name} any more; the package numpy_financial has')
+    return raise_error
+
+
+# What MXNet 1.9.1 looks up in NumPy, mostly while it is imported, and finds no more: NumPy 1.20
+# took away the financial functions, 1.24 `bool` (about which 1.20 to 1.23 warn), 2.0 the rest.
+_NUMPY_NAMES = {
+    'bool': bool, 'NaN': onp.nan, 'NAN': onp.nan, 'Inf': onp.inf, 'PINF': onp.inf, 'NINF': -onp.inf,
+    'PZERO': 0.0, 'NZERO': -0.0, 'alltrue': onp.all, 'sometrue': onp.any, 'product': onp.prod,
+    'round_': onp.round, 'msort': _sort_rows, 'compat': types.SimpleNamespace(basestring=str),
+    **{name: _removed(name) for name in ('mirr', 'npv', 'pmt', 'ppmt', 'pv', 'rate')}}
+for _name, _value in _NUMPY_NAMES.items():
+    if _name not in vars(onp):
+        setattr(onp, _name, _value)
+
+_import_mxnet(_installed_wheels())
+import mxnet as mx
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn, rnn
 from mxnet.util import use_np
 
+
+def _plain(part):
+    """The same without NumPy's scalars."""
+    if isinstance(part, (tuple, list)):
+        return type(part)(map(_plain, part))
+    return part.item() if isinstance(part, onp.generic) else part
+
+
+def _parameter_text(value) -> str:
+    """An operator's parameter as MXNet's parser knows it, which ``(np.int64(2), 3)`` is not."""
+    return str(_plain(value) if isinstance(value, (tuple, list)) else value)
+
+
+if repr(onp.int64(2)) != '2':  # NumPy 2 writes its type as well
+    for _module in (mx._ctypes.ndarray, mx._ctypes.symbol):
+        _module.str = _parameter_text
+
+_check_driver(mx)
 keep_memory()
 with flush_to_zero():  # the first operation starts the threads that compute
     mx.nd.zeros(1).wait_to_read()

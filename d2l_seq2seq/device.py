@@ -37,9 +37,10 @@ def device_from_name(name: str) -> mx.Context:
         return npx.cpu(index)
     num_gpus = npx.num_gpus()
     if index >= num_gpus:
-        raise InputError(
-            f'there is no gpu({index}): MXNet sees {num_gpus} GPUs here; use --device cpu, or '
-            'install the GPU build (mxnet-cu112) on a machine with an NVIDIA driver')
+        way_out = ('see what nvidia-smi lists' if mx.runtime.Features().is_enabled('CUDA') else
+                   'install the GPU build (mxnet-cu112) on a machine with an NVIDIA driver')
+        raise InputError(f'there is no gpu({index}): MXNet sees {num_gpus} GPUs here; use --device '
+                         f'cpu, or {way_out}')
     return npx.gpu(index)
 
 

@@ -35,7 +35,7 @@ ROWS = [
      'tensorboard', 'diagrams', 'profiling', 'parameter_server', 'precision'},
     {'_mxnet'},
     {'durable', 'manifest', 'arrays', 'fields', 'layout', 'fallback', 'findings'},
-    {'errors', 'runtime', 'supervision', 'version'},
+    {'errors', 'runtime', 'cuda', 'supervision', 'version'},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob('*.py'))
 

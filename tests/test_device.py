@@ -3,7 +3,7 @@ import pytest
 
 from d2l_seq2seq import InputError, try_gpu
 from d2l_seq2seq import device
-from d2l_seq2seq._mxnet import npx
+from d2l_seq2seq._mxnet import mx, npx
 
 
 @pytest.mark.parametrize('name, index', [('cpu', 0), ('cpu(0)', 0), ('cpu(1)', 1)])
@@ -22,6 +22,16 @@ def test_without_a_gpu(monkeypatch):
     assert str(try_gpu()) == str(device.device_from_name('auto')) == 'cpu(0)'
     with pytest.raises(InputError, match=r'there is no gpu\(0\): MXNet sees 0 GPUs here; use'):
         device.device_from_name('gpu')
+
+
+@pytest.mark.parametrize('gpu_build, way_out', [
+    (False, r'install the GPU build \(mxnet-cu112\) on a machine with an NVIDIA driver'),
+    (True, 'see what nvidia-smi lists')])
+def test_the_way_out_is_that_of_the_build(monkeypatch, gpu_build, way_out):
+    monkeypatch.setattr(npx, 'num_gpus', lambda: 0)
+    monkeypatch.setattr(mx.runtime.Features, 'is_enabled', lambda self, name: gpu_build)
+    with pytest.raises(InputError, match=f'use --device cpu, or {way_out}$'):
+        device.device_from_name('gpu(0)')
 
 
 def test_with_two_gpus(monkeypatch):

@@ -1,12 +1,19 @@
-"""MXNet is found once, or one line says what to type."""
+"""MXNet is found once, with NumPy's names and its libraries, or one line says what to type."""
+import ast
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as onp
 import pytest
 
 from conftest import ROOT
-from d2l_seq2seq import _mxnet
+from d2l_seq2seq import _mxnet, cuda
+from d2l_seq2seq._mxnet import mx
+
+PIP_INSTALL = 'pip install' + (' --no-deps' if sys.version_info >= (3, 13) else '')
+CPU_INSTEAD = f'type: pip uninstall -y mxnet-cu112; then: {PIP_INSTALL} mxnet==1.9.1'
 
 
 def test_one_wheel_is_fine():
@@ -15,7 +22,7 @@ def test_one_wheel_is_fine():
 
 
 def test_no_mxnet_says_what_to_type():
-    with pytest.raises(ImportError, match='not installed; type: pip install mxnet==1.9.1'):
+    with pytest.raises(ImportError, match=f'not installed; type: {PIP_INSTALL} mxnet==1.9.1'):
         _mxnet._check_wheels([], module_is_there=False)
 
 
@@ -26,6 +33,137 @@ def test_two_wheels_say_what_to_type():
 
 def test_this_environment_has_one_wheel():
     assert len(_mxnet._installed_wheels()) == 1
+
+
+def names_taken_from_numpy(path):
+    """What a file reads in NumPy, under whatever name it has imported it."""
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    aliases = {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)
+               for alias in node.names if alias.name == 'numpy'}
+    return {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name) and node.value.id in aliases}
+
+
+@pytest.mark.filterwarnings('ignore')  # of NumPy, about the names that it will remove next
+def test_numpy_has_all_that_mxnet_reads_in_it():
+    files = set(Path(mx.__file__).parent.rglob('*.py'))
+    names = set().union(*(names_taken_from_numpy(path) for path in files
+                          if path.name != 'test_utils.py'))  # for MXNet's own tests
+    assert {'asarray', 'bool', 'PZERO', 'msort', 'compat'} <= names
+    assert [name for name in sorted(names) if not hasattr(onp, name)] == []
+
+
+def test_numpys_numbers_are_numbers_in_an_operators_parameters():
+    two = onp.int64(2)
+    array = mx.np.arange(6).reshape(two, 3)
+    assert array[:two - 1, two].tolist() == [2]
+    assert mx.nd.zeros((two, onp.int32(3))).shape == (2, 3)
+    assert mx.sym.zeros((two, 3)).infer_shape()[1] == [(2, 3)]
+    assert mx.nd.random.uniform(onp.float32(2), onp.float32(3), (two, 3)).min().asscalar() >= 2
+    assert mx.np.pad(array, ((0, onp.int64(1)), (0, 0)), mode='constant').shape == (3, 3)
+
+
+def test_names_that_numpy_has_are_left_alone():
+    code = ("import numpy\nnumpy.PZERO = 'kept'\nfrom d2l_seq2seq._mxnet import np\n"
+            "assert numpy.PZERO == np.PZERO == 'kept'")
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
+
+
+def test_names_mean_what_they_meant():
+    names = _mxnet._NUMPY_NAMES
+    table = onp.array([[3, 0], [1, 2]])
+    assert names['msort'](table).tolist() == [[1, 0], [3, 2]]
+    assert (names['product'](table), names['alltrue'](table), names['sometrue'](table)) == (0, 0, 1)
+    assert names['round_'](2.567, 1) == 2.6
+    assert (names['PINF'], names['NINF']) == (float('inf'), -float('inf'))
+    assert [str(names[name]) for name in ('PZERO', 'NZERO', 'NaN', 'NAN')] == [
+        '0.0', '-0.0', 'nan', 'nan']
+    with pytest.raises(RuntimeError, match='no npv any more; the package numpy_financial has'):
+        names['npv'](0.1, [1, 2])
+
+
+def test_what_stands_on_these_names_computes():
+    array = mx.np.array([[3.26, 1.51], [0.0, 2.0]])
+    assert mx.np.product(array).item() == 0
+    assert mx.np.round_(array, 1).tolist() == onp.round(array.asnumpy(), 1).tolist()
+    assert (bool(mx.np.sometrue(array > 3)), bool(mx.np.alltrue(array > 3))) == (True, False)
+    assert mx.np.msort(array).tolist() == onp.sort(array.asnumpy(), axis=0).tolist()
+    assert mx.np.pad(array, ((0, 1), (0, 0)), mode='constant')[2].tolist() == [0, 0]
+    assert onp.prod(array).item() == 0  # NumPy's own function, which hands over to MXNet's
+
+
+class Importer:
+    """In the place of `importlib.import_module`: fails with each error in turn, then works."""
+
+    def __init__(self, *errors):
+        self.errors, self.calls = list(errors), []
+
+    def __call__(self, name):
+        self.calls.append(name)
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+@pytest.fixture
+def importer(monkeypatch):
+    importer = Importer(OSError('libcudnn.so.8: cannot open shared object file'))
+    monkeypatch.setattr(importlib, 'import_module', importer)
+    monkeypatch.setattr(cuda, 'load_libraries', lambda: importer.calls.append('libraries'))
+    return importer
+
+
+def test_a_cuda_of_the_systems_wins(importer):
+    importer.errors.clear()
+    _mxnet._import_mxnet(['mxnet-cu112'])
+    assert importer.calls == ['mxnet']
+
+
+def test_libraries_are_loaded_when_the_import_fails(importer):
+    _mxnet._import_mxnet(['mxnet-cu112'])
+    assert importer.calls == ['mxnet', 'libraries', 'mxnet']
+
+
+@pytest.mark.parametrize('wheels', [['mxnet'], ['mxnet-cu102'], []])
+def test_other_builds_have_no_use_for_them(importer, wheels):
+    with pytest.raises(ImportError) as caught:
+        _mxnet._import_mxnet(wheels)
+    assert str(caught.value).startswith(
+        'MXNet is installed but its libraries do not load (libcudnn.so.8: cannot open shared '
+        'object file); for another build type: pip uninstall -y ' + (wheels or ['mxnet'])[0])
+    assert importer.calls == ['mxnet']
+
+
+def test_what_is_still_missing_is_told(importer):
+    importer.errors.append(OSError('libgfortran.so.3: cannot open shared object file'))
+    with pytest.raises(ImportError, match=r'libraries do not load \(libgfortran.so.3: cannot'):
+        _mxnet._import_mxnet(['mxnet-cu112'])
+
+
+@pytest.mark.parametrize('error, line', [
+    (cuda.NoDriver('libcuda.so.1: cannot open'), f'no NVIDIA driver here; {CPU_INSTEAD}'),
+    (cuda.NoLibrary('libcufft.so.10: cannot open'),
+     'a CUDA library does not load (libcufft.so.10: cannot open); '
+     "type: pip install 'd2l-seq2seq[cu112]'")])
+def test_a_library_that_is_missing_says_what_to_type(importer, monkeypatch, error, line):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(cuda, 'load_libraries', fail)
+    with pytest.raises(_mxnet.MXNetImportError) as caught:
+        _mxnet._import_mxnet(['mxnet-cu112'])
+    assert str(caught.value) == line
+
+
+def test_a_driver_that_cuda_refuses_says_what_to_type(monkeypatch):
+    def fail():
+        raise mx.MXNetError('Traceback\n  File "base.h"\nCUDA: unknown error\n')
+
+    _mxnet._check_driver(mx)
+    monkeypatch.setattr(mx.context, 'num_gpus', fail)
+    with pytest.raises(_mxnet.MXNetImportError) as caught:
+        _mxnet._check_driver(mx)
+    assert str(caught.value) == ('CUDA can not work with the NVIDIA driver here (CUDA: unknown '
+                                 f'error); install a newer driver, or {CPU_INSTEAD}')
 
 
 def test_a_command_without_mxnet_exits_with_one_line(tmp_path):

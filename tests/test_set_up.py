@@ -12,7 +12,7 @@ TOOLS = ('sh', 'sed', 'cat', 'cksum', 'rm', 'mkdir', 'dirname', 'printf', 'echo'
 
 # What the script asks of an interpreter, with everything asked written to $LOG.
 PRETENDER = '''#!/bin/sh
-echo "$*" | head -c 90 | tr '\\n' ' ' >> "$LOG"; echo >> "$LOG"
+echo "$*" | head -c 120 | tr '\\n' ' ' >> "$LOG"; echo >> "$LOG"
 case "$*" in
     "-c import os"*) printf '%s\\n' "{path}" {version} ;;
     "-c import ensurepip") exit {no_ensurepip} ;;
@@ -96,6 +96,26 @@ def test_another_build_of_mxnet_makes_another_environment(machine):
     assert 'pip' not in venv(machine)[1]
 
 
+@pytest.mark.parametrize('extra, wheel', [('', 'mxnet'), ('cu112', 'mxnet-cu112')])
+def test_from_python_3_13_on_mxnet_is_installed_apart(machine, extra, wheel):
+    add_python(machine, 'python3.13', '3.13.0')
+    result, log = venv(machine, '', extra)
+    assert result.returncode == 0
+    *_, project, mxnet = log.splitlines()
+    assert f'-e .[{extra or "cpu"},eval,' in project
+    assert mxnet.strip().endswith(f'--no-deps {wheel}==1.9.1')
+
+
+def test_python_3_13_is_taken_where_there_is_no_other(machine):
+    add_python(machine, 'python3.13', '3.13.0')
+    add_python(machine, 'python3.12', '3.12.1')
+    result, log = venv(machine)
+    assert 'with Python 3.12.1' in result.stderr and 'no-deps' not in log
+    (machine / 'bin' / 'python3.12').unlink()
+    shutil.rmtree(machine / 'project' / '.venv')
+    assert 'with Python 3.13.0' in venv(machine)[0].stderr
+
+
 def test_a_dead_shim_is_passed_over(machine):
     add_program(machine, 'python3.11', '#!/bin/sh\necho "pyenv: command not found" >&2\nexit 127\n')
     add_python(machine, 'python3', '3.10.1')
@@ -116,12 +136,12 @@ def one_line(result):
 
 
 def test_no_python_at_all(machine):
-    assert one_line(venv(machine)[0]).startswith('no Python 3.8 to 3.12 found; type: apt-get inst')
+    assert one_line(venv(machine)[0]).startswith('no Python 3.8 to 3.13 found; type: apt-get inst')
 
 
 def test_a_python_that_does_not_run(machine):
     assert one_line(venv(machine, 'python9')[0]) == (
-        'PYTHON=python9 does not run, or is not a Python 3.8 to 3.12')
+        'PYTHON=python9 does not run, or is not a Python 3.8 to 3.13')
 
 
 def test_debian_without_venv(machine):
