@@ -54,6 +54,7 @@ bench: venv
 	$(RUN) benchmarks/opengenus.py
 	$(RUN) benchmarks/family.py
 	$(RUN) benchmarks/translation_speed.py
+	$(RUN) benchmarks/scaling.py
 
 bench-quality: venv
 	$(RUN) benchmarks/quality.py
