@@ -5,6 +5,8 @@ import collections
 import contextlib
 import functools
 import json
+import os
+import tempfile
 import time
 from typing import Any, Callable, Mapping
 from unittest import mock
@@ -68,13 +70,15 @@ def operator_times(run: Callable[[], Any]) -> dict[str, float]:
 
     Measuring costs time too: the sums are larger than what `run` takes by itself.
     """
-    mx.profiler.set_config(profile_imperative=True, profile_symbolic=True, aggregate_stats=True,
-                           filename='/dev/null')
-    mx.profiler.set_state('run')
-    run()
-    mx.nd.waitall()
-    mx.profiler.set_state('stop')
-    stats = json.loads(mx.profiler.dumps(reset=True, format='json'))
+    with tempfile.TemporaryDirectory() as folder:
+        # MXNet wants a file to write at its end; what it measured is asked for before.
+        mx.profiler.set_config(profile_imperative=True, profile_symbolic=True, aggregate_stats=True,
+                               filename=os.path.join(folder, 'profile.json'))
+        mx.profiler.set_state('run')
+        run()
+        mx.nd.waitall()
+        mx.profiler.set_state('stop')
+        stats = json.loads(mx.profiler.dumps(reset=True, format='json'))
     times = collections.Counter()
     for name, numbers in stats['Time'].get('operator', {}).items():
         times[name.split(',')[0]] += numbers['Total'] / 1e3  # milliseconds
