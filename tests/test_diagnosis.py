@@ -102,11 +102,11 @@ def test_mxnets_module_was_removed_with_another_wheel(environment):
 
 def test_mxnet_lacks_a_library(environment):
     error = 'libcudart.so.11.0: cannot open shared object file: No such file or directory'
-    environment.add_all_but('mxnet', 'mxnet_cu112').add_wheel('mxnet-cu112')
+    environment.add_all_but('mxnet', 'mxnet_cu112').add_wheel('mxnet')
     lines = environment.add_module('mxnet/__init__', f'raise OSError({error!r})').examined()
     assert of('mxnet', lines)[0].startswith(
-        f'broken mxnet MXNet is installed but its libraries do not load ({error}) -> without an '
-        'NVIDIA driver type: pip uninstall -y mxnet-cu112')
+        f'broken mxnet MXNet is installed but its libraries do not load ({error}) -> for another '
+        'build type: pip uninstall -y mxnet; then: pip install')
 
 
 def test_mxnet_is_there_twice(environment):

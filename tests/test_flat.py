@@ -61,9 +61,10 @@ def test_changing_the_storage_changes_the_model_and_back(model):
 def test_a_vector_is_the_concatenation_of_its_parameters(model):
     packed = trace(model).packed
     flat = flatten(model)
-    for names in packed.values():
+    vectors = flat.variables(packed)
+    for group, names in packed.items():
         expected = onp.concatenate([values(model)[name].ravel() for name in names])
-        assert onp.array_equal(flat._vector(names).asnumpy(), expected)
+        assert onp.array_equal(vectors[group].asnumpy(), expected)
 
 
 def test_every_group_begins_on_a_cache_line(model):
@@ -103,3 +104,23 @@ def test_parameters_that_left_get_a_new_storage(model):
     initialize(model, npx.cpu())
     again = storage_of(parameters, packed.values())
     assert again is not storage and again.holds(parameters) and not storage.holds(parameters)
+
+
+def test_a_copy_has_the_variables_of_its_original(model):
+    """The same names, shapes and values, and gradients that lie in the copy's own storage."""
+    packed, flat = trace(model).packed, flatten(model)
+    copy = flat.copy_to(npx.cpu(1))
+    own, originals = copy.variables(packed), flat.variables(packed)
+    assert own.keys() == originals.keys()
+    for name, variable in own.items():
+        assert variable.context == npx.cpu(1)
+        assert onp.array_equal(variable.asnumpy(), originals[name].asnumpy())
+        with autograd.record():
+            loss = (variable * 3).sum()
+        loss.backward()
+    used = sum(variable.size for variable in own.values())
+    assert copy.gradients.asnumpy().sum() == 3 * used and not flat.gradients.asnumpy().any()
+    flat.weights[:] = 7
+    assert not (copy.weights.asnumpy() == 7).any()
+    copy.refresh()
+    assert (copy.weights.asnumpy() == 7).all()
