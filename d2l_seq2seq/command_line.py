@@ -6,6 +6,7 @@ a typo costs no loading time.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import logging
 import os
@@ -119,23 +120,7 @@ def run(main: Callable[[], int | None]) -> None:
     for stream in (sys.stdin, sys.stdout):
         stream.reconfigure(encoding='utf-8', errors='replace')  # whatever the locale says
     try:
-        code = main() or 0
-        sys.stdout.flush()
-    except InputError as error:
-        print(f'error: {error}', file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        print('stopped', file=sys.stderr)
-        code = 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
-        code = 0
-    except OSError as error:  # a path that can't even be looked at
-        if error.filename is None:
-            raise
-        print(f'error: {error.filename}: expected a path that can be used, got one that can not '
-              f'({error.strerror}); name another', file=sys.stderr)
-        code = 2
+        code = _code_of(main)
     except Exception:
         if not _others_wait():
             raise
@@ -144,9 +129,35 @@ def run(main: Callable[[], int | None]) -> None:
     if code and _others_wait():
         # MXNet would wait at its exit for workers that wait for this one.
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _code_of(main: Callable[[], int | None]) -> int:
+    """The exit code of a command, after a line about what the user can mend."""
+    try:
+        code = main() or 0
+        sys.stdout.flush()
+        return code
+    except InputError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('stopped', file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        if _others_wait():
+            return 141  # as of SIGPIPE: the job has to end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return 0
+    except OSError as error:  # a path that can't even be looked at
+        if error.filename is None:
+            raise
+        print(f'error: {error.filename}: expected a path that can be used, got one that can not '
+              f'({error.strerror}); name another', file=sys.stderr)
+        return 2
 
 
 def _others_wait() -> bool:

@@ -75,9 +75,11 @@ def operator_times(run: Callable[[], Any]) -> dict[str, float]:
         mx.profiler.set_config(profile_imperative=True, profile_symbolic=True, aggregate_stats=True,
                                filename=os.path.join(folder, 'profile.json'))
         mx.profiler.set_state('run')
-        run()
-        mx.nd.waitall()
-        mx.profiler.set_state('stop')
+        try:
+            run()
+            mx.nd.waitall()
+        finally:
+            mx.profiler.set_state('stop')
         stats = json.loads(mx.profiler.dumps(reset=True, format='json'))
     times = collections.Counter()
     for name, numbers in stats['Time'].get('operator', {}).items():

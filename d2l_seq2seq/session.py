@@ -175,7 +175,7 @@ class _Session:
         except StopTraining as stop:
             reason = stop
         if self._group.any(reason is not None) and reason is None:
-            reason = OutOfTime('another worker has no time for another epoch')
+            reason = OutOfTime('another worker has ended')
         self._recorder.record(metrics)
         self._writer.after_epoch(metrics, state, reason)
         if reason is not None:

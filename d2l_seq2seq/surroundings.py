@@ -24,6 +24,7 @@ ENOUGH_MEMORY = 1e9  # bytes; twice what the chapter's training takes
 _READ_BY_OTHERS = ('MXNET_', 'OMP_', 'GOMP_', 'KMP_', 'MALLOC_', 'DMLC_ROLE',
                    'CUDA_VISIBLE_DEVICES')
 _MEMORY_LIMITS = ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes')
+_MEMORY_USED = ('/sys/fs/cgroup/memory.current', '/sys/fs/cgroup/memory/memory.usage_in_bytes')
 
 
 def check_threads(subject: str) -> Iterator[Finding]:
@@ -45,12 +46,14 @@ def check_memory(subject: str) -> Iterator[Finding]:
     """Main memory, as far as a container may use it, and how much of it is free."""
     total = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
     limits = [int(text) for text in map(_text_of, _MEMORY_LIMITS) if text.isdecimal()]
+    used = [int(text) for text in map(_text_of, _MEMORY_USED) if text.isdecimal()]
     total = min([total, *limits])
     found = re.search(r'MemAvailable: *(\d+) kB', _text_of('/proc/meminfo'))
     if found is None:  # as on a Mac
         yield Finding(subject, INFO, f'{total / 1e9:.1f} GB')
         return
-    available = min(total, int(found.group(1)) * 1024)
+    available = min([total, int(found.group(1)) * 1024,
+                     *(max(0, total - own) for own in used if limits)])
     yield _enough(subject, f'{total / 1e9:.1f} GB, {available / 1e9:.1f} GB of it available',
                   available >= ENOUGH_MEMORY,
                   'end other programs, or train with a smaller --batch-size')

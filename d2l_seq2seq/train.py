@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     devices = devices_from_names(config.training.device)
     group = GROUPS[config.training.kvstore]()
     if group.rank > 0:
-        return _follow(config, corpus, Path(options.resume or options.out), devices, group)
+        return _follow(config, corpus, options.resume, devices, group)
     if options.resume is None:
         with run_folder.new_run(options.out, config) as folder:
             try:
@@ -78,15 +79,18 @@ def main(argv: list[str] | None = None) -> int:
         return _train(config, data, folder, devices, group)
 
 
-def _follow(config: RunConfig, corpus, path: Path, devices, group) -> int:
+def _follow(config: RunConfig, corpus, resumed: str | None, devices, group) -> int:
     """Train as one of the workers that write nothing and say nothing."""
     from . import run_folder, session
     from .wiring import encode_corpus
 
-    if run_folder.reason_to_end(path, config.training.num_epochs):
-        return 0
-    return session.train(config, encode_corpus(config.data, corpus),
-                         run_folder.OthersFolder(path), devices, group).exit_code
+    data = encode_corpus(config.data, corpus)
+    with tempfile.TemporaryDirectory() as nothing:
+        # A new run's folder is the first worker's; on this machine there may be an old one there.
+        path = Path(resumed or nothing)
+        if run_folder.reason_to_end(path, config.training.num_epochs):
+            return 0
+        return session.train(config, data, run_folder.OthersFolder(path), devices, group).exit_code
 
 
 def _config_to_go_on(path: Path, given: dict) -> tuple[RunConfig, RunConfig]:

@@ -30,8 +30,8 @@ from pandas import DataFrame
 import mxnet  # after the package, which makes it ready
 
 # %% [markdown]
-# The model has 128 hidden units and attention, and learns from 19,000 pairs. Those it is asked to
-# translate here it has never seen, so that it has reason to be in doubt.
+# The model has 128 hidden units and attention. What it is asked to translate here it has never
+# seen, so that it has reason to be in doubt.
 
 # %% tags=["parameters"]
 num_examples, num_steps, num_epochs = 20_000, 16, 16

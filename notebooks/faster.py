@@ -100,7 +100,8 @@ print(f"{medians['book'] / medians['fit']:.1f} times")
 # Each part of a step is timed by itself: before it begins and before it ends, the device has to
 # have finished. The sum is more than the figures above, since host and device no longer work at the
 # same time; most of all for `fit`, which lives by that. In the book's loop the rest is the data
-# loader and the slicing of batches, in `fit` it is Python.
+# loader and the slicing of batches, in `fit` it is Python; and what `fit` computes of the loss
+# before its gradient counts as forward.
 
 # %%
 book_stages = {

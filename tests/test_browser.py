@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import matplotlib
@@ -108,7 +108,7 @@ def answers(port, token):
     try:
         connection.request('GET', f'/api/status?token={token}')
         return connection.getresponse().status == 200
-    except OSError:
+    except (OSError, HTTPException):
         return False
     finally:
         connection.close()

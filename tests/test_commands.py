@@ -455,3 +455,21 @@ def test_reproduce_exits_1_when_a_cell_differs(monkeypatch, capsys):
     assert reproduce.main(['--corpus', 'bundled']) == 1
     out = capsys.readouterr().out
     assert 'DIFFERS' in out and '1 of 7 cells differ: Go .' in out
+
+
+@pytest.mark.parametrize('what, expected', [
+    ('raise InputError("no")', 2), ('raise ValueError', 1), ('raise OSError(28, "no space")', 1),
+    ('raise BrokenPipeError', 141), ('raise KeyboardInterrupt', 130), ('return 143', 143),
+    ('return 0', 0)])
+def test_who_fails_in_a_group_does_not_wait_for_the_others(what, expected):
+    """MXNet's wait at the exit is Python's here: functions that are registered with atexit."""
+    code = ('import atexit\n'
+            'from d2l_seq2seq import command_line, distributed\n'
+            'from d2l_seq2seq.errors import InputError\n'
+            'distributed.WorkerGroup.is_connected = True\n'
+            'atexit.register(print, "waits for the others", flush=True)\n'
+            f'def main():\n    {what}\n'
+            'command_line.run(main)\n')
+    result = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == expected
+    assert ('waits' in result.stdout) == (expected == 0)

@@ -24,14 +24,28 @@ PLAIN = ['--corpus', 'copy', '--num-examples', '200', '--num-epochs', '3', '--ba
          '--embed-size', '8', '--num-hiddens', '16', '--num-layers', '1', '--seed', '3',
          '--batches-per-update', '2']
 JOB_SECONDS = 300
+JOBS = []  # that the test under way has started
+
+
+@pytest.fixture(autouse=True)
+def no_job_is_left():
+    yield
+    for job in JOBS:
+        if job.poll() is None:
+            job.kill()  # its guardian ends what it has started
+        job.wait()
+    JOBS.clear()
 
 
 def start_job(*arguments, num_workers=2):
     """A training by several workers, in the background."""
-    return subprocess.Popen(
-        [sys.executable, '-m', 'd2l_seq2seq.launch', '-n', str(num_workers), '--',
+    JOBS.append(subprocess.Popen(
+        [sys.executable, '-m', 'd2l_seq2seq.launch', '-n', str(num_workers),
+         '--start-timeout', 'none', '--',
          sys.executable, '-m', 'd2l_seq2seq.train', '--kvstore', 'dist_sync', *arguments],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c)
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=hear_ctrl_c))
+    return JOBS[-1]
 
 
 def finish_job(*arguments, **kwargs):
@@ -59,7 +73,7 @@ def family_of(pid):
 def wait_for_checkpoint(folder, job):
     deadline = time.monotonic() + JOB_SECONDS
     while not list(folder.glob('checkpoints/epoch-[2-9]*')):
-        assert job.poll() is None and time.monotonic() < deadline, job.stderr.read()
+        assert job.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)  # between two looks
 
 

@@ -57,7 +57,7 @@ def test_a_training_in_bfloat16_learns_nearly_the_same(bundled, seed, kind):
         assert {parameter.data().dtype for parameter in model.collect_params().values()} == {
             onp.dtype('float32')}
     exact, rough = losses
-    assert rough == pytest.approx(exact, rel=0.02) and rough != exact
+    assert rough == pytest.approx(exact, rel=0.1) and rough != exact
 
 
 def test_the_device_says_which_type():

@@ -181,6 +181,9 @@ def test_memory(monkeypatch, available, severity):
     assert ('--batch-size' in found.remedy) == (severity == WARNING)
     files['/sys/fs/cgroup/memory.max'] = '500000000'  # a container's
     assert only(surroundings.check_memory).severity == WARNING
+    files['/sys/fs/cgroup/memory.max'] = '20000000000'
+    files['/sys/fs/cgroup/memory.current'] = '19900000000'
+    assert only(surroundings.check_memory).text == '20.0 GB, 0.1 GB of it available'
     files['/proc/meminfo'] = ''  # a Mac's
     assert only(surroundings.check_memory).severity == INFO
 
