@@ -66,8 +66,9 @@ class WorkerGroup(OneWorker):
 
     def __init__(self):
         if os.environ.get(_ROLE) != 'worker':
-            raise InputError(f'kvstore: expected {_ROLE}=worker and its companions in the '
-                             'environment; start workers with python -m d2l_seq2seq.launch')
+            raise InputError(f'--kvstore dist_sync: expected {_ROLE}=worker and its companions in '
+                             'the environment; start workers with python -m d2l_seq2seq.launch, '
+                             'or train in one with --kvstore none')
         self._store = mx.kv.create('dist_sync')
         self.rank, self.num_workers = self._store.rank, self._store.num_workers
         self._keys: set[str] = set()

@@ -144,8 +144,7 @@ class _Session:
                 exit_code = self._interruption.exit_code or SIGTERM_CODE  # another worker's
                 self._writer.write(self._state)
                 notes.append(f'stopped in epoch {self._state.epoch + 1} of {config.num_epochs}; go '
-                             f'on with: {sys.executable} -m d2l_seq2seq.train --resume '
-                             f'{self._folder.path}')
+                             f'on with: {self._resume_command()}')
         except FloatingPointError as error:
             raise InputError(self._not_finite(error)) from error
         finally:
@@ -153,6 +152,13 @@ class _Session:
         if exit_code == 0 and self._group.rank == 0:
             notes += self._take_the_best()
         return Outcome(self._run, self._last, exit_code, notes)
+
+    def _resume_command(self) -> str:
+        """What to type to go on with the run, in as many workers."""
+        command = f'{sys.executable} -m d2l_seq2seq.train --resume {self._folder.path}'
+        if self._config.training.kvstore == 'none':
+            return command
+        return f'{sys.executable} -m d2l_seq2seq.launch -n {self._group.num_workers} -- {command}'
 
     def _after_update(self, state: TrainState) -> None:
         self._state = state

@@ -159,7 +159,9 @@ def _train(config: RunConfig, data, folder, devices, group) -> int:
         print(note)
     if outcome.exit_code == 0 and config.data.corpus != 'pseudo':
         _print_translations(outcome.run, data.pairs.train)
-    print(f'run {folder.path}: checkpoints, metrics.jsonl, loss.svg')
+    made = [name for name in ('checkpoints', 'metrics.jsonl', 'loss.svg')
+            if (folder.path / name).exists()]
+    print(f"run {folder.path}: {', '.join(made)}")
     return outcome.exit_code
 
 
