@@ -13,8 +13,8 @@ RUN = .venv/bin/python
 help:
 	@echo 'make train [ARGS="--num-epochs 20"]  train the chapter'"'"'s model (ARGS=-h lists the options)'
 	@echo 'make doctor                          say what is wrong where something does not work'
-	@echo 'make test                            run the tests, about eight minutes'
-	@echo 'make test-slow                       run the slow tests, about twenty-five minutes'
+	@echo 'make test                            run the tests, about six minutes'
+	@echo 'make test-slow                       run the slow tests, about twenty minutes'
 	@echo 'make check                           look at the style of the code'
 	@echo 'make bench                           measure, beside d2l 0.14.0, PyTorch and Keras (an hour)'
 	@echo 'make bench-quality                   train for half an hour each, ours and PyTorch, and judge'
@@ -35,7 +35,7 @@ test: check
 	$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile -m 'not slow' d2l_seq2seq tests $(ARGS)
 
 test-slow: venv
-	$(RUN) -m pytest -m slow tests $(ARGS)
+	$(RUN) -m pytest -n auto --maxprocesses 2 --dist loadfile -m slow tests $(ARGS)
 
 check: venv
 	$(RUN) -m flake8 d2l_seq2seq tests notebooks benchmarks

@@ -69,8 +69,8 @@ class Manifest:
             raise InputError(f'{folder / MANIFEST}: expected sizes and SHA-256 of files in the '
                              f'folder, got something else ({str(error)[:60]})') from error
         if found != FORMAT:
-            raise InputError(f'{folder / MANIFEST}: expected format {FORMAT}, got {found!r}; read '
-                             'it with the version that wrote it')
+            raise InputError(f'{folder / MANIFEST}: expected format {FORMAT}, got '
+                             f'{repr(found)[:100]}; read it with the version that wrote it')
 
     def __contains__(self, name: str) -> bool:
         return name in self._files

@@ -80,6 +80,7 @@ def test_no_path_leads_out_of_the_folder(folder, name):
 
 @pytest.mark.parametrize('change, message', [
     (lambda values: values.update(format=3), 'expected format 2, got 3'),
+    (lambda values: values.update(format='a' * 1000), "expected format 2, got 'a{99}; read it"),
     (lambda values: values.pop('format'), 'expected sizes and SHA-256'),
     (lambda values: values.update(files=[1]), 'expected sizes and SHA-256'),
     (lambda values: values['files'].update(a=None), 'expected sizes and SHA-256'),
