@@ -6,6 +6,8 @@ cell that installs what is missing, the same one in all, and with a link to Cola
 says at which address the project is.  The figures of cells that have a tag such as
 `picture-NAME` are written to pictures/NAME.svg too, for the README.
 """
+from __future__ import annotations
+
 import configparser
 import sys
 from pathlib import Path
