@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import InputError
 from .fallback import first_good
-from .fields import (COUNT, EXPONENT, FLAG, FRACTION, LAYERS, POSITIVE, POSITIVE_OR_NONE,
+from .fields import (COUNT, DEVICES, EXPONENT, FLAG, FRACTION, LAYERS, POSITIVE, POSITIVE_OR_NONE,
                      PROBABILITY, SHARE, SIZE, STEPS, TEMPERATURE, WORD, Checked, count_or, field,
                      one_of, whole)
 from .layout import CONFIG_FILE, checkpoints_of
@@ -110,7 +110,7 @@ class TrainingConfig(Checked):
                       'bfloat16 on a CPU; leaves out bad batches')
     num_epochs: int = field(300, COUNT, 'passes over the training pairs', may_change=True)
     seed: int = field(0, whole(0, 2 ** 31 - 1), 'seed of initialization and shuffling')
-    device: str = field('auto', WORD, 'auto, cpu, cpu(N), gpu or gpu(N), or several with commas '
+    device: str = field('auto', DEVICES, 'auto, cpu, cpu(N), gpu or gpu(N), or several with commas '
                         'between, which share each batch', may_change=True)
     kvstore: str = field('none', one_of('none', 'dist_sync'), 'none, or dist_sync: the workers '
                          'that python -m d2l_seq2seq.launch starts share each batch',

@@ -57,8 +57,11 @@ def devices_from_names(names: str) -> list[mx.Context]:
     InputError
         As `device_from_name` does, or if the list names one twice, or both kinds.
     """
-    devices = [device_from_name(name.strip()) for name in names.split(',')]
+    try:
+        devices = [device_from_name(name.strip()) for name in names.split(',')]
+    except InputError as error:
+        raise InputError(f'--device {names}: {error}') from error
     if len(set(devices)) < len(devices) or len({one.device_type for one in devices}) > 1:
-        raise InputError(f'expected different devices of one kind, such as gpu(0),gpu(1), got '
-                         f'{names}')
+        raise InputError(f'--device {names}: expected different devices of one kind, such '
+                         'as gpu(0),gpu(1)')
     return devices

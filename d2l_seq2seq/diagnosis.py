@@ -7,6 +7,7 @@ settled, as `train` settles them.
 from __future__ import annotations
 
 import contextlib
+import csv
 import importlib.metadata
 import importlib.util
 import math
@@ -30,8 +31,9 @@ OPTIONAL = {'sacrebleu': 'evaluate and --validate', 'sentencepiece': '--text-rul
 USED_OF_D2L = ('Accumulator', 'Timer', 'grad_clipping')  # by `reference`
 FEATURES = ('CUDA', 'CUDNN', 'MKLDNN', 'OPENMP', 'DIST_KVSTORE')  # MKLDNN is oneDNN's old name
 SECONDS_TO_LOAD = 60
-USUAL_MILLISECONDS = '1.9 to 2.7'  # a batch of the chapter's size, on two cores
-SLOW_MILLISECONDS = 8.0  # three times that
+SLOW_MILLISECONDS = 8.0  # a batch of the chapter's size; three times the usual
+_USUAL = ('usual are 1.9 to 2.7 on two cores with nothing else to do, and slow is above '
+          f'{SLOW_MILLISECONDS:g}')
 _INSTALL = "in this project's folder type: pip install '.[cpu]' (with an NVIDIA GPU: '.[cu112]')"
 _WHEEL = re.compile(r'mxnet(-cu\d+\w*|-native|-mkl)?', re.IGNORECASE)
 
@@ -71,9 +73,11 @@ def check_package(subject: str) -> Iterator[Finding]:
 def _missing_files() -> list[str]:
     """Modules that were installed here and are gone; none where a checkout is run."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        files = map(Path, map(importlib.metadata.PackagePath.locate,
-                              importlib.metadata.files('d2l-seq2seq') or ()))
-        return [path.name for path in files
+        distribution = importlib.metadata.distribution('d2l-seq2seq')
+        # Its `files` are, from Python 3.12 on, only those that are still there.
+        record = (distribution.read_text('RECORD') or '').splitlines()
+        paths = [Path(distribution.locate_file(row[0])) for row in csv.reader(record) if row]
+        return [path.name for path in paths
                 if path.suffix == '.py' and path.parent == HERE and not path.exists()]
     return []
 
@@ -257,10 +261,9 @@ def check_speed(subject: str) -> Iterator[Finding]:
     if ctx.device_type == 'gpu':
         yield Finding(subject, INFO, text)
     elif milliseconds <= SLOW_MILLISECONDS:
-        yield Finding(subject, OK, f'{text}; usual are {USUAL_MILLISECONDS} on two cores')
+        yield Finding(subject, OK, f'{text}; {_USUAL}')
     else:
-        yield Finding(subject, WARNING, f'{text}, which is slow; usual are {USUAL_MILLISECONDS} on '
-                      'two cores', _how_to_be_faster())
+        yield Finding(subject, WARNING, f'{text}, which is slow; {_USUAL}', _how_to_be_faster())
 
 
 def _how_to_be_faster() -> str:

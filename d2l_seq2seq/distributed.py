@@ -46,6 +46,10 @@ class OneWorker:
         """Whether it is so with at least one worker."""
         return is_so
 
+    def of_the_first(self, numbers: Sequence[float]) -> list[float]:
+        """The numbers that the first worker gives, to the bit; others give as many, whatever."""
+        return list(numbers)
+
     def require_equal(self, value: bytes, what: str) -> None:
         """Raise `InputError` unless all workers have the same value."""
 
@@ -96,6 +100,12 @@ class WorkerGroup(OneWorker):
     def any(self, is_so: bool) -> bool:
         (count,) = self.sum([mx.nd.array([is_so])])
         return bool(count.asscalar())
+
+    def of_the_first(self, numbers: Sequence[float]) -> list[float]:
+        # Sums are of float32, in which a byte is exact and a double is not.
+        own = onp.array(numbers, dtype='float64').view('uint8').astype('float32')
+        (summed,) = self.sum([mx.nd.array(own if self.rank == 0 else own * 0)])
+        return summed.asnumpy().astype('uint8').view('float64').tolist()
 
     def require_equal(self, value: bytes, what: str) -> None:
         digest = hashlib.sha256(value).digest()

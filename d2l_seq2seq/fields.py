@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -52,6 +53,10 @@ LAYERS = whole(1, 10)  # MXNet 1.9.1 finds the weights of ten
 STEPS = whole(2, 10_000)
 COUNT = whole(1, 10 ** 9)
 WORD = Domain('a word', str, lambda value: isinstance(value, str) and value != '')
+_DEVICE = r'(auto|(cpu|gpu)(\(\d+\))?)'
+DEVICES = Domain('auto, cpu, cpu(N), gpu or gpu(N), or several with commas between', str,
+                 lambda value: isinstance(value, str)
+                 and re.fullmatch(f'{_DEVICE}( *, *{_DEVICE})*', value) is not None)
 POSITIVE = Domain('a number above 0', float, lambda value: _is_finite(value) and value > 0)
 EXPONENT = Domain("a number from 0 to 10, or 'auto'",
                   lambda text: None if text == 'auto' else float(text),

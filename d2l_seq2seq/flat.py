@@ -88,7 +88,8 @@ class FlatParameters:
 
     def copy_to(self, ctx: mx.Context) -> FlatCopy:
         """A copy on another device."""
-        return FlatCopy(self, self._places, ctx)
+        shapes = {name: parameter.shape for name, parameter in self._parameters.items()}
+        return FlatCopy(self, self._places, shapes, ctx)
 
     def decaying(self) -> mx.nd.NDArray:
         """Float32 NDArray of shape (size,): 1 for a weight that may decay, 0 for what may not.
@@ -125,8 +126,9 @@ class FlatCopy:
     weights, gradients : float32 NDArray of shape (size,)
     """
 
-    def __init__(self, flat: FlatParameters, places: dict[str, slice], ctx: mx.Context):
-        self._flat, self._places = flat, places
+    def __init__(self, flat: FlatParameters, places: dict[str, slice],
+                 shapes: dict[str, tuple[int, ...]], ctx: mx.Context):
+        self._flat, self._places, self._shapes = flat, places, shapes
         self.weights = flat.weights.copyto(ctx)
         self.gradients = mx.nd.zeros_like(self.weights)
 
@@ -136,11 +138,12 @@ class FlatCopy:
 
     def variables(self, packed: dict[str, list[str]]) -> dict[str, mx.nd.NDArray]:
         """As those of `FlatParameters`, of this device."""
-        variables = {}
-        for name, variable in self._flat.variables(packed).items():
-            vector = _vector(self, self._places, packed.get(name, [name]))
-            variables[name] = view = vector.reshape(variable.shape)
-            autograd.mark_variables([view], [vector.grad.reshape(variable.shape)], 'write')
+        variables = {group: _vector(self, self._places, names) for group, names in packed.items()}
+        in_groups = {name for names in packed.values() for name in names}
+        for name in self._shapes.keys() - in_groups:
+            place, shape = self._places[name], self._shapes[name]
+            variables[name] = view = self.weights[place].reshape(shape)
+            autograd.mark_variables([view], [self.gradients[place].reshape(shape)], 'write')
         return variables
 
 

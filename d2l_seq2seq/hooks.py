@@ -6,10 +6,12 @@ enough raises `StopTraining`.  What a hook would have to know to go on in anothe
 """
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from typing import Callable, Sequence
 
+from .distributed import OneWorker
 from .feed import Feed
 from .manifest import check_types
 from .metrics import corpus_scores
@@ -57,22 +59,35 @@ class Validation:
     report : function of ValidationMetrics
     num_samples : int
         How many translations to show, spread over the pairs.
+    group : OneWorker or WorkerGroup
+        The processes that train together: the first looks, and all report what it found, with no
+        samples where they didn't look themselves.
     """
 
     def __init__(self, translator: Translator, feed: Feed, pairs: Sequence[tuple[str, str]],
-                 every: int, report: Callable[[ValidationMetrics], None], num_samples: int = 3):
+                 every: int, report: Callable[[ValidationMetrics], None], num_samples: int = 3,
+                 group: OneWorker = OneWorker()):
         self._translator, self._feed, self._report = translator, feed, report
+        self._group = group
         self._every, self._num_samples = every, num_samples
         self._references = references_of(pairs, translator.rules)
         self._feed_state = feed.random_state.get_state()
 
     def __call__(self, metrics: EpochMetrics, state: TrainState) -> None:
         if self.is_due(metrics.epoch):
-            self._report(self.look(metrics.epoch))
+            self._report(self._shared(metrics.epoch))
 
     def is_due(self, epoch: int) -> bool:
         """Whether there is a look after an epoch."""
         return epoch % self._every == 0
+
+    def _shared(self, epoch: int) -> ValidationMetrics:
+        """What the first worker finds, told to all: so all learn from the same figures."""
+        found = (self.look(epoch) if self._group.rank == 0
+                 else ValidationMetrics(epoch, LossSums(0.0, 0.0, 0), 0.0, []))
+        *losses, num_tokens, bleu = self._group.of_the_first(
+            [*dataclasses.astuple(found.losses), found.bleu])
+        return dataclasses.replace(found, losses=LossSums(*losses, int(num_tokens)), bleu=bleu)
 
     def look(self, epoch: int) -> ValidationMetrics:
         """Validate the model as it is now; the same weights give the same bits."""

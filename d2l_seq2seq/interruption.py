@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 _SIGNALS = signal.SIGINT, signal.SIGTERM
 SIGTERM_CODE = 128 + signal.SIGTERM
+ECHO = 1.0  # seconds in which another SIGTERM is the first one's echo
 
 
 class Interrupted(Exception):
@@ -15,6 +17,9 @@ class Interrupted(Exception):
 class Interruption:
     """Within it, the first signal is taken down, and a second one ends the process at once.
 
+    Batch systems send SIGTERM to every process of a job, and a launcher among them passes its own
+    on: what comes within a second of the first is the same one.
+
     Attributes
     ----------
     exit_code : int or None
@@ -23,7 +28,7 @@ class Interruption:
 
     def __init__(self):
         self.exit_code: int | None = None
-        self._before = {}
+        self._before, self._since = {}, 0.0
 
     def __enter__(self) -> Interruption:
         # One that is ignored, as Ctrl-C is in the background of a shell script, stays so.
@@ -36,8 +41,10 @@ class Interruption:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame) -> None:
-        code = 128 + number
+        code, now = 128 + number, time.monotonic()
         if self.exit_code is not None:
+            if code == self.exit_code == SIGTERM_CODE and now - self._since < ECHO:
+                return
             os._exit(code)  # without waiting for the device, or for what is being written
-        self.exit_code = code
+        self.exit_code, self._since = code, now
         os.write(2, b'\nstopping after this batch; once more ends at once, without saving\n')

@@ -9,9 +9,10 @@ import sys
 from . import command_line
 from .errors import InputError
 from .fields import POSITIVE, POSITIVE_OR_NONE, whole
+from .forwarding import write_line
 from .parameter_server import (LOOPBACK, SERVE, Cluster, address_of, check_port, free_ports,
                                tasks_of)
-from .supervision import supervise, write_line
+from .supervision import supervise
 
 ROLES = 'scheduler', 'server', 'worker'
 
@@ -66,8 +67,8 @@ def _check_command(command: list[str]) -> None:
     """Raise `InputError` unless a worker can be started."""
     if not command:
         raise InputError('expected a command behind --, got none; type for example: '
-                         'python -m d2l_seq2seq.launch -n 2 -- python -m d2l_seq2seq.train '
-                         '--kvstore dist_sync')
+                         f'{sys.executable} -m d2l_seq2seq.launch -n 2 -- {sys.executable} -m '
+                         'd2l_seq2seq.train --kvstore dist_sync')
     if shutil.which(command[0]) is None:
         raise InputError(f'{command[0]}: expected a command, got a name that is neither one of the '
                          'PATH nor a file that can be run; write its path')
@@ -94,10 +95,12 @@ def _print_variables(options, command: list[str]) -> None:
         raise InputError(f'--host {options.host}: expected an IPv4 address or a name that the '
                          'other machines know; name one of a private network')
     cluster = Cluster(options.num_workers, options.num_servers, options.host, options.port)
+    # `python`: where it is on the other machines, nobody knows here.
     work = shlex.join(command) or 'python -m d2l_seq2seq.train --kvstore dist_sync'
     serve = "python -c 'import d2l_seq2seq._mxnet'"
     print(f'# workers: {cluster.num_workers}, servers: {cluster.num_servers}, scheduler: 1; each a '
           'process with the variables of its role.\n'
+          '# `python` is that of an environment in which d2l_seq2seq is installed.\n'
           '# They connect to each other on ports of all numbers, without passwords or encryption,\n'
           '# and a server unpickles what it is sent: in a private network only.')
     for role, where, then in (('scheduler', f'on {cluster.host}', serve),

@@ -19,8 +19,9 @@ import sys
 from dataclasses import dataclass
 
 from .errors import InputError
-from .runtime import num_cores
-from .supervision import Lines, Task
+from .forwarding import Lines
+from .runtime import THREAD_LIMIT, num_cores
+from .supervision import Task
 
 LOOPBACK = '127.0.0.1'
 # A scheduler or a server does its work while MXNet is imported, and ends then.
@@ -185,7 +186,7 @@ def tasks_of(cluster: Cluster, command: list[str], serve: list[str],
 def _environment(cluster: Cluster) -> dict[str, str]:
     """Our environment without what another job may have left, and with a share of the cores."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith('DMLC_')}
-    return {'OMP_NUM_THREADS': str(max(1, num_cores() // cluster.num_workers)),
+    return {THREAD_LIMIT: str(max(1, num_cores() // cluster.num_workers)),
             'PYTHONUNBUFFERED': '1', **kept}  # so that the last words before an end are seen
 
 

@@ -37,6 +37,10 @@ class RunFolder:
         self.path = path
         self.last_epoch = max((row['epoch'] for row in self.rows()), default=0)
 
+    def checkpoints(self) -> list[Path]:
+        """Its checkpoints, the latest last."""
+        return checkpoints_of(self.path)
+
     def save(self, run: Run, progress: Progress | None, epoch: int, batch: int, keep: int,
              best: str | None) -> None:
         """Write a checkpoint, then remove those that are not kept.
@@ -139,7 +143,20 @@ class RunFolder:
 
 
 class OthersFolder(RunFolder):
-    """The folder of a run that another worker writes: its checkpoints can be read."""
+    """The folder of a run that another worker writes.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Where it can be gone on from; None: it is a new one, wherever the other has it.
+    """
+
+    def __init__(self, path: Path | None):
+        self.path, self.last_epoch = path, 0
+
+    def checkpoints(self) -> list[Path]:
+        """None of a new run, even where an old one lies in the place of its folder."""
+        return [] if self.path is None else checkpoints_of(self.path)
 
     def save(self, *args) -> None:
         """Leave it to the other."""
@@ -149,6 +166,23 @@ class OthersFolder(RunFolder):
 
     def set_aside_after(self, checkpoint: Path) -> None:
         """Leave it to the other."""
+
+
+def check_new(path: str | Path) -> None:
+    """Raise `InputError` if something is in the way of a new run at that path."""
+    path = Path(path)
+    if not path.exists():
+        return
+    taken = path if not path.is_dir() else next(
+        (entry for entry in path.iterdir() if not entry.name.startswith('.')), None)
+    if (path / CONFIG_FILE).exists():
+        found = checkpoints_of(path)
+        state = f'up to {found[-1].name}' if found else 'without a checkpoint yet'
+        raise InputError(f'{path}: expected a new or an empty folder, got a run ({state}); go on '
+                         f'with it by --resume {path}, or name another folder with --out')
+    if taken is not None:
+        raise InputError(f'{path}: expected a new or an empty folder, found {taken}; name another '
+                         'with --out')
 
 
 @contextlib.contextmanager
@@ -163,14 +197,14 @@ def new_run(path: str | Path, config: RunConfig) -> Iterator[RunFolder]:
         If the path is taken by a file or by a folder that isn't empty, or can't be made.
     """
     path = Path(path)
-    _check_empty(path)
+    check_new(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f'{path}: can not be made a folder ({error.strerror}); name another with '
                          '--out') from error
     with _locked(path):
-        _check_empty(path)  # now nobody else writes to it
+        check_new(path)  # now nobody else writes to it
         folder = RunFolder(path)
         folder.write_config(config)
         yield folder
@@ -297,19 +331,3 @@ def _locked(path: Path) -> Iterator[None]:
             raise InputError(f'{path}: can not be written to ({error.strerror}); make it writable, '
                              'or name another folder with --out') from error
         yield
-
-
-def _check_empty(path: Path) -> None:
-    """Raise `InputError` if something is in the way of a new run."""
-    if not path.exists():
-        return
-    taken = path if not path.is_dir() else next(
-        (entry for entry in path.iterdir() if not entry.name.startswith('.')), None)
-    if (path / CONFIG_FILE).exists():
-        found = checkpoints_of(path)
-        state = f'up to {found[-1].name}' if found else 'without a checkpoint yet'
-        raise InputError(f'{path}: expected a new or an empty folder, got a run ({state}); go on '
-                         f'with it by --resume {path}, or name another folder with --out')
-    if taken is not None:
-        raise InputError(f'{path}: expected a new or an empty folder, found {taken}; name another '
-                         'with --out')

@@ -16,7 +16,6 @@ from .errors import InputError
 from .hooks import (BestValidation, OutOfTime, StopTraining, TimeLimit, Validation,
                     ValidationMetrics)
 from .interruption import SIGTERM_CODE, Interrupted, Interruption
-from .layout import checkpoints_of
 from .model import initialize
 from .recorder import NoRecorder, Recorder
 from .resume import MOMENTS, CheckpointWriter, to_state
@@ -90,14 +89,15 @@ class _Session:
         self._validation = None
         if config.training.validate:
             self._validation = Validation(Translator.of(self._run), valid_feed, data.pairs.valid,
-                                          config.training.validate_every, self._report)
+                                          config.training.validate_every, self._report,
+                                          group=group)
         minutes = config.training.max_minutes
         self._time_limit = None if minutes is None else TimeLimit(minutes)
         self._recorder = Recorder(folder, config) if group.rank == 0 else NoRecorder()
 
     def _model_and_state(self, data: TrainingData, ctx) -> tuple[Run, TrainState | None]:
         """As the latest good checkpoint has them, or as they are in the beginning."""
-        if not checkpoints_of(self._folder.path):
+        if not self._folder.checkpoints():
             return begin(self._config, data, ctx), None
         path, run, state = newest_good(self._folder.path,
                                        lambda path: (path, *self._load(path, data, ctx)))
@@ -180,8 +180,9 @@ class _Session:
                 self._time_limit(metrics, state)
         except StopTraining as stop:
             reason = stop
+        # All learn from the same figures, and have clocks of their own.
         if self._group.any(reason is not None) and reason is None:
-            reason = OutOfTime('another worker has ended')
+            reason = OutOfTime('the time of another worker is over')
         self._recorder.record(metrics)
         self._writer.after_epoch(metrics, state, reason)
         if reason is not None:
@@ -211,7 +212,7 @@ class _Session:
         return notes
 
     def _not_finite(self, error: FloatingPointError) -> str:
-        found = checkpoints_of(self._folder.path)
+        found = self._folder.checkpoints()
         last = f'the last good checkpoint is {found[-1]}' if found else 'there is no checkpoint yet'
         return (f'{error}; {last}; try a --lr below {self._config.training.lr:g} in a new run, or '
                 '--skip-bad-batches')

@@ -109,25 +109,20 @@ class TrainStep:
 
     Parameters
     ----------
-    forward : Forward
-    flat : FlatParameters
-        The storage that `forward` reads.
+    replicas : sequence of (Forward, FlatParameters or FlatCopy)
+        The model, then its copies on other devices, which take their parts of each batch.
     optimizer : Adam
     rules : UpdateRules
         Without a seed where the model draws nothing: seeding takes a millisecond.
-    copies : sequence of (Forward, FlatCopy)
-        The same on other devices, which take their parts of each batch.
     group : OneWorker or WorkerGroup
         The processes that share each batch.
     """
 
-    def __init__(self, forward: Forward, flat: FlatParameters, optimizer: Adam,
-                 rules: UpdateRules, copies: Sequence[tuple[Forward, FlatCopy]] = (),
-                 group: OneWorker = OneWorker()):
-        self._flat, self._optimizer, self._rules, self._group = flat, optimizer, rules, group
-        self._copies = [copy for _, copy in copies]
-        self._on = {storage.weights.context: (own, storage)
-                    for own, storage in ((forward, flat), *copies)}
+    def __init__(self, replicas: Sequence[tuple[Forward, FlatParameters | FlatCopy]],
+                 optimizer: Adam, rules: UpdateRules, group: OneWorker = OneWorker()):
+        self._flat, *self._copies = [storage for _, storage in replicas]
+        self._optimizer, self._rules, self._group = optimizer, rules, group
+        self._on = {storage.weights.context: (forward, storage) for forward, storage in replicas}
 
     def __call__(self, batches: Sequence[GlobalBatch], lr: float) -> mx.nd.NDArray:
         """One update.

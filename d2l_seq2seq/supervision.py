@@ -3,8 +3,7 @@
 A job is some workers and what runs for them.  It is done when the workers are; it has failed when
 one process has, and then the others are ended.  Each process leads a session of its own, so that it
 is ended with whatever it started, and Ctrl-C in the terminal reaches this process alone, which
-passes it on.  A guardian, which is this file run as a program, kills what is left when this process
-is killed itself.
+passes it on.  A guardian kills what is left when this process is killed itself.
 
 Knows nothing of MXNet, and nothing of what the processes say to each other.
 """
@@ -14,38 +13,19 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
 from typing import BinaryIO, Callable
+
+from .forwarding import Lines, copy_lines, is_writing
+from .guardian import Guardian
 
 POLL = 0.05  # seconds from one look at the processes to the next
 KILL_AFTER = 5  # seconds from SIGTERM to SIGKILL, where a process has failed
 SETTLE = 2  # seconds that the others have to end by themselves when all workers are done
 START_FAILED = 124  # the exit code of the command `timeout`
 KILLED = 128 + signal.SIGKILL
-_LONGEST_LINE = 1 << 16
-_locks = {1: threading.Lock(), 2: threading.Lock()}  # of the descriptors that lines are written to
-
-
-@dataclass(frozen=True)
-class Lines:
-    """Where a process's output goes, line by line, so that those of several don't mix.
-
-    Attributes
-    ----------
-    descriptor : int
-        1 or 2, our own standard output or standard error.
-    prefix : str
-        What stands before each line.
-    is_shown : function of bytes
-        Hears each line and says whether it is written.
-    """
-
-    descriptor: int
-    prefix: str = ''
-    is_shown: Callable[[bytes], bool] = lambda line: True
 
 
 @dataclass(frozen=True)
@@ -97,7 +77,7 @@ def supervise(tasks: list[Task], problem: Callable[[float], str | None], stop_ti
     OSError
         If a command can't be run.  As after every other return, nothing is left running then.
     """
-    with _Signals() as signals, _Guardian() as guardian:
+    with _Signals() as signals, Guardian() as guardian:
         job = _Job(guardian)
         try:
             for task in tasks:
@@ -173,7 +153,7 @@ def _signal_name(number: int) -> str:
 class _Process:
     """A process that was started, and the session that it leads."""
 
-    def __init__(self, task: Task, guardian: _Guardian):
+    def __init__(self, task: Task, guardian: Guardian):
         self.name, self.task, self.was_asked = task.name, task, False
         self._popen = subprocess.Popen(
             task.command, env=task.environment, stdin=subprocess.DEVNULL,
@@ -206,7 +186,7 @@ class _Process:
 class _Job:
     """The processes, in the order in which they were started."""
 
-    def __init__(self, guardian: _Guardian):
+    def __init__(self, guardian: Guardian):
         self._guardian = guardian
         self._processes: list[_Process] = []
         self._threads: list[threading.Thread] = []
@@ -219,7 +199,7 @@ class _Job:
         """Copy what they write; called when all are started, as threads and forks don't mix."""
         for process in self._processes:
             for pipe, lines in process.outputs():
-                thread = threading.Thread(target=_copy_lines, args=(pipe, lines), daemon=True)
+                thread = threading.Thread(target=copy_lines, args=(pipe, lines), daemon=True)
                 thread.start()
                 self._threads.append(thread)
 
@@ -257,7 +237,7 @@ class _Job:
         deadline, before = time.monotonic() + SETTLE, len(signals.received)
         while any(thread.is_alive() for thread in self._threads) and (
                 len(signals.received) == before and time.monotonic() < deadline):
-            if any(lock.locked() for lock in _locks.values()):  # a line is being written
+            if is_writing():
                 deadline = time.monotonic() + SETTLE
             time.sleep(POLL)
 
@@ -302,84 +282,3 @@ class _Signals:
 
     def _note(self, number: int, frame) -> None:
         self.received.append(number)
-
-
-class _Guardian:
-    """A process that kills the sessions named to it when this process is gone without a word.
-
-    It learns so from the end of its input, on every system.  Only if it is killed as well, in the
-    same moment, are processes left.
-    """
-
-    def __enter__(self) -> _Guardian:
-        self._process = subprocess.Popen(
-            [sys.executable, '-I', '-S', __file__], stdin=subprocess.PIPE, bufsize=0,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        return self
-
-    def __exit__(self, *exception) -> None:
-        self._write('done')
-        self._process.stdin.close()
-        self._process.wait()
-
-    def watch_me(self) -> None:
-        """Called in a new process, in its own session, before it becomes its command.
-
-        So there is no moment at which it runs and the guardian doesn't know of it.
-        """
-        self._write(f'+{os.getpid()}')
-
-    def forget(self, pid: int) -> None:
-        """A session has ended, and its number may become another one's."""
-        self._write(f'-{pid}')
-
-    def _write(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # it was killed; the job goes on
-            os.write(self._process.stdin.fileno(), f'{line}\n'.encode())
-
-
-def _guard(lines: BinaryIO) -> None:
-    """What the guardian does."""
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # batch systems send them to every process
-    sessions = set()
-    for line in lines:
-        if line == b'done\n':
-            return
-        (sessions.add if line.startswith(b'+') else sessions.discard)(int(line[1:]))
-    for session in sessions:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(session, signal.SIGKILL)
-
-
-def _copy_lines(pipe: BinaryIO, lines: Lines) -> None:
-    """Write what comes out of a pipe; a reader that is gone is gone for the process as well."""
-    with pipe, contextlib.suppress(OSError):
-        for line in iter(lambda: pipe.readline(_LONGEST_LINE), b''):
-            if lines.is_shown(line):
-                if lines.prefix:  # of a progress bar, its last state
-                    text = line.rstrip(b'\r\n').rsplit(b'\r', 1)[-1]
-                    line = lines.prefix.encode() + text + b'\n'
-                _write(lines.descriptor, line)
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    """Write all of it, with nothing of another line in between."""
-    with _locks[descriptor]:
-        while data:
-            data = data[os.write(descriptor, data):]
-
-
-def write_line(line: str) -> None:
-    """Write a line to standard error, without waiting for long for who doesn't read it."""
-    def write():
-        with contextlib.suppress(OSError):
-            _write(2, f'{line}\n'.encode())
-
-    thread = threading.Thread(target=write, daemon=True)
-    thread.start()
-    thread.join(1)
-
-
-if __name__ == '__main__':
-    _guard(sys.stdin.buffer)

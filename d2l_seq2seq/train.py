@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
-import tempfile
 import time
 from pathlib import Path
 
 from . import command_line
 from .config import PRESETS, DataConfig, ModelConfig, RunConfig, TrainingConfig
-from .corpus import located, read_corpus
+from .corpus import Corpus, located, read_corpus
 from .errors import InputError
 from .layout import CONFIG_FILE
 from .manifest import has_manifest
@@ -45,10 +45,6 @@ def main(argv: list[str] | None = None) -> int:
                                        command_line.given_options(_parser(), argv))
     if config.training.validate:
         require_sacrebleu()
-    corpus = read_corpus(config.data.corpus)
-    # What was trained on, not how it was looked for, and from whatever folder it was.
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data,
-                                                                  corpus=located(corpus.name)))
 
     # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
     choose_threads(config.data.batch_size, config.model.num_hiddens)
@@ -59,8 +55,10 @@ def main(argv: list[str] | None = None) -> int:
     devices = devices_from_names(config.training.device)
     group = GROUPS[config.training.kvstore]()
     if group.rank > 0:
-        return _follow(config, corpus, options.resume, devices, group)
+        return _follow(config, options.resume, devices, group)
     if options.resume is None:
+        run_folder.check_new(options.out)
+        config, corpus = _with_corpus(config, group)
         with run_folder.new_run(options.out, config) as folder:
             try:
                 data = _encode(config, corpus)
@@ -73,24 +71,40 @@ def main(argv: list[str] | None = None) -> int:
         if reason:
             print(f'run {folder.path}: finished ({reason}); nothing is left to do')
             return 0
+        config, corpus = _with_corpus(config, group)
         _print_changes(was, config)
         data = _encode(config, corpus)
         folder.write_config(config)
         return _train(config, data, folder, devices, group)
 
 
-def _follow(config: RunConfig, corpus, resumed: str | None, devices, group) -> int:
-    """Train as one of the workers that write nothing and say nothing."""
+def _follow(config: RunConfig, resumed: str | None, devices, group) -> int:
+    """Train as one of the workers that write nothing and say nothing but what ends them."""
     from . import run_folder, session
     from .wiring import encode_corpus
 
+    logging.getLogger(__package__).setLevel(logging.ERROR)
+    path = None if resumed is None else Path(resumed)
+    if path is not None and run_folder.reason_to_end(path, config.training.num_epochs):
+        return 0
+    config, corpus = _with_corpus(config, group)
     data = encode_corpus(config.data, corpus)
-    with tempfile.TemporaryDirectory() as nothing:
-        # A new run's folder is the first worker's; on this machine there may be an old one there.
-        path = Path(resumed or nothing)
-        if run_folder.reason_to_end(path, config.training.num_epochs):
-            return 0
-        return session.train(config, data, run_folder.OthersFolder(path), devices, group).exit_code
+    return session.train(config, data, run_folder.OthersFolder(path), devices, group).exit_code
+
+
+def _with_corpus(config: RunConfig, group) -> tuple[RunConfig, Corpus]:
+    """The settings with the corpus that was found, and the corpus.
+
+    The first worker reads it before the others do: on the same machine it is downloaded once.
+    """
+    if group.rank > 0:
+        group.any(False)
+    corpus = read_corpus(config.data.corpus)
+    if group.rank == 0:
+        group.any(False)
+    # What was trained on, not how it was looked for, and from whatever folder it was.
+    data = dataclasses.replace(config.data, corpus=located(corpus.name))
+    return dataclasses.replace(config, data=data), corpus
 
 
 def _config_to_go_on(path: Path, given: dict) -> tuple[RunConfig, RunConfig]:

@@ -128,11 +128,9 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
     train_feed.random_state.set_state(state.feed_state)
     _check_places(train_feed, flat, group)
     group.take_over([flat.weights, state.optimizer.mean, state.optimizer.variance])
-    forward = Forward(model, flat.variables(packed), rules.dtype)
-    copies = [flat.copy_to(device) for device in train_feed.devices[1:]]
-    step = TrainStep(forward, flat, state.optimizer, rules,
-                     [(Forward(model, copy.variables(packed), rules.dtype), copy)
-                      for copy in copies], group)
+    replicas = [(Forward(model, storage.variables(packed), rules.dtype), storage)
+                for storage in (flat, *map(flat.copy_to, train_feed.devices[1:]))]
+    step = TrainStep(replicas, state.optimizer, rules, group)
     lr_of = lr if callable(lr) else lambda update: lr
     for epoch in range(state.epoch + 1, num_epochs + 1):
         mx.nd.waitall()  # MXNet computes behind the caller's back: a clock needs both ends still
@@ -151,7 +149,7 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
             raise FloatingPointError(f'no batch of epoch {epoch} has a finite loss and gradient')
         if group.num_workers > 1:
             group.require_equal(flat.weights.asnumpy().tobytes(), f'their weights, epoch {epoch}')
-        valid = None if valid_feed is None else _losses_of(forward, valid_feed)
+        valid = None if valid_feed is None else _losses_of(replicas[0][0], valid_feed)
         state.epoch, state.batch, state.tally = epoch, 0, Tally(EpochSums(), rules.skip_bad_batches)
         state.feed_state = train_feed.random_state.get_state()
         on_epoch_end(EpochMetrics(epoch, sums.losses, valid, sums.seconds,

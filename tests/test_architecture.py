@@ -34,8 +34,9 @@ ROWS = [
      'operators', 'words', 'split', 'metrics', 'distributed', 'schedule', 'interruption',
      'tensorboard', 'diagrams', 'profiling', 'parameter_server', 'precision'},
     {'_mxnet'},
-    {'durable', 'manifest', 'arrays', 'fields', 'layout', 'fallback', 'findings'},
-    {'errors', 'runtime', 'cuda', 'supervision', 'version'},
+    {'durable', 'manifest', 'arrays', 'fields', 'layout', 'fallback', 'findings',
+     'supervision'},
+    {'errors', 'runtime', 'cuda', 'forwarding', 'guardian', 'version'},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob('*.py'))
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from d2l_seq2seq import InputError, diagnosis, speed
 from d2l_seq2seq.findings import BROKEN, INFO, OK, WARNING
 
 SITE = Path(onp.__file__).parents[1]
+PIP_INSTALL = 'pip install' + (' --no-deps' if sys.version_info >= (3, 13) else '')
 
 
 class Environment:
@@ -89,7 +91,7 @@ def test_nothing_is_installed_at_all(environment):
 def test_mxnet_is_missing(environment):
     lines = environment.add_all_but('mxnet', 'mxnet_cu112').examined()
     assert of('mxnet', lines)[0].startswith(
-        'broken mxnet MXNet is not installed -> type: pip install mxnet==1.9.1 (on a machine with')
+        f'broken mxnet MXNet is not installed -> type: {PIP_INSTALL} mxnet==1.9.1 (on a machine')
     assert of('packages', lines)[-1].startswith('info')
 
 
@@ -114,7 +116,7 @@ def test_mxnet_is_there_twice(environment):
     lines = environment.examined()
     assert of('mxnet', lines)[0].startswith(
         'broken mxnet mxnet and mxnet-cu112 are installed over each other -> type: pip uninstall '
-        '-y mxnet mxnet-cu112; then: pip install mxnet==1.9.1')
+        f'-y mxnet mxnet-cu112; then: {PIP_INSTALL} mxnet==1.9.1')
 
 
 def test_mxnet_ends_its_process(environment):

@@ -83,6 +83,7 @@ def test_one_worker_does_nothing():
     group.take_over([vector])
     group.require_equal(b'something', 'it')
     assert vector.asnumpy().tolist() == [1, 2] and group.any(True) and not group.any(False)
+    assert group.of_the_first((0.1, 2)) == [0.1, 2]
 
 
 def test_a_worker_without_a_group_is_told_how_to_start_one(monkeypatch):
@@ -127,6 +128,13 @@ def test_the_first_workers_values_are_taken_over():
     vector = mx.nd.array([5, 6])
     worker_with([1, 2], rank=1).take_over([vector])
     assert vector.asnumpy().tolist() == [1, 2]
+
+
+def test_numbers_come_from_the_first_worker_to_the_bit():
+    numbers = [1 / 3, -5e-324, 1e308, 0.0]
+    sent = onp.array(numbers).view('uint8').astype('float32')
+    assert worker_with(0 * sent).of_the_first(numbers) == numbers
+    assert worker_with(sent, rank=1).of_the_first([7.0] * 4) == numbers
 
 
 def test_workers_that_differ_are_named():

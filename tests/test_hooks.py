@@ -8,10 +8,12 @@ from d2l_seq2seq import (DataConfig, Feed, InputError, ModelConfig, RunConfig, T
                          evaluate_loss, fit, initialize, read_corpus)
 from d2l_seq2seq._mxnet import npx
 from d2l_seq2seq.checkpoint import Run
+from d2l_seq2seq.distributed import OneWorker
 from d2l_seq2seq.evaluation import evaluate
 from d2l_seq2seq.hooks import BestValidation, StopTraining, TimeLimit, Validation, ValidationMetrics
 from d2l_seq2seq.references import references_of
 from d2l_seq2seq.tally import LossSums
+from d2l_seq2seq.training import EpochMetrics
 from d2l_seq2seq.wiring import build_feed, build_model, encode_corpus
 
 CTX = npx.cpu()
@@ -63,6 +65,26 @@ def test_validation_looks_every_so_often_and_changes_nothing(run, seed):
     translator = Translator.of(run)
     assert all(translator(src) == translation for src, translation, _ in seen[-1].samples)
     assert len(seen[-1].samples) == 3
+
+
+class Follower(OneWorker):
+    """The second of two workers, to which the first tells some numbers."""
+
+    rank = 1
+
+    def of_the_first(self, numbers):
+        assert len(numbers) == 4
+        return [12.0, 3.0, 6.0, 45.5]
+
+
+def test_what_the_first_worker_finds_is_reported_by_all(run):
+    run, data = run
+    seen = []
+    validation = Validation(Translator.of(run), Feed(data.valid, 64, 0), data.pairs.valid, 2,
+                            seen.append, group=Follower())
+    for epoch in range(1, 4):
+        validation(EpochMetrics(epoch, losses(1), None, 1.0, 0.1), None)
+    assert seen == [ValidationMetrics(2, LossSums(12.0, 3.0, 6), 45.5, [])]
 
 
 def test_the_best_is_remembered_and_patience_ends():

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from conftest import ROOT
-from d2l_seq2seq import InputError, launch
+from d2l_seq2seq import InputError, launch, parameter_server
 from d2l_seq2seq.parameter_server import Cluster, RollCall, free_ports
 from d2l_seq2seq.runtime import num_cores
 from small_run import hear_ctrl_c
@@ -39,7 +39,6 @@ def wait():
 note(f'{role}-{number}', os.getpid())
 '''
 SERVE = f'{PRELUDE}\nwait()'
-WITHIN = 10  # seconds in which a job that failed has to be gone
 
 
 def wait_for(condition):
@@ -179,9 +178,7 @@ def test_who_does_not_want_to_end_is_killed(job):
         note('failed.txt', '')
         sys.exit(4)''')
     one.wait_for('failed.txt')
-    start = time.monotonic()
-    assert one.finish()[0] == 4
-    assert time.monotonic() - start < WITHIN
+    assert one.finish()[0] == 4  # which it comes to only if the other is killed
 
 
 GRANDCHILD = '''
@@ -293,14 +290,12 @@ def test_workers_that_do_not_stop_are_killed_after_some_time(job):
 
 
 def test_a_second_signal_ends_at_once(job):
-    one = job(STUBBORN)
+    one = job(STUBBORN, '--stop-timeout', '100000')
     one.wait_for(*READY)
     one.process.send_signal(signal.SIGINT)
     one.wait_for('heard-0.txt', 'heard-1.txt')
     one.process.send_signal(signal.SIGTERM)
-    start = time.monotonic()
     assert one.finish()[0] == 130
-    assert time.monotonic() - start < WITHIN  # and not the 30 seconds that they have
 
 
 def test_a_group_that_does_not_form_is_ended(job):
@@ -400,7 +395,7 @@ def test_a_reader_that_does_not_read_holds_nothing_up(job):
             sys.exit(7)
         while True:
             print('x' * 1000)''')
-    assert one.process.wait(timeout=1 + WITHIN) == 7
+    assert one.process.wait(timeout=60) == 7  # nobody reads yet
     assert one.finish()[0] == 7
 
 
@@ -436,7 +431,7 @@ def test_a_reader_that_is_gone_is_gone_for_the_worker(job):
     assert one.finish()[0] == 0
 
 
-@pytest.mark.parametrize('given', [{}, {'OMP_NUM_THREADS': '7'}])
+@pytest.mark.parametrize('given', [{}, {'OMP_THREAD_LIMIT': '7'}])
 def test_what_a_worker_finds_in_its_environment(job, monkeypatch, given):
     for name in os.environ:  # a command that ran in this process has left its own
         if name.startswith('OMP'):
@@ -451,15 +446,25 @@ def test_what_a_worker_finds_in_its_environment(job, monkeypatch, given):
     assert found == {
         'DMLC_ROLE': 'worker', 'DMLC_NUM_WORKER': '2', 'DMLC_NUM_SERVER': '3',
         'DMLC_PS_ROOT_URI': '127.0.0.1', 'DMLC_NODE_HOST': '127.0.0.1', 'DMLC_TASK_ID': '0',
-        'DMLC_RANK': 'None', 'OMP_NUM_THREADS': given.get('OMP_NUM_THREADS',
-                                                          str(max(1, num_cores() // 2)))}
+        'DMLC_RANK': 'None', 'OMP_THREAD_LIMIT': given.get('OMP_THREAD_LIMIT',
+                                                           str(max(1, num_cores() // 2)))}
 
 
 def test_free_ports_are_in_order_and_free():
     ports = free_ports('127.0.0.1', 50)
     assert ports == sorted(set(ports)) and len(ports) == 50
-    others = set(free_ports('127.0.0.1', 22_000, taken=ports[0]))
-    assert ports[0] not in others
+
+
+def test_ports_that_are_taken_are_no_free_ones(monkeypatch):
+    port, = free_ports('127.0.0.1', 1)
+    monkeypatch.setattr(parameter_server, '_PORTS', range(port, port + 1))
+    with pytest.raises(InputError, match=f'expected 1 free ports from {port} to {port}, got 0'):
+        free_ports('127.0.0.1', 1, taken=port)
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', port))
+        listener.listen()
+        with pytest.raises(InputError, match=f'expected 1 free ports from {port} to {port}, got 0'):
+            free_ports('127.0.0.1', 1)
 
 
 def variables_after(text):

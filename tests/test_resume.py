@@ -14,7 +14,7 @@ import pytest
 
 from conftest import ROOT
 from d2l_seq2seq import (Feed, InputError, ModelConfig, RunConfig, TokenFeed, build_model, fit,
-                         initialize)
+                         initialize, interruption)
 from d2l_seq2seq._mxnet import npx, seed_generators
 from d2l_seq2seq.checkpoint import Run, load_checkpoint, load_progress, save_checkpoint
 from d2l_seq2seq.data import encode_pairs
@@ -171,6 +171,18 @@ def test_a_second_signal_is_not_waited_for():
     finally:
         process.kill()
         process.communicate()
+
+
+def test_the_same_sigterm_from_two_senders_is_one(monkeypatch):
+    """As a batch system sends it to a job's processes, and a launcher passes its own on."""
+    ended = []
+    monkeypatch.setattr(os, '_exit', ended.append)
+    for echo, codes in ((3600, []), (0, [143])):
+        monkeypatch.setattr(interruption, 'ECHO', echo)
+        with Interruption() as heard:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+            assert (heard.exit_code, ended) == (143, codes)
 
 
 def test_killed_before_the_first_checkpoint_it_starts_over(unbroken, tmp_path):

@@ -22,6 +22,14 @@ def test_threads_follow_the_size_of_a_step(monkeypatch, batch_size, num_hiddens,
     assert (os.environ['OMP_WAIT_POLICY'], os.environ['GOMP_SPINCOUNT']) == ('active', '300000')
 
 
+@pytest.mark.parametrize('limit, most', [('1', 1), ('1000', 1000), ('0', 1000), ('all', 1000)])
+def test_openmps_own_limit_of_threads_is_one_of_cores(monkeypatch, limit, most):
+    monkeypatch.delenv('OMP_THREAD_LIMIT', raising=False)
+    cores = runtime.num_cores()
+    monkeypatch.setenv('OMP_THREAD_LIMIT', limit)
+    assert runtime.num_cores() == min(cores, most)
+
+
 @pytest.mark.parametrize('name', ['OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'])
 def test_what_is_given_stands(monkeypatch, name):
     for other in ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):

@@ -93,8 +93,8 @@ def weights(model):
 def new_step(model, rules):
     packed = trace(model).packed
     flat = storage_of(model.collect_params().values(), packed.values())
-    return TrainStep(Forward(model, flat.variables(packed)), flat, Adam(
-        flat, rules.weight_decay, rules.skip_bad_batches), rules), flat
+    optimizer = Adam(flat, rules.weight_decay, rules.skip_bad_batches)
+    return TrainStep([(Forward(model, flat.variables(packed)), flat)], optimizer, rules), flat
 
 
 @pytest.mark.parametrize('objective', [book_objective, per_token_objective])
@@ -247,8 +247,8 @@ def test_devices_share_a_batch(toy, seed, objective, num_devices, num_sentences)
     assert sum(part.num_tokens for part in parts.parts) == parts.num_tokens == batch.num_tokens
     flat = storage_of(split.collect_params().values(), packed.values())
     copies = [flat.copy_to(device) for device in DEVICES[1:num_devices]]
-    step = TrainStep(Forward(split, flat.variables(packed)), flat, Adam(flat), rules,
-                     [(Forward(split, copy.variables(packed)), copy) for copy in copies])
+    step = TrainStep([(Forward(split, storage.variables(packed)), storage)
+                      for storage in (flat, *copies)], Adam(flat), rules)
     for _ in range(2):  # the second reads what the first left on each device
         expected = new_step(whole, rules)[0]([batch], 0.01).asnumpy()
         onp.testing.assert_allclose(step([parts], 0.01).asnumpy(), expected, rtol=1e-4)
