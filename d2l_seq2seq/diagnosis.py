@@ -32,8 +32,7 @@ USED_OF_D2L = ('Accumulator', 'Timer', 'grad_clipping')  # by `reference`
 FEATURES = ('CUDA', 'CUDNN', 'MKLDNN', 'OPENMP', 'DIST_KVSTORE')  # MKLDNN is oneDNN's old name
 SECONDS_TO_LOAD = 60
 SLOW_MILLISECONDS = 8.0  # a batch of the chapter's size; three times the usual
-_USUAL = ('usual are 1.9 to 2.7 on two cores with nothing else to do, and slow is above '
-          f'{SLOW_MILLISECONDS:g}')
+_USUAL = f'1.9 to 2.7 on two idle cores, above {SLOW_MILLISECONDS:g} is slow'
 _INSTALL = "in this project's folder type: pip install '.[cpu]' (with an NVIDIA GPU: '.[cu112]')"
 _WHEEL = re.compile(r'mxnet(-cu\d+\w*|-native|-mkl)?', re.IGNORECASE)
 
@@ -263,7 +262,7 @@ def check_speed(subject: str) -> Iterator[Finding]:
     elif milliseconds <= SLOW_MILLISECONDS:
         yield Finding(subject, OK, f'{text}; {_USUAL}')
     else:
-        yield Finding(subject, WARNING, f'{text}, which is slow; {_USUAL}', _how_to_be_faster())
+        yield Finding(subject, WARNING, f'{text}; {_USUAL}', _how_to_be_faster())
 
 
 def _how_to_be_faster() -> str:

@@ -96,10 +96,11 @@ def main(argv: list[str] | None = None) -> int:
 
     ctx = device_from_name(options.device)
     section = SECTIONS[options.section]
+    print(f'{section.title}, corpus {corpus.name}, seed {options.seed}\n', flush=True)
     block_rows = {'seq2seq': _seq2seq_rows, 'attention': _attention_rows}[options.section]
     rows = [*block_rows(ctx), *_training_rows(section, corpus, options.seed, ctx)]
     differing = [row.cell for row in rows if row.agrees is False]
-    print(f'{section.title}, corpus {corpus.name}, seed {options.seed}\n\n{_table(rows)}\n')
+    print(f'{_table(rows)}\n')
     if differing:
         print(f"{len(differing)} of {len(rows)} cells differ: {', '.join(differing)}")
         return 1
@@ -158,6 +159,8 @@ def _attention_rows(ctx) -> list[Row]:
 
 def _training_rows(section: Section, corpus: Corpus, seed: int, ctx) -> list[Row]:
     """The section's training in the book's own loop, and its four sentences."""
+    from tqdm import tqdm
+
     from ._mxnet import seed_generators
     from .checkpoint import Run
     from .data import first_examples, load_pairs
@@ -172,8 +175,9 @@ def _training_rows(section: Section, corpus: Corpus, seed: int, ctx) -> list[Row
         pairs, config.data.batch_size, config.data.num_steps)
     model = build_model(config.model, len(src_vocab), len(tgt_vocab))
     animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, section.num_epochs])
-    for epoch, metric, timer in s2s_epochs_ch9(model, data_iter, config.training.lr,
-                                               section.num_epochs, ctx):
+    epochs = s2s_epochs_ch9(model, data_iter, config.training.lr, section.num_epochs, ctx)
+    for epoch, metric, timer in tqdm(epochs, total=section.num_epochs, unit=' epochs',
+                                     leave=False, disable=None):  # a bar on a terminal only
         seconds = timer.stop()
         animator.add(epoch, metric[0] / metric[1])
     animator.close()
