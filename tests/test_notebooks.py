@@ -181,9 +181,10 @@ def test_the_code_that_is_shown_is_the_packages(twin):
     names = [name for cell in saved(twin).cells
              for names in re.findall(r'^show_code\(([^)]*)\)', cell.source, re.MULTILINE)
              for name in names.split(', ')]
-    sources = [inspect.getsource(eval(name, space)) for name in names]
-    assert shown == [f'```python\n{source}```' for source in sources], 'run: make notebooks'
-    assert shown
+    assert len(shown) == len(names) > 0
+    for text, name in zip(shown, names):
+        source = re.escape(inspect.getsource(eval(name, space)))  # Python 3.8 omits decorators
+        assert re.fullmatch(f'```python\n(@.*\n)*{source}```', text), 'run: make notebooks'
 
 
 def test_the_data_are_the_books():
