@@ -38,7 +38,8 @@ def beam_search(stepper: Stepper, batches: Iterable[Inputs], rules: SearchRules,
     """
     if not 1 <= n_best <= beam_size:
         raise ValueError(f'expected n_best from 1 to beam_size = {beam_size}, got {n_best}')
-    return in_turn(_beam(stepper, inputs, rules, beam_size, n_best) for inputs in batches)
+    found = in_turn(_search(stepper, inputs, rules, beam_size) for inputs in batches)
+    return (_hypotheses(*one, rules, n_best) for one in found)
 
 
 class TreeNode(NamedTuple):
@@ -68,7 +69,7 @@ def search_tree(stepper: Stepper, inputs: Inputs, rules: SearchRules,
     """
     (found, _), = in_turn([_search(stepper, inputs, rules, beam_size)])
     nodes, places, num_ended = [], [None], 0
-    for one in found[:, :, 0].tolist():
+    for one in onp.concatenate(found)[:rules.max_length, :, 0].tolist():
         if num_ended >= beam_size:
             break
         held = [TreeNode(int(token_id), log_prob, places[int(parent)])
@@ -83,16 +84,21 @@ def search_tree(stepper: Stepper, inputs: Inputs, rules: SearchRules,
     return nodes
 
 
-def _beam(stepper, inputs, rules, beam_size, n_best) -> Generator:
-    """The hypotheses of a batch whose rows compete with the others of their sentence."""
-    found, weights = yield from _search(stepper, inputs, rules, beam_size)
+def _hypotheses(found, attention, rules, n_best) -> list[list[Hypothesis]]:
+    """The best hypotheses of each sentence of what a search found."""
+    found, weights = onp.concatenate(found)[:rules.max_length], on_host(attention)
+    _, _, num_sentences, beam_size = found.shape
     return [_best(found[:, :, sentence],
                   weights and [step[sentence * beam_size:][:beam_size] for step in weights],
-                  rules, n_best) for sentence in range(len(inputs[0]))]
+                  rules, n_best) for sentence in range(num_sentences)]
 
 
 def _search(stepper, inputs, rules, beam_size) -> Generator:
-    """What was found, of shape (num_steps, 5, num_sentences, beam_size), and attention weights."""
+    """A search whose rows compete with the others of their sentence.
+
+    What it finds: an array (STEPS_AT_ONCE, 5, num_sentences, beam_size) for each time that it came
+    back, see below, and the attention weights as they are on the device.
+    """
     steps, attention = [], []
     arrays, step_rules = stepper.upload(inputs), rules.of_a_step()
     position, num_ended, is_open = 0, 0, True
@@ -105,7 +111,7 @@ def _search(stepper, inputs, rules, beam_size) -> Generator:
         position += STEPS_AT_ONCE
         num_ended = num_ended + (steps[-1][:, END_SCORES] > IMPOSSIBLE).sum(axis=(0, 2))
         is_open = (num_ended < beam_size) & (steps[-1][-1, SCORES] > IMPOSSIBLE).any(axis=1)
-    return onp.concatenate(steps)[:rules.max_length], on_host(attention)
+    return steps, attention
 
 
 # What is found at each step of a beam search, for the places of a beam: the tokens that were put

@@ -37,7 +37,8 @@ def greedy_search(stepper: Stepper, batches: Iterable[Inputs],
     list of list of Hypothesis
         For each sentence of a batch, in order, a list of one.
     """
-    return in_turn(_independent_rows(stepper, inputs, rules, _likeliest) for inputs in batches)
+    found = in_turn(_independent_rows(stepper, inputs, rules, _likeliest) for inputs in batches)
+    return ([[row] for row in _hypotheses(*one, rules)] for one in found)
 
 
 def sample(stepper: Stepper, batches: Iterable[Inputs], rules: SearchRules, *,
@@ -68,13 +69,18 @@ def sample(stepper: Stepper, batches: Iterable[Inputs], rules: SearchRules, *,
         raise ValueError('expected a temperature above 0, and num_samples and top_k of at least 1, '
                          f'got {temperature}, {num_samples} and {top_k}')
     choose = _Draw(temperature, top_k)
-    return in_turn(_independent_rows(stepper, inputs, rules, choose, num_samples,
-                                     _draws_for(inputs, num_samples, rules.max_length, seed))
-                   for inputs in batches)
+    found = in_turn(_independent_rows(stepper, inputs, rules, choose, num_samples,
+                                      _draws_for(inputs, num_samples, rules.max_length, seed))
+                    for inputs in batches)
+    return (_best_first(_hypotheses(*one, rules), num_samples) for one in found)
 
 
 def _independent_rows(stepper, inputs, rules, choose, num_rows=1, draws=None) -> Generator:
-    """A search whose rows go on by themselves, each with the token that `choose` names."""
+    """A search whose rows go on by themselves, each with the token that `choose` names.
+
+    What it finds: tokens and their log-probabilities, an array (2, num_rows, STEPS_AT_ONCE) for
+    each time that it came back, and the attention weights as they are on the device.
+    """
     found, attention = [], []
     arrays, step_rules = stepper.upload(inputs), rules.of_a_step()
     position, is_open = 0, True
@@ -84,16 +90,23 @@ def _independent_rows(stepper, inputs, rules, choose, num_rows=1, draws=None) ->
         static = stepper, step_rules, choose, num_rows, rules.graphs_position(position)
         chosen, weights, arrays = stepper.run(_choose_tokens, static, [arrays, drawn])
         yield
-        found.append(chosen.asnumpy())  # (2, num_rows, STEPS_AT_ONCE): tokens, log-probabilities
+        found.append(chosen.asnumpy())
         attention.append(weights)
         is_open = is_open & (found[-1][0] != rules.eos_id).all(axis=1)
         position += STEPS_AT_ONCE
+    return found, attention
+
+
+def _hypotheses(found, attention, rules) -> list[Hypothesis]:
+    """The rows of what a search found."""
     tokens, log_probs = onp.concatenate(found, axis=2)[:, :, :rules.max_length]
     weights = on_host(attention)
-    rows = [_row_hypothesis(ids, own, weights and [step[row] for step in weights], rules)
+    return [_row_hypothesis(ids, own, weights and [step[row] for step in weights], rules)
             for row, (ids, own) in enumerate(zip(tokens.astype(int).tolist(), log_probs.tolist()))]
-    if num_rows == 1:
-        return [[row] for row in rows]
+
+
+def _best_first(rows: list[Hypothesis], num_rows: int) -> list[list[Hypothesis]]:
+    """Each sentence's rows, in order of their scores."""
     return [sorted(rows[first:first + num_rows], key=lambda found: -found.score)
             for first in range(0, len(rows), num_rows)]
 

@@ -6,6 +6,7 @@ tokens (`STEPS_AT_ONCE`), to see who has ended; while one batch is waited for, o
 from __future__ import annotations
 
 import collections
+import itertools
 from typing import Any, Generator, Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as onp
@@ -19,25 +20,23 @@ Inputs = Sequence[onp.ndarray]  # a batch: float32 arrays with the sentences on 
 
 
 def in_turn(searches: Iterable[Generator]) -> Iterator:
-    """The results of searches in their order, a few of them under way at the same time.
+    """What searches return, in their order, a few of them under way at the same time.
 
-    A search yields whenever it has given the device something to do, and returns its result.
+    A search yields whenever it has given the device something to do.  It returns what it has read
+    as it is: whoever makes something of it does so while the device computes for the next ones.
     """
-    under_way = collections.deque()
-    for search in searches:
-        under_way.append(_Running(search))
-        if len(under_way) == BATCHES_AT_ONCE:
-            yield _first_result(under_way)
-    while under_way:
-        yield _first_result(under_way)
-
-
-def _first_result(under_way: collections.deque) -> Any:
-    """The result of the first search, the others going on in the meantime."""
-    while not under_way[0].is_done:
-        for running in under_way:
+    started = map(_Running, searches)
+    # Read in the order in which the device computes, and handed on in that of the searches.
+    unread = collections.deque(itertools.islice(started, BATCHES_AT_ONCE))
+    in_order = collections.deque(unread)
+    while in_order:
+        while not in_order[0].is_done:
+            running = unread.popleft()
             running.advance()
-    return under_way.popleft().result
+            following = [running] if not running.is_done else list(itertools.islice(started, 1))
+            unread.extend(following)
+            in_order.extend(one for one in following if one is not running)
+        yield in_order.popleft().result
 
 
 class _Running:

@@ -6,10 +6,11 @@ gets as much of it as in training, and the others don't see it.
 """
 from __future__ import annotations
 
+import collections
 import itertools
 import logging
 from pathlib import Path
-from typing import Iterable, Iterator, NamedTuple
+from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 import numpy as onp
 
@@ -132,9 +133,10 @@ class Translator:
         """
         if isinstance(sentences, str):
             return self([sentences], search)[0]
-        return [found[0].text if found else '' for found in self.translate(sentences, search)]
+        return self._made_of_each(
+            sentences, search, lambda source, found: self.rules.join(
+                self._tokens(source, found[0], search.replace_unk)), str)
 
-    @use_np
     def translate(self, sentences: Iterable[str],
                   search: SearchConfig = SearchConfig()) -> list[list[Translation]]:
         """For each sentence its translations; none for one without words.
@@ -149,22 +151,10 @@ class Translator:
         InputError
             If the search asks for attention and the model has none.
         """
-        if search.replace_unk and not self.has_attention:
-            raise InputError('replace_unk: expected a model with attention, got one without')
-        sources = [self._source(sentence) for sentence in sentences]
-        self._warn_of_lengths(sources)
-        found = [[] for _ in sources]
-        shapes = [self._shape(len(source), search) for source in sources]
-        # By length within a shape: what ends at about the same time is searched together.
-        order = sorted(filter(sources.__getitem__, range(len(sources))),
-                       key=lambda number: (shapes[number], len(sources[number])))
-        for shape, numbers in itertools.groupby(order, key=shapes.__getitem__):
-            numbers = list(numbers)
-            hypotheses = self._search([sources[number] for number in numbers], *shape, search)
-            for number, own in zip(numbers, hypotheses):
-                found[number] = [self._translation(sources[number], hypothesis, search.replace_unk)
-                                 for hypothesis in own]
-        return found
+        return self._made_of_each(
+            sentences, search, lambda source, found: [
+                self._translation(source, hypothesis, search.replace_unk) for hypothesis in found],
+            list)
 
     def stream(self, lines: Iterable[str],
                search: SearchConfig = SearchConfig()) -> Iterator[list[Translation]]:
@@ -172,6 +162,28 @@ class Translator:
         lines = iter(lines)
         for block in iter(lambda: list(itertools.islice(lines, LINES_AT_ONCE)), []):
             yield from self.translate(block, search)
+
+    @use_np
+    def _made_of_each(self, sentences: Iterable[str], search: SearchConfig,
+                      make: Callable[[list[str], list[Hypothesis]], Any],
+                      nothing: Callable[[], Any]) -> list:
+        """What `make` makes of each sentence's tokens and hypotheses, and `nothing` of no words."""
+        if search.replace_unk and not self.has_attention:
+            raise InputError('replace_unk: expected a model with attention, got one without')
+        sources = [self._source(sentence) for sentence in sentences]
+        self._warn_of_lengths(sources)
+        made, by_length = [nothing() for _ in sources], collections.defaultdict(list)
+        for number, source in enumerate(sources):
+            by_length[len(source)].append(number)
+        by_length.pop(0, None)
+        # By length within a shape: what ends at about the same time is searched together.
+        for shape, lengths in itertools.groupby(sorted(by_length),
+                                                lambda length: self._shape(length, search)):
+            numbers = [number for length in lengths for number in by_length[length]]
+            found = self._search([sources[number] for number in numbers], *shape, search)
+            for number, hypotheses in zip(numbers, found):
+                made[number] = make(sources[number], hypotheses)
+        return made
 
     def _source(self, sentence: str) -> list[str]:
         """The tokens of a sentence as the model was trained to read them."""
@@ -241,12 +253,17 @@ class Translator:
 
     def _translation(self, source: list[str], hypothesis: Hypothesis,
                      replace_unk: bool) -> Translation:
-        tokens = self.tgt_vocab.to_tokens(hypothesis.token_ids)
+        tokens = self._tokens(source, hypothesis, replace_unk)
         weights = hypothesis.attention_weights
-        if weights is not None:
-            weights = weights[:, :len(source)]
-        if replace_unk:
-            tokens = [source[weights[step].argmax()] if token == '<unk>' else token
-                      for step, token in enumerate(tokens)]
         return Translation(self.rules.join(tokens), tokens, source, hypothesis.score,
-                           hypothesis.log_probs, hypothesis.is_finished, weights)
+                           hypothesis.log_probs, hypothesis.is_finished,
+                           None if weights is None else weights[:, :len(source)])
+
+    def _tokens(self, source: list[str], hypothesis: Hypothesis, replace_unk: bool) -> list[str]:
+        """The target tokens of a hypothesis, unknown ones replaced if that is wanted."""
+        tokens = self.tgt_vocab.to_tokens(hypothesis.token_ids)
+        if not replace_unk:
+            return tokens
+        weights = hypothesis.attention_weights[:, :len(source)]
+        return [source[weights[step].argmax()] if token == '<unk>' else token
+                for step, token in enumerate(tokens)]
