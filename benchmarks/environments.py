@@ -25,7 +25,7 @@ REQUIREMENTS = {
     'torch-2.13.0': ['torch==2.13.0', 'numpy<3'],
     # What the OpenGenus article's code runs with.
     'tensorflow-2.13.1': ['tensorflow-cpu==2.13.1', 'tensorflow-addons==0.23.0', 'numpy<1.25'],
-    # The GPU build with CUDA's libraries: 3.5 GB, which pip would keep a second time.
+    # The GPU build with CUDA's libraries: some GB, which pip would keep a second time.
     'mxnet-cu112-1.9.1': ['--no-cache-dir', *_of_the_project('cu112')],
 }
 
@@ -47,7 +47,8 @@ def python_of(name: str) -> Path:
     version = '.'.join(map(str, sys.version_info[:2]))
     folder = FOLDER / f'{name}-py{version}'
     python = folder / 'bin' / 'python'
-    if not (folder / 'complete').exists():
+    complete, wanted = folder / 'complete', '\n'.join(REQUIREMENTS[name])
+    if not complete.exists() or complete.read_text() not in ('', wanted):
         print(f'making {folder}', file=sys.stderr)
         if subprocess.run([sys.executable, '-m', 'venv', '--clear', folder]).returncode != 0:
             raise NotAvailable(f'{sys.executable} can not make environments')
@@ -58,5 +59,5 @@ def python_of(name: str) -> Path:
             raise NotAvailable(f'{name} can not be installed here')
         if name == 'mxnet-cu112-1.9.1' and sys.version_info >= (3, 13):  # as setup.cfg says
             subprocess.run([*pip, '--no-deps', 'mxnet-cu112==1.9.1'], check=True)
-        (folder / 'complete').touch()
+        complete.write_text(wanted)
     return python

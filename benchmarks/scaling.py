@@ -75,7 +75,10 @@ def under_launch(num_workers: int, num_servers: int, *command) -> list[str]:
 
 
 def measure_updates(folder: Path) -> dict:
-    """Seconds an update at each of the settings: of the host, of the device, and which is more."""
+    """Seconds an update at each of the settings: the host's, and the update's, the device included.
+
+    And the bytes a second at which rows of an embedding are gathered.
+    """
     expected = [2e-3 + (recurrent_flops(one) + dense_flops(one)) / 5e10 for one in SETTINGS]
     job = {'settings': [dataclasses.asdict(one) for one in SETTINGS], 'num_rounds': NUM_ROUNDS,
            'num_updates': [max(3, min(40, round(0.2 / seconds))) for seconds in expected]}

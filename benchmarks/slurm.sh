@@ -21,9 +21,9 @@ become() {
 }
 
 for role in scheduler server; do
-    (become "$role"; exec python -c 'import d2l_seq2seq._mxnet') &
+    (become "$role"; exec python -m d2l_seq2seq.parameter_server) &
 done
-trap 'kill $(jobs -p) 2>/dev/null' EXIT
+trap 'kill -KILL $(jobs -p) 2>/dev/null' EXIT
 
 become worker
 # Where one worker fails, the others would wait for it without end.

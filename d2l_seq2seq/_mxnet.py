@@ -1,6 +1,6 @@
 """MXNet, made ready.
 
-The only file that touches MXNet's global state: it lays down the NumPy names that MXNet 1.9.1 looks
+The only file that sets MXNet's global state: it lays down the NumPy names that MXNet 1.9.1 looks
 for, says what to type where MXNet is missing, installed twice or without its libraries, starts its
 threads in the right mode, and switches on the NumPy interface that the book uses.  Every other file
 takes MXNet's modules from here, so whoever comes first finds it ready, whether or not the user
@@ -9,9 +9,7 @@ called ``npx.set_np()``.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import importlib.util
-import sys
 import types
 from typing import Callable
 
@@ -20,41 +18,21 @@ import numpy as onp
 from . import cuda
 from .errors import InputError
 from .runtime import flush_to_zero, keep_memory
-
-# The distributions of MXNet 1.9 and of the releases before it that provide the module `mxnet`.
-_WHEELS = ('mxnet', 'mxnet-cu112', 'mxnet-cu110', 'mxnet-cu102', 'mxnet-cu101', 'mxnet-cu100',
-           'mxnet-native')
-# Python 3.13 has no NumPy below 2, which is what MXNet's metadata asks for.
-_PIP_INSTALL = 'pip install --no-deps' if sys.version_info >= (3, 13) else 'pip install'
-_HOW_TO_INSTALL = (f'{_PIP_INSTALL} mxnet==1.9.1 '
-                   '(on a machine with an NVIDIA GPU: mxnet-cu112==1.9.1)')
-_CPU_INSTEAD = f'pip uninstall -y mxnet-cu112; then: {_PIP_INSTALL} mxnet==1.9.1'
+from .wheels import CPU_INSTEAD, HOW_TO_INSTALL, installed_wheels
 
 
 class MXNetImportError(InputError, ImportError):
     """MXNet is not there, is there twice, or can't be loaded."""
 
 
-def _installed_wheels() -> list[str]:
-    """Names of the MXNet distributions in this environment."""
-    found = []
-    for name in _WHEELS:
-        try:
-            importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        found.append(name)
-    return found
-
-
 def _check_wheels(wheels: list[str], module_is_there: bool) -> None:
     """Raise `MXNetImportError` unless exactly one MXNet can be imported."""
     if not module_is_there:
-        raise MXNetImportError(f'MXNet is not installed; type: {_HOW_TO_INSTALL}')
+        raise MXNetImportError(f'MXNet is not installed; type: {HOW_TO_INSTALL}')
     if len(wheels) > 1:
         raise MXNetImportError(
             f"{' and '.join(wheels)} are installed over each other; type: "
-            f"pip uninstall -y {' '.join(wheels)}; then: {_HOW_TO_INSTALL}")
+            f"pip uninstall -y {' '.join(wheels)}; then: {HOW_TO_INSTALL}")
 
 
 def _import_mxnet(wheels: list[str]) -> None:
@@ -74,14 +52,14 @@ def _import_mxnet(wheels: list[str]) -> None:
             cuda.load_libraries()
             importlib.import_module('mxnet')
     except cuda.NoDriver as error:
-        raise MXNetImportError(f'no NVIDIA driver here; type: {_CPU_INSTEAD}') from error
+        raise MXNetImportError(f'no NVIDIA driver here; type: {CPU_INSTEAD}') from error
     except cuda.NoLibrary as error:
         raise MXNetImportError(f'a CUDA library does not load ({error}); '
                                "type: pip install 'd2l-seq2seq[cu112]'") from error
     except OSError as error:
         raise MXNetImportError(
             f'MXNet is installed but its libraries do not load ({error}); for another build type: '
-            f"pip uninstall -y {' '.join(wheels) or 'mxnet'}; then: {_HOW_TO_INSTALL}") from error
+            f"pip uninstall -y {' '.join(wheels) or 'mxnet'}; then: {HOW_TO_INSTALL}") from error
 
 
 def _check_driver(mxnet: types.ModuleType) -> None:
@@ -91,10 +69,11 @@ def _check_driver(mxnet: types.ModuleType) -> None:
     except mxnet.MXNetError as error:
         reason = str(error).strip().splitlines()[-1]
         raise MXNetImportError(f'CUDA can not work with the NVIDIA driver here ({reason}); install '
-                               f'a newer driver, or type: {_CPU_INSTEAD}') from error
+                               f'a newer driver, or type: {CPU_INSTEAD}') from error
 
 
-_check_wheels(_installed_wheels(), importlib.util.find_spec('mxnet') is not None)
+_wheels = list(installed_wheels())
+_check_wheels(_wheels, importlib.util.find_spec('mxnet') is not None)
 
 
 def _sort_rows(a):
@@ -120,7 +99,7 @@ for _name, _value in _NUMPY_NAMES.items():
     if _name not in vars(onp):
         setattr(onp, _name, _value)
 
-_import_mxnet(_installed_wheels())
+_import_mxnet(_wheels)
 import mxnet as mx
 from mxnet import autograd, gluon, init, np, npx
 from mxnet.gluon import nn, rnn

@@ -66,7 +66,15 @@ def search_tree(stepper: Stepper, inputs: Inputs, rules: SearchRules,
     -------
     list of TreeNode
         Step by step: the places of the beam, best first, and then what ended there.
+
+    Raises
+    ------
+    ValueError
+        If there is more than one sentence, or `beam_size` is below 1.
     """
+    if len(inputs[0]) != 1 or beam_size < 1:
+        raise ValueError(f'expected one sentence and a beam_size of at least 1, got '
+                         f'{len(inputs[0])} and {beam_size}')
     (found, _), = in_turn([_search(stepper, inputs, rules, beam_size)])
     nodes, places, num_ended = [], [None], 0
     for one in onp.concatenate(found)[:rules.max_length, :, 0].tolist():
@@ -155,7 +163,7 @@ def _beginning(stepper, rules, arrays, beam_size) -> Rows:
 
 
 def best_continuations(F, log_probs, scores, eos_id):
-    """One step for all beams; returns arrays of shape (num_sentences, beam_size), see `TOKENS`.
+    """One step for all beams; returns float32 arrays (num_sentences, beam_size), see `TOKENS`.
 
     Of twice as many candidates as there are places, each place gives one ``<eos>`` at most, so that
     enough others are among them.
@@ -167,9 +175,11 @@ def best_continuations(F, log_probs, scores, eos_id):
     """
     beam_size, vocab_size = shape_of(scores)[1], shape_of(log_probs)[1]
     totals = (log_probs + scores.reshape((-1, 1))).reshape((-1, beam_size * vocab_size))
-    best, index = F.npx.topk(totals, k=2 * beam_size, ret_typ='both')
+    # Float32 counts to 2^24 only, and there may be more candidates.
+    best, index = F.npx.topk(totals, k=2 * beam_size, ret_typ='both', dtype='float64')
     parents = F.np.floor(index / vocab_size)
-    tokens = index - parents * vocab_size  # (num_sentences, 2 * beam_size), like the others
+    tokens = (index - parents * vocab_size).astype('float32')
+    parents = parents.astype('float32')  # (num_sentences, 2 * beam_size), like the others
     is_end = (tokens == eos_id).astype('float32')
     open_scores, index = F.npx.topk(best + BLOCKED * is_end, k=beam_size, ret_typ='both')
     sentences = F.npx.arange_like(index, axis=0).reshape((-1, 1))

@@ -163,4 +163,4 @@ def _code_of(main: Callable[[], int | None]) -> int:
 def _others_wait() -> bool:
     """Whether the process has met other workers, none of which goes on without it."""
     distributed = sys.modules.get(f'{__package__}.distributed')
-    return distributed is not None and distributed.WorkerGroup.is_connected
+    return distributed is not None and distributed.WorkerGroup.connected is not None

@@ -55,9 +55,18 @@ def located(name: str) -> str:
     """The word that names the same corpus from any folder: files by their absolute paths."""
     if name in ('auto', 'fra-eng', 'bundled', *_TASKS):
         return name
-    if all(name.partition(',')) and not Path(name).exists():
-        return ','.join(map(os.path.abspath, name.split(',', 1)))
-    return os.path.abspath(name)
+    return ','.join(map(os.path.abspath, _two_files(name) or [name]))
+
+
+def _two_files(name: str) -> tuple[str, str] | None:
+    """The files of ``SRC,TGT``, which may have commas of their own; None of any other name."""
+    if Path(name).exists():
+        return None
+    parts = name.split(',')
+    pairs = [(','.join(parts[:place]), ','.join(parts[place:])) for place in range(1, len(parts))]
+    pairs = [pair for pair in pairs if all(pair)]
+    there = [pair for pair in pairs if all(Path(path).exists() for path in pair)]
+    return next(iter(there or pairs), None)
 
 
 def read_corpus(name: str) -> Corpus:
@@ -87,8 +96,9 @@ def read_corpus(name: str) -> Corpus:
         return _read_bundled()
     if name in _TASKS:
         return _TASKS[name]()
-    if all(name.partition(',')) and not Path(name).exists():
-        return _read_two_files(name)
+    two = _two_files(name)
+    if two is not None:
+        return _read_two_files(*two)
     return _from_columns(name, _decode(_read_file(Path(name)), name))
 
 
@@ -137,7 +147,11 @@ def cached_fra_eng() -> Path:
 def _fra_eng_from_cache() -> bytes:
     """The book's text from the cache; downloaded to it when it isn't there."""
     path = cached_fra_eng()
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as error:  # a folder on the way that can't be looked into
+        raise InputError(f'{path}: can not be read ({error.strerror})') from error
+    if not is_there:
         _download(FRA_ENG_URL, path)
     data = _read_file(path)
     try:
@@ -224,15 +238,15 @@ def _fra_txt_in_zip(data: bytes, path: Path) -> bytes:
     raise InputError(f'{path}: expected a zip that holds fra.txt, found none in it')
 
 
-def _read_two_files(names: str) -> Corpus:
+def _read_two_files(src_name: str, tgt_name: str) -> Corpus:
     """Two files whose lines of the same number translate each other."""
-    src_name, _, tgt_name = names.partition(',')
     src_lines, tgt_lines = (_decode(_read_file(Path(name)), name).split('\n')
                             for name in (src_name, tgt_name))
     if len(src_lines) != len(tgt_lines):
         raise InputError(f'expected files with a line for each line, got {len(src_lines):,} lines '
                          f'in {src_name} and {len(tgt_lines):,} in {tgt_name}')
-    return _from_rows(names, zip(src_lines, tgt_lines), 'a sentence in both files')
+    return _from_rows(f'{src_name},{tgt_name}', zip(src_lines, tgt_lines),
+                      'a sentence in both files')
 
 
 def _from_columns(name: str, text: str) -> Corpus:

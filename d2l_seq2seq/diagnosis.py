@@ -13,7 +13,6 @@ import importlib.util
 import math
 import os
 import platform
-import re
 import signal
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import Iterator
 from .errors import InputError
 from .findings import BROKEN, INFO, OK, WARNING, Finding, described, examine, told
 from .surroundings import check_corpus, check_disk, check_memory, check_threads
+from .wheels import HOW_TO_INSTALL, IS_INSTALLED_APART, installed_wheels
 
 HERE = Path(__file__).parent
 REQUIRED = ('numpy', 'd2l', 'matplotlib', 'pooch', 'tqdm')
@@ -33,8 +33,8 @@ FEATURES = ('CUDA', 'CUDNN', 'MKLDNN', 'OPENMP', 'DIST_KVSTORE')  # MKLDNN is on
 SECONDS_TO_LOAD = 60
 SLOW_MILLISECONDS = 8.0  # a batch of the chapter's size; three times the usual
 _USUAL = f'1.9 to 2.7 on two idle cores, above {SLOW_MILLISECONDS:g} is slow'
-_INSTALL = "in this project's folder type: pip install '.[cpu]' (with an NVIDIA GPU: '.[cu112]')"
-_WHEEL = re.compile(r'mxnet(-cu\d+\w*|-native|-mkl)?', re.IGNORECASE)
+_INSTALL = ("in this project's folder type: pip install '.[cpu]' (with an NVIDIA GPU: '.[cu112]')"
+            + (f'; then: {HOW_TO_INSTALL}' if IS_INSTALLED_APART else ''))
 
 
 def diagnose() -> Iterator[Finding]:
@@ -158,10 +158,7 @@ def _install_anew(wheels: list[str]) -> str:
 
 def _wheels() -> list[str]:
     """Names and versions of the distributions that provide the module `mxnet`."""
-    found = {(distribution.metadata['Name'] or '').lower(): distribution.version
-             for distribution in importlib.metadata.distributions()}
-    return [f'{name} {version}' for name, version in sorted(found.items())
-            if _WHEEL.fullmatch(name)]
+    return [f'{name} {version}' for name, version in installed_wheels().items()]
 
 
 def _failure_of_a_process() -> str:

@@ -101,7 +101,7 @@ def tree_figure(nodes: Sequence, tokens: Sequence[str], best: Sequence[str]) -> 
         ways.append([*([] if node.parent is None else ways[node.parent]), token])
     heights = _heights(nodes)
     figure, ax = _canvas(1.05 * max(map(len, ways)) + 0.7, 0.25 * (max(heights) + 1) + 0.3)
-    root = heights[0] if len(nodes) == 1 else max(heights) / 2
+    root = max(heights) / 2
     _text(ax, 0, root, '<bos>')
     for node, way, height in zip(nodes, ways, heights):
         color = _BOLD if way == list(best[:len(way)]) else _FAINT
@@ -150,5 +150,5 @@ def _text(ax: Axes, x: float, y: float, text: str, **look) -> None:
             bbox={'facecolor': 'white', 'edgecolor': 'none', 'pad': 1}, **look)
 
 
-def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], **look) -> None:
-    ax.annotate('', xy=end, xytext=start, arrowprops={**_ARROW, **look})
+def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    ax.annotate('', xy=end, xytext=start, arrowprops=_ARROW)

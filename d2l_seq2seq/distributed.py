@@ -36,11 +36,14 @@ class OneWorker:
     rank, num_workers, ask_every = 0, 1, 1
 
     def sum(self, vectors: Sequence[mx.nd.NDArray]) -> Sequence[mx.nd.NDArray]:
-        """Each vector added up over all workers; the same number of vectors of the same sizes."""
+        """Each float32 vector added up over all workers, which give as many of the same sizes.
+
+        The results may be the vectors themselves, or share memory with each other.
+        """
         return vectors
 
     def take_over(self, vectors: Sequence[mx.nd.NDArray]) -> None:
-        """Give the vectors the values that they have with the first worker."""
+        """Give the float32 vectors the values that they have with the first worker."""
 
     def any(self, is_so: bool) -> bool:
         """Whether it is so with at least one worker."""
@@ -65,7 +68,8 @@ class WorkerGroup(OneWorker):
         If the environment does not say where the others are.
     """
 
-    is_connected = False  # True: this process has met the others
+    # Set once this process has met the others.  Kept, as to give it up waits for all of them.
+    connected: WorkerGroup | None = None
     ask_every = 4
 
     def __init__(self):
@@ -76,7 +80,7 @@ class WorkerGroup(OneWorker):
         self._store = mx.kv.create('dist_sync')
         self.rank, self.num_workers = self._store.rank, self._store.num_workers
         self._keys: set[str] = set()
-        WorkerGroup.is_connected = True
+        WorkerGroup.connected = self
 
     def sum(self, vectors: Sequence[mx.nd.NDArray]) -> Sequence[mx.nd.NDArray]:
         joined = mx.nd.concat(*vectors, dim=0)
@@ -116,4 +120,5 @@ class WorkerGroup(OneWorker):
         rows = summed.asnumpy().reshape(table.shape)
         unlike = onp.flatnonzero((rows != rows[0]).any(axis=1)).tolist()
         if unlike:
-            raise InputError(f'workers {unlike} differ from worker 0 in {what}')
+            raise InputError(f'workers {unlike} differ from worker 0 in {what}; start all of them '
+                             'with the same command, files and versions')

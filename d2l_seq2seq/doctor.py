@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import os
+import re
 
 from . import command_line
 from .diagnosis import diagnose
@@ -39,7 +40,7 @@ def _lines(finding: Finding) -> str:
 
 def _without_home(text: str) -> str:
     home = os.path.expanduser('~').rstrip('/')
-    return text.replace(f'{home}/', '~/') if home else text
+    return re.sub(rf'(?<![\w./-]){re.escape(home)}(?![\w.-])', '~', text) if home else text
 
 
 def _summary(num_broken: int, num_warnings: int) -> str:

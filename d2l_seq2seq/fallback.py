@@ -12,7 +12,9 @@ Result = TypeVar('Result')
 
 
 def first_good(places: Sequence[Path], load: Callable[[Path], Result]) -> Result:
-    """What `load` makes of the first of some folders that it doesn't refuse; the log names others.
+    """What `load` makes of the first folder, of one at least, that it doesn't refuse.
+
+    The log names those before it.
 
     Raises
     ------

@@ -73,7 +73,7 @@ class Feed:
     Raises
     ------
     ValueError
-        If there is no sentence, or `batch_size` is below 1.
+        If there is no sentence, `batch_size` is below 1, or a device is there twice.
     """
 
     def __init__(self, arrays: Batch, batch_size: int, seed: int, ctx: Devices = None,
@@ -84,6 +84,8 @@ class Feed:
         self._arrays = Batch(*(array.asnumpy().astype('float32') for array in arrays))
         self.batch_size = batch_size
         self.devices = list(ctx) if isinstance(ctx, Sequence) else [ctx or npx.cpu()]
+        if not self.devices or len(set(self.devices)) < len(self.devices):
+            raise ValueError(f'expected different devices, got {self.devices}')
         self.worker = worker
         self.random_state = onp.random.RandomState(seed)
 
@@ -116,11 +118,10 @@ class Feed:
         """The sentences of these numbers, the share of each device brought there."""
         batch = self._chosen(chosen)
         rank, num_workers = self.worker
-        num_devices = len(self.devices)
-        shares = list(zip(*(onp.array_split(array, num_workers * num_devices) for array in batch)))
+        own = [onp.array_split(array, num_workers)[rank] for array in batch]
+        shares = zip(*(onp.array_split(array, len(self.devices)) for array in own))
         parts = [_upload(_layout(Batch(*share)), device)
-                 for share, device in zip(shares[rank * num_devices:], self.devices)
-                 if len(share[0])]
+                 for share, device in zip(shares, self.devices) if len(share[0])]
         return GlobalBatch(parts, int(_num_labels(batch).sum()), batch.tgt.shape[1] - 1)
 
     def _chosen(self, chosen: onp.ndarray) -> Batch:

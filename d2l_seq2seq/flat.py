@@ -121,6 +121,13 @@ class FlatParameters:
 class FlatCopy:
     """The weights of a model on another device, to compute with there; see `FlatParameters`.
 
+    Parameters
+    ----------
+    flat : FlatParameters
+    places, shapes : dict of str to slice, and to tuple of int
+        Of each parameter in it.
+    ctx : mxnet.Context
+
     Attributes
     ----------
     weights, gradients : float32 NDArray of shape (size,)

@@ -47,4 +47,5 @@ class Interruption:
                 return
             os._exit(code)  # without waiting for the device, or for what is being written
         self.exit_code, self._since = code, now
-        os.write(2, b'\nstopping after this batch; once more ends at once, without saving\n')
+        os.write(2, b'\nstopping after what is under way; once more ends at once, without '
+                    b'saving\n')

@@ -97,7 +97,7 @@ def _print_variables(options, command: list[str]) -> None:
     cluster = Cluster(options.num_workers, options.num_servers, options.host, options.port)
     # `python`: where it is on the other machines, nobody knows here.
     work = shlex.join(command) or 'python -m d2l_seq2seq.train --kvstore dist_sync'
-    serve = "python -c 'import d2l_seq2seq._mxnet'"
+    serve = 'python -m d2l_seq2seq.parameter_server'
     print(f'# workers: {cluster.num_workers}, servers: {cluster.num_servers}, scheduler: 1; each a '
           'process with the variables of its role.\n'
           '# `python` is that of an environment in which d2l_seq2seq is installed.\n'

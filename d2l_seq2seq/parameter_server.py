@@ -6,13 +6,16 @@ The transport knows neither passwords nor encryption, and a server unpickles wha
 address is that of the machine itself, unless another one is asked for.
 
 What the processes say to each other is MXNet's affair, and how they are watched `supervision`'s.
+This file is a program as well: what the scheduler and the servers run.
 """
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -24,8 +27,7 @@ from .runtime import THREAD_LIMIT, num_cores
 from .supervision import Task
 
 LOOPBACK = '127.0.0.1'
-# A scheduler or a server does its work while MXNet is imported, and ends then.
-SERVE = [sys.executable, '-c', 'import d2l_seq2seq._mxnet']
+SERVE = [sys.executable, '-m', 'd2l_seq2seq.parameter_server']
 # Outgoing connections are given higher ones by Linux and macOS.
 _PORTS = range(10_000, 32_768)
 # What the scheduler logs at PS_VERBOSE=2 when a process has reached it.
@@ -132,15 +134,19 @@ def free_ports(host: str, count: int, taken: int | None = None) -> list[int]:
     InputError
         If there are not so many.
     """
-    ports: list[int] = []
-    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
-        if len(ports) == count:
-            return sorted(ports)
-        with contextlib.suppress(OSError), _bound(host, port):
-            if port != taken:
-                ports.append(port)
-    raise InputError(f'--host {host}: expected {count} free ports from {_PORTS[0]} to '
-                     f'{_PORTS[-1]}, got {len(ports)}; end other programs')
+    drawn = random.SystemRandom().sample(_PORTS, len(_PORTS))
+    free = (port for port in drawn if port != taken and _can_listen(host, port))
+    ports = sorted(itertools.islice(free, count))
+    if len(ports) < count:
+        raise InputError(f'--host {host}: expected {count} free ports from {_PORTS[0]} to '
+                         f'{_PORTS[-1]}, got {len(ports)}; end other programs')
+    return ports
+
+
+def _can_listen(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), _bound(host, port):
+        return True
+    return False
 
 
 @contextlib.contextmanager
@@ -199,3 +205,17 @@ def _worker_outputs(number: int, all_output: bool) -> list[Lines | int | None]:
         return [None if os.isatty(descriptor) else Lines(descriptor) for descriptor in (1, 2)]
     prefix = f'[{number}] '
     return [Lines(1, prefix) if all_output else subprocess.DEVNULL, Lines(2, prefix)]
+
+
+def _serve() -> None:
+    """Work as a scheduler or a server, which MXNet does while it is imported, to the job's end.
+
+    A batch system sends its signals to all processes, and workers that save still need these.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    from . import _mxnet  # noqa: F401
+
+
+if __name__ == '__main__':
+    _serve()

@@ -20,8 +20,19 @@ def in_low_precision(graph: mx.sym.Symbol, dtype: str) -> mx.sym.Symbol:
     ----------
     graph : Symbol
     dtype : str
-        ``float16`` or ``bfloat16``.
+        ``float16``, which needs a GPU, or ``bfloat16``.
+
+    Returns
+    -------
+    Symbol
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is another one.
     """
+    if dtype not in MATRIX_PRODUCTS:
+        raise ValueError(f'expected float16 or bfloat16, got {dtype!r}')
     saved = json.loads(graph.tojson())
     nodes, places, products = [], [], set()  # the new ones; where the old ones are among them
     casts = {}  # (node, output, type): place of the cast

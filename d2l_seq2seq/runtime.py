@@ -24,7 +24,7 @@ def num_cores() -> int:
     """How many cores this process may use: those that the system gives it, or OMP_THREAD_LIMIT."""
     given = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     limit = os.environ.get(THREAD_LIMIT, '')
-    return min(given or 1, int(limit) if limit.isdecimal() and int(limit) else 1024)
+    return min(given or 1, int(limit)) if limit.isdecimal() and int(limit) else given or 1
 
 
 def thread_settings(batch_size: int, num_hiddens: int) -> dict[str, str]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,8 +84,8 @@ class _Session:
         self._hooks = {'schedule': self._schedule, 'best': self._best}
         self._run, self._state = self._model_and_state(data, ctx)
         done = None if self._state is None else (self._state.epoch, self._state.batch)
-        group.require_equal(f'{self._fingerprint} {done}'.encode(),
-                            'the sentences or the checkpoint that they begin with')
+        group.require_equal(f'{self._fingerprint} {done} {_shared(config)}'.encode(),
+                            'settings, sentences or the checkpoint that they begin with')
         self._writer = CheckpointWriter(folder, self._run, self._hooks, self._fingerprint)
         self._validation = None
         if config.training.validate:
@@ -155,10 +156,12 @@ class _Session:
 
     def _resume_command(self) -> str:
         """What to type to go on with the run, in as many workers."""
-        command = f'{sys.executable} -m d2l_seq2seq.train --resume {self._folder.path}'
-        if self._config.training.kvstore == 'none':
-            return command
-        return f'{sys.executable} -m d2l_seq2seq.launch -n {self._group.num_workers} -- {command}'
+        run = [sys.executable, '-m']
+        command = [*run, 'd2l_seq2seq.train', '--resume', str(self._folder.path)]
+        if self._config.training.kvstore != 'none':
+            launch = [*run, 'd2l_seq2seq.launch', '-n', str(self._group.num_workers), '--']
+            command = [*launch, *command]
+        return shlex.join(command)
 
     def _after_update(self, state: TrainState) -> None:
         self._state = state
@@ -216,6 +219,13 @@ class _Session:
         last = f'the last good checkpoint is {found[-1]}' if found else 'there is no checkpoint yet'
         return (f'{error}; {last}; try a --lr below {self._config.training.lr:g} in a new run, or '
                 '--skip-bad-batches')
+
+
+def _shared(config: RunConfig) -> str:
+    """The settings that all workers have to have: all but where each finds and computes things."""
+    data = dataclasses.replace(config.data, corpus='auto')
+    training = dataclasses.replace(config.training, device='auto')
+    return repr(dataclasses.replace(config, data=data, training=training))
 
 
 _GOODNESS = {'nll': lambda found: -found.losses.nll_per_token, 'bleu': lambda found: found.bleu}

@@ -26,6 +26,7 @@ KILL_AFTER = 5  # seconds from SIGTERM to SIGKILL, where a process has failed
 SETTLE = 2  # seconds that the others have to end by themselves when all workers are done
 START_FAILED = 124  # the exit code of the command `timeout`
 KILLED = 128 + signal.SIGKILL
+_STOPPED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # codes of who ends in order after a signal
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def supervise(tasks: list[Task], problem: Callable[[float], str | None], stop_ti
     int
         0 when all workers ended with 0; else that of the process that failed, 128 and the signal's
         number where it was one; `START_FAILED`; after a signal to us 128 and its number, or
-        `KILLED` when workers had to be.
+        `KILLED` when the workers' time was over.
 
     Raises
     ------
@@ -97,6 +98,8 @@ def _watch(job: _Job, signals: _Signals, problem, stop_timeout: float, say) -> i
             return _stop(job, signals, stop_timeout, say)
         failed = job.failed({0})
         if failed:
+            if failed.code in _STOPPED:  # it has told the others, which are saving
+                job.wait(stop_timeout, signals, only_workers=True)
             return _end_after(failed, job, signals, say)
         if not job.running(only_workers=True):
             job.finish(signals)
@@ -223,10 +226,10 @@ class _Job:
                   if process.task.is_worker or self.running(only_workers=True)]
         return min(needed, key=lambda process: not process.task.is_worker, default=None)
 
-    def wait(self, seconds: float, signals: _Signals) -> None:
+    def wait(self, seconds: float, signals: _Signals, only_workers: bool = False) -> None:
         """Wait until all have ended, for some time, or until another signal comes."""
         deadline, before = time.monotonic() + seconds, len(signals.received)
-        while self.running() and time.monotonic() < deadline and (
+        while self.running(only_workers) and time.monotonic() < deadline and (
                 len(signals.received) == before):
             time.sleep(POLL)
             self.look()
@@ -242,11 +245,11 @@ class _Job:
             time.sleep(POLL)
 
     def end(self, signals: _Signals) -> None:
-        """Ask all to end that were not asked yet, and give them the time for it."""
-        for process in self.running():
+        """Ask all workers to end that were not asked yet, and give them the time for it."""
+        for process in self.running(only_workers=True):
             if not process.was_asked:  # a second time would mean without saving
                 process.signal(signal.SIGTERM)
-        self.wait(KILL_AFTER, signals)
+        self.wait(KILL_AFTER, signals, only_workers=True)
 
     def kill(self) -> None:
         """Kill what still runs, and write what is left of the output."""

@@ -23,8 +23,11 @@ ENOUGH_MEMORY = 1e9  # bytes; twice what the chapter's training takes
 # What MXNet, OpenMP and the C library read from the environment.
 _READ_BY_OTHERS = ('MXNET_', 'OMP_', 'GOMP_', 'KMP_', 'MALLOC_', 'DMLC_ROLE',
                    'CUDA_VISIBLE_DEVICES')
-_MEMORY_LIMITS = ('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes')
-_MEMORY_USED = ('/sys/fs/cgroup/memory.current', '/sys/fs/cgroup/memory/memory.usage_in_bytes')
+# A container's limit, what it uses, and of what: in the second version of control groups and the
+# first.
+_CONTAINERS = tuple(tuple(f'/sys/fs/cgroup/{name}' for name in names) for names in (
+    ('memory.max', 'memory.current', 'memory.stat'),
+    ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes', 'memory/memory.stat')))
 
 
 def check_threads(subject: str) -> Iterator[Finding]:
@@ -45,15 +48,19 @@ def check_threads(subject: str) -> Iterator[Finding]:
 def check_memory(subject: str) -> Iterator[Finding]:
     """Main memory, as far as a container may use it, and how much of it is free."""
     total = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    limits = [int(text) for text in map(_text_of, _MEMORY_LIMITS) if text.isdecimal()]
-    used = [int(text) for text in map(_text_of, _MEMORY_USED) if text.isdecimal()]
-    total = min([total, *limits])
     found = re.search(r'MemAvailable: *(\d+) kB', _text_of('/proc/meminfo'))
     if found is None:  # as on a Mac
         yield Finding(subject, INFO, f'{total / 1e9:.1f} GB')
         return
-    available = min([total, int(found.group(1)) * 1024,
-                     *(max(0, total - own) for own in used if limits)])
+    available = int(found.group(1)) * 1024
+    for paths in _CONTAINERS:
+        limit, used, stat = map(_text_of, paths)
+        if limit.isdecimal() and int(limit) < total:
+            total = int(limit)
+            # Pages of files that were read are given up for a program's.
+            files = re.search(r'^inactive_file (\d+)', stat, re.MULTILINE)
+            needed = int(used or 0) - (int(files.group(1)) if files else 0)
+            available = min(available, max(0, total - needed))
     yield _enough(subject, f'{total / 1e9:.1f} GB, {available / 1e9:.1f} GB of it available',
                   available >= ENOUGH_MEMORY,
                   'end other programs, or train with a smaller --batch-size')
@@ -99,7 +106,11 @@ def check_corpus(subject: str) -> Iterator[Finding]:
         yield _readable(subject, Path(named), f"the book's, which {DATA_VARIABLE} names: {named}")
         return
     cached = cached_fra_eng()
-    if cached.exists():
+    try:
+        is_there = cached.exists()
+    except OSError:  # which reading it will tell
+        is_there = True
+    if is_there:
         yield _readable(subject, cached, f"the book's, in the cache: {cached}",
                         f'type: rm {cached}')
     else:

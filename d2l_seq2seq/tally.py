@@ -14,7 +14,7 @@ from typing import Iterable, Sequence
 import numpy as onp
 
 from ._mxnet import mx
-from .feed import DeviceBatch
+from .feed import DeviceBatch, GlobalBatch
 
 MAX_AHEAD = 16  # updates
 MAX_LAG = 0.5  # seconds
@@ -63,7 +63,8 @@ class Tally:
         self._sums, self._skip = sums, skip_bad_batches
         self._waiting: collections.deque = collections.deque()
 
-    def add(self, batches: Sequence[DeviceBatch], values: mx.nd.NDArray, where: str = '') -> None:
+    def add(self, batches: Sequence[GlobalBatch | DeviceBatch], values: mx.nd.NDArray,
+            where: str = '') -> None:
         """Take what `TrainStep` returned for some batches; `where` is for the error.
 
         Raises

@@ -166,8 +166,9 @@ def _train(config: RunConfig, data, folder, devices, group) -> int:
     outcome = session.train(config, data, folder, devices, group)
     last = outcome.last
     if last is not None:
+        of_each = f' of each of {group.num_workers} workers' if group.num_workers > 1 else ''
         print(f'loss {last.train.book_loss:.3f}, {last.tokens_per_sec:.1f} tokens/sec on '
-              + ', '.join(map(str, devices)))
+              + ', '.join(map(str, devices)) + of_each)
         print(f'nll_per_token {last.train.nll_per_token:.3f}')
     for note in outcome.notes:
         print(note)

@@ -86,7 +86,7 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
         is: it can be called and saved while it is trained and afterwards.
     train_feed, valid_feed : Feed
         On the model's context; the first may have further devices, which share each batch.  The
-        second is evaluated after each epoch.
+        second is evaluated after each epoch, by each worker, in the type of `rules`.
     num_epochs : int
         Epochs in all, those of `state` included.
     lr : float, or function of int
@@ -112,7 +112,7 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
     TypeError
         If the model can't be traced with symbols.
     ValueError
-        If its parameters can't be trained as one (see `FlatParameters`), or the feed is on another
+        If its parameters can't be trained as one (see `FlatParameters`), or a feed is on another
         device or for another worker.
     InputError
         If the workers' weights are no longer the same.
@@ -121,12 +121,14 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
         other.  The message names update and learning rate.
     """
     flat, packed = storage_of_model(model)
+    _check_places(train_feed, flat, group)
+    if valid_feed is not None:
+        _check_alone(valid_feed, flat)
     if rules.seed is not None and not draws_numbers(model):
         rules = dataclasses.replace(rules, seed=None)
     if state is None:
         state = first_state(model, train_feed, rules)
     train_feed.random_state.set_state(state.feed_state)
-    _check_places(train_feed, flat, group)
     group.take_over([flat.weights, state.optimizer.mean, state.optimizer.variance])
     replicas = [(Forward(model, storage.variables(packed), rules.dtype), storage)
                 for storage in (flat, *map(flat.copy_to, train_feed.devices[1:]))]
@@ -194,9 +196,11 @@ def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
     TypeError
         If the model can't be traced with symbols.
     ValueError
-        If its parameters don't fit in one storage; see `FlatParameters`.
+        If its parameters don't fit in one storage (see `FlatParameters`), or the feed is not on
+        the model's context alone.
     """
     flat, packed = storage_of_model(model)
+    _check_alone(feed, flat)
     return _losses_of(Forward(model, flat.variables(packed)), feed)
 
 
@@ -212,6 +216,13 @@ def _check_places(feed: Feed, flat: FlatParameters, group: OneWorker) -> None:
     if feed.worker != (group.rank, group.num_workers):
         raise ValueError(f'expected a feed for worker {(group.rank, group.num_workers)}, got one '
                          f'for {feed.worker}')
+
+
+def _check_alone(feed: Feed, flat: FlatParameters) -> None:
+    """Raise ValueError unless a feed brings whole batches to the model's device."""
+    if feed.devices != [flat.weights.context] or feed.worker != (0, 1):
+        raise ValueError(f'expected a feed for one worker on {flat.weights.context} alone, got one '
+                         f'on {feed.devices} for worker {feed.worker}')
 
 
 def _groups(batches: Iterator[GlobalBatch], size: int) -> Iterator[list[GlobalBatch]]:

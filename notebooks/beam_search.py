@@ -113,7 +113,7 @@ show_code(best_continuations)
 # %% [markdown]
 # All that a beam of three held on its way, of the last sentence from above. Behind each token is
 # the probability of the sequence up to it, in red the one that won. A branch that ends without
-# `<eos>` was pushed out by better ones.
+# `<eos>` was pushed out by better ones, or was still open when the search had enough of them.
 
 # %%
 source = greedy[examples[-1]].src_tokens

@@ -27,11 +27,17 @@ import os
 import subprocess
 import sys
 
-if not all(map(importlib.util.find_spec, ['d2l_seq2seq', 'mxnet', 'sacrebleu'])):
+names = ['d2l_seq2seq', 'mxnet', 'sacrebleu']
+missing = [name for name in names if importlib.util.find_spec(name) is None]
+if missing:
+    extras = 'cpu,eval' if 'mxnet' in missing else 'eval'
     project = {project}
-    subprocess.run([sys.executable, '-m', 'pip', 'install', '--quiet', project], check=True)'''
-IN_A_CLONE = "'..[cpu,eval]'"
-ELSEWHERE = " if os.path.exists('../setup.cfg') else 'd2l-seq2seq[cpu,eval] @ git+{url}'"
+    pip_install = [sys.executable, '-m', 'pip', 'install', '--quiet']
+    subprocess.run([*pip_install, project], check=True)
+    if 'mxnet' in missing and sys.version_info >= (3, 13):  # which MXNet doesn't know
+        subprocess.run([*pip_install, '--no-deps', 'mxnet==1.9.1'], check=True)'''
+IN_A_CLONE = "f'..[{extras}]'"
+ELSEWHERE = " if os.path.exists('../setup.cfg') else f'd2l-seq2seq[{{extras}}] @ git+{url}'"
 
 
 def project_url() -> str:
@@ -41,8 +47,9 @@ def project_url() -> str:
     return settings.get('metadata', 'url', fallback='').rstrip('/')
 
 
-def read_twin(path: Path, url: str = project_url()) -> nbformat.NotebookNode:
-    """The notebook that a .py twin stands for, without outputs."""
+def read_twin(path: Path, url: str | None = None) -> nbformat.NotebookNode:
+    """The notebook that a .py twin stands for, without outputs, of the project at an address."""
+    url = project_url() if url is None else url
     notebook = jupytext.read(path)
     title, project = notebook.cells[0], IN_A_CLONE
     if url:

@@ -74,7 +74,7 @@ fit(ours, feed, num_epochs=num_compared, lr=lr,
     on_epoch_end=lambda metrics, state: fit_losses.append(metrics.train.book_loss))
 
 for epoch, losses in enumerate(zip(book_losses, fit_losses), 1):
-    print('epoch {:2}: {:.7f} {:.7f}'.format(epoch, *losses))
+    print('epoch {:2}: {:.5f} {:.5f}'.format(epoch, *losses))
 
 # %% [markdown]
 # ## Side by side

@@ -11,8 +11,9 @@ TEXT = 'Go.\tVa\u202f!\nHi.\tSalut\u00a0!\n'
 def zip_of(text, name='fra-eng/fra.txt'):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr('fra-eng/_about.txt', 'about')
-        archive.writestr(name, text)
+        for member, content in (('fra-eng/_about.txt', 'about'), (name, text)):
+            # Of 1980: the same bytes each time.
+            archive.writestr(zipfile.ZipInfo(member), content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 

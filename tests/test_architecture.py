@@ -36,7 +36,7 @@ ROWS = [
     {'_mxnet'},
     {'durable', 'manifest', 'arrays', 'fields', 'layout', 'fallback', 'findings',
      'supervision'},
-    {'errors', 'runtime', 'cuda', 'forwarding', 'guardian', 'version'},
+    {'errors', 'runtime', 'cuda', 'wheels', 'forwarding', 'guardian', 'version'},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob('*.py'))
 

@@ -114,15 +114,10 @@ def test_a_folder_and_a_missing_file_are_refused(tmp_path):
 
 # The book's corpus on disk
 
-def size_of(value):
-    """The name of bytes in a test's; a zip's own would change with the time."""
-    return f'{len(value)} bytes' if isinstance(value, bytes) else None
-
-
 @pytest.mark.parametrize('name, data, named', [
     ('fra.txt', TEXT.encode(), '.'), ('fra-eng.zip', zip_of(TEXT), '.'),
     ('copy.zip', zip_of(TEXT, 'fra.txt'), 'copy.zip'), ('copy.txt', TEXT.encode(), 'copy.txt'),
-], ids=size_of)
+])
 def test_the_variable_names_a_zip_a_text_or_a_folder(tmp_path, monkeypatch, small_fra_eng, name,
                                                      data, named):
     (tmp_path / name).write_bytes(data)
@@ -138,7 +133,7 @@ def test_the_variable_names_a_zip_a_text_or_a_folder(tmp_path, monkeypatch, smal
     ('fra-eng.zip', zip_of(TEXT, 'deu.txt'), 'holds fra.txt'),
     ('fra.txt', b'<html>404</html>', 'expected the text of the book'),
     ('other.txt', b'', 'fra-eng.zip or .*fra.txt, found neither'),
-], ids=size_of)
+])
 def test_another_text_is_refused(tmp_path, monkeypatch, small_fra_eng, name, data, message):
     (tmp_path / name).write_bytes(data)
     monkeypatch.setenv('D2L_SEQ2SEQ_DATA', str(tmp_path))

@@ -138,6 +138,10 @@ except OSError as error:
         return result.stdout.splitlines()
 
     missing = 'cannot open shared object file: No such file or directory'
+    # A machine with a driver or a CUDA of its own is another case.
+    if ctypes.util.find_library('cuda') or ctypes.util.find_library('cudart'):
+        assert lines('driver')[-1] == 'loaded'
+        return
     assert lines('') == [f'libcuda.so.1: {missing}', f'NoDriver libcuda.so.1: {missing}']
     assert lines('driver') == [f'libcudart.so.11.0: {missing}', 'loaded']
     shutil.rmtree(linked / 'wheels' / 'nvidia' / 'nccl')

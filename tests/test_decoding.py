@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2l_seq2seq._mxnet import np
-from d2l_seq2seq.beam import beam_search, search_tree
+from d2l_seq2seq.beam import beam_search, best_continuations, search_tree
 from d2l_seq2seq.constraints import would_repeat
 from d2l_seq2seq.decoding import greedy_search, sample
 from d2l_seq2seq.operators import operators_of
@@ -281,3 +281,18 @@ def test_a_model_that_never_ends_stops_at_the_limit():
     for search in (greedy_search, lambda *args: beam_search(*args, beam_size=3)):
         one, = only(search(stepper, [starts(0)], SearchRules(BOS, EOS, 11)))
         assert (len(one.token_ids), len(one.log_probs), one.is_finished) == (11, 11, False)
+
+
+@pytest.mark.parametrize('sentences, beam_size', [((1, 2), 2), ((1,), 0)])
+def test_a_tree_is_of_one_sentence(seed, sentences, beam_size):
+    with pytest.raises(ValueError, match='expected one sentence and a beam_size of at least 1'):
+        search_tree(TableStepper(seed), starts(*sentences), RULES['more than a chunk'], beam_size)
+
+
+def test_candidates_may_be_more_than_float32_can_number():
+    """The token and the place of the last of 20 million."""
+    log_probs = onp.full((50, 400_000), -9.0, dtype='float32')
+    log_probs[49, 399_999] = -1.0
+    tokens, parents, *_ = best_continuations(
+        operators_of(np.zeros(1)), np.array(log_probs), np.zeros((1, 50)), EOS)
+    assert (int(tokens[0, 0]), int(parents[0, 0])) == (399_999, 49)

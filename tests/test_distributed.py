@@ -37,20 +37,23 @@ def no_job_is_left():
     JOBS.clear()
 
 
-def start_job(*arguments, num_workers=2):
-    """A training by several workers, in the background."""
+def launch(*command):
+    """A command as two workers, in the background."""
     JOBS.append(subprocess.Popen(
-        [sys.executable, '-m', 'd2l_seq2seq.launch', '-n', str(num_workers),
-         '--start-timeout', 'none', '--',
-         sys.executable, '-m', 'd2l_seq2seq.train', '--kvstore', 'dist_sync', *arguments],
+        [sys.executable, '-m', 'd2l_seq2seq.launch', '--start-timeout', 'none', '--', *command],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=hear_ctrl_c))
     return JOBS[-1]
 
 
-def finish_job(*arguments, **kwargs):
-    """A training by several workers to its end; returns what it printed."""
-    job = start_job(*arguments, **kwargs)
+def start_job(*arguments):
+    """A training by two workers, in the background."""
+    return launch(sys.executable, '-m', 'd2l_seq2seq.train', '--kvstore', 'dist_sync', *arguments)
+
+
+def finish_job(*arguments):
+    """A training by two workers to its end; returns what it printed."""
+    job = start_job(*arguments)
     stdout, stderr = job.communicate(timeout=JOB_SECONDS)
     assert (job.returncode, stderr) == (0, ''), stderr
     return stdout
@@ -198,12 +201,42 @@ def test_a_killed_worker_ends_the_job_which_goes_on_to_the_same_bits(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.distributed
+@pytest.mark.parametrize('is_sent_to_all', [False, True])
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_job_in_order(tmp_path, number):
+def test_a_signal_ends_the_job_in_order(tmp_path, number, is_sent_to_all):
+    """To all its processes a batch system sends it."""
     folder = tmp_path / 'run'
     job = start_job(*SETTINGS, '--num-epochs', '1000', '--out', str(folder))
     wait_for_checkpoint(folder, job)
+    others = family_of(job.pid) if is_sent_to_all and number == signal.SIGTERM else []
     job.send_signal(number)
+    for pid, _ in others:
+        os.kill(pid, number)
     stdout, stderr = job.communicate(timeout=JOB_SECONDS)
     assert job.returncode == 128 + number, stderr
     assert 'go on with:' in stdout and 'killed' not in stderr
+
+
+@pytest.mark.distributed
+def test_a_worker_that_fails_ends_the_job(tmp_path):
+    """And does not wait for the others, which wait for it."""
+    folder = tmp_path / 'run'
+    job = start_job(*PLAIN, '--num-epochs', '100000', '--save-every', '1', '--out', str(folder))
+    wait_for_checkpoint(folder, job)
+    (folder / 'checkpoints').rename(tmp_path / 'gone')
+    (folder / 'checkpoints').write_text('in the way')
+    _, stderr = job.communicate(timeout=JOB_SECONDS)
+    assert job.returncode == 2
+    assert f'error: {folder}: a checkpoint can not be written (' in stderr
+    assert 'error: worker 0 (process ' in stderr
+
+
+@pytest.mark.distributed
+def test_workers_need_the_same_settings(tmp_path):
+    """As they may not have where each is started by hand."""
+    script = (f'exec {sys.executable} -m d2l_seq2seq.train --kvstore dist_sync "$@" '
+              '--label-smoothing 0.$DMLC_TASK_ID')
+    job = launch('sh', '-c', script, 'sh', *PLAIN, '--out', str(tmp_path / 'run'))
+    _, stderr = job.communicate(timeout=JOB_SECONDS)
+    assert job.returncode == 2
+    assert 'workers [1] differ from worker 0 in settings, sentences or the checkpoint' in stderr

@@ -40,6 +40,9 @@ def test_the_home_folder_is_not_told(monkeypatch, capsys):
     _, lines = printed(monkeypatch, capsys, Finding('disk', OK, 'in /home/somebody/runs',
                                                     'rm /home/somebody/x /home/somebodyelse'))
     assert lines[0].endswith('in ~/runs') and lines[1].endswith('rm ~/x /home/somebodyelse')
+    _, lines = printed(monkeypatch, capsys, Finding('disk', OK, 'free in /home/somebody, where',
+                                                    'rm /mnt/home/somebody/x'))
+    assert lines[0].endswith('in ~, where') and lines[1].endswith('rm /mnt/home/somebody/x')
     monkeypatch.setenv('HOME', '/')
     assert printed(monkeypatch, capsys, Finding('disk', OK, 'in /runs'))[1][0].endswith('in /runs')
 

@@ -458,6 +458,7 @@ def test_free_ports_are_in_order_and_free():
 def test_ports_that_are_taken_are_no_free_ones(monkeypatch):
     port, = free_ports('127.0.0.1', 1)
     monkeypatch.setattr(parameter_server, '_PORTS', range(port, port + 1))
+    assert free_ports('127.0.0.1', 1) == [port]
     with pytest.raises(InputError, match=f'expected 1 free ports from {port} to {port}, got 0'):
         free_ports('127.0.0.1', 1, taken=port)
     with socket.socket() as listener:

@@ -9,7 +9,7 @@ import numpy as onp
 import pytest
 
 from conftest import ROOT
-from d2l_seq2seq import _mxnet, cuda
+from d2l_seq2seq import _mxnet, cuda, wheels
 from d2l_seq2seq._mxnet import mx
 
 PIP_INSTALL = 'pip install' + (' --no-deps' if sys.version_info >= (3, 13) else '')
@@ -32,7 +32,7 @@ def test_two_wheels_say_what_to_type():
 
 
 def test_this_environment_has_one_wheel():
-    assert len(_mxnet._installed_wheels()) == 1
+    assert len(wheels.installed_wheels()) == 1
 
 
 def names_taken_from_numpy(path):

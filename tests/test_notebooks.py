@@ -146,21 +146,30 @@ def set_up(notebook):
 
 @TWINS
 def test_its_first_cell_installs_what_is_missing_and_only_that(twin, monkeypatch, tmp_path):
-    called = []
+    called, present = [], {'d2l_seq2seq', 'mxnet', 'sacrebleu'}
     monkeypatch.setattr(subprocess, 'run', lambda command, check: called.append(command))
-    exec(set_up(notebooks.read_twin(twin)), {})
-    assert called == []
-    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: name if name in present else None)
+    monkeypatch.setattr(sys, 'version_info', (3, 11, 7))
     monkeypatch.chdir(notebooks.FOLDER)
-    pip = [sys.executable, '-m', 'pip', 'install', '--quiet']
-    exec(set_up(notebooks.read_twin(twin)), {})
     published = notebooks.read_twin(twin, 'https://github.com/someone/project')
-    exec(set_up(published), {})
+
+    def calls(notebook=notebooks.read_twin(twin)):
+        called.clear()
+        exec(set_up(notebook), {})
+        assert all(command[:5] == [sys.executable, '-m', 'pip', 'install', '--quiet']
+                   for command in called)
+        return [command[5:] for command in called]
+
+    assert calls() == []
+    present.remove('sacrebleu')
+    assert calls() == calls(published) == [['..[eval]']]  # whichever MXNet is there
+    present.clear()
+    assert calls() == calls(published) == [['..[cpu,eval]']]
     monkeypatch.chdir(tmp_path)
-    exec(set_up(published), {})
-    assert called == [
-        [*pip, '..[cpu,eval]'], [*pip, '..[cpu,eval]'],
-        [*pip, 'd2l-seq2seq[cpu,eval] @ git+https://github.com/someone/project']]
+    assert calls(published) == [
+        ['d2l-seq2seq[cpu,eval] @ git+https://github.com/someone/project']]
+    monkeypatch.setattr(sys, 'version_info', (3, 13, 0))
+    assert calls(published)[1:] == [['--no-deps', 'mxnet==1.9.1']]
 
 
 @TWINS

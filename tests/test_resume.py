@@ -124,7 +124,7 @@ def test_a_signal_saves_and_says_how_to_go_on(unbroken, tmp_path, number, code):
     folder = tmp_path / 'run'
     returned, stdout, stderr = stopped(folder, number)
     assert (returned, stderr) == (
-        code, '\nstopping after this batch; once more ends at once, without saving\n')
+        code, '\nstopping after what is under way; once more ends at once, without saving\n')
     assert f'go on with: {sys.executable} -m d2l_seq2seq.train --resume {folder}\n' in stdout
     done = len(metrics_of(folder))
     output = finish('--resume', str(folder), '--num-epochs', str(done + 3))
@@ -138,7 +138,7 @@ def test_a_second_signal_ends_at_once_and_the_folder_is_whole(tmp_path):
     folder = tmp_path / 'run'
     returned, _, stderr = stopped(folder, signal.SIGTERM, signal.SIGINT)
     # Of two signals at the same time Python may hear the second one after the training has ended.
-    assert returned in (130, 143) and stderr.startswith('\nstopping after this batch')
+    assert returned in (130, 143) and stderr.startswith('\nstopping after')
     finish('--resume', str(folder), '--num-epochs', str(len(metrics_of(folder)) + 1))
 
 

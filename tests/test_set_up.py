@@ -106,6 +106,13 @@ def test_from_python_3_13_on_mxnet_is_installed_apart(machine, extra, wheel):
     assert mxnet.strip().endswith(f'--no-deps {wheel}==1.9.1')
 
 
+def test_another_build_is_refused(machine):
+    add_python(machine, 'python3', '3.10.1')
+    result, log = venv(machine, '', 'gpu')
+    assert (result.returncode, result.stderr) == (2, 'MXNET=gpu: expected cpu or cu112\n')
+    assert 'pip' not in log
+
+
 def test_python_3_13_is_taken_where_there_is_no_other(machine):
     add_python(machine, 'python3.13', '3.13.0')
     add_python(machine, 'python3.12', '3.12.1')

@@ -13,7 +13,7 @@ from d2l_seq2seq.next_input import Mixture, SteppedEncoderDecoder
 from d2l_seq2seq.optimizer import Adam
 from d2l_seq2seq.step import (Forward, TrainStep, UpdateRules, book_objective, clip_factor,
                               per_token_objective)
-from d2l_seq2seq.training import fit
+from d2l_seq2seq.training import evaluate_loss, fit
 
 CTX = npx.cpu()
 
@@ -274,6 +274,29 @@ def test_a_feed_has_to_be_where_the_model_is(toy, seed):
         fit(new_model(toy, seed), Feed(toy[2], 64, seed, npx.cpu(1)), num_epochs=1, lr=0.01)
     with pytest.raises(ValueError, match=r'worker \(0, 1\), got one for \(1, 2\)'):
         fit(new_model(toy, seed), Feed(toy[2], 64, seed, worker=(1, 2)), num_epochs=1, lr=0.01)
+
+
+def test_a_feed_to_validate_with_is_whole(toy, seed):
+    for feed in (Feed(toy[2], 64, seed, DEVICES[:2]), Feed(toy[2], 64, seed, worker=(0, 2))):
+        with pytest.raises(ValueError, match=r'one worker on cpu\(0\) alone, got one on'):
+            fit(new_model(toy, seed), Feed(toy[2], 64, seed), feed, num_epochs=1, lr=0.01)
+        with pytest.raises(ValueError, match=r'one worker on cpu\(0\) alone, got one on'):
+            evaluate_loss(new_model(toy, seed), feed)
+
+
+@pytest.mark.parametrize('devices', [[], [DEVICES[0]] * 2])
+def test_a_feed_needs_different_devices(toy, devices):
+    with pytest.raises(ValueError, match='expected different devices, got'):
+        Feed(toy[2], 64, 0, devices)
+
+
+def test_workers_with_unlike_numbers_of_devices_share_a_batch(toy):
+    feeds = [Feed(toy[2], 51, 0, DEVICES[:count], worker=(rank, 3))
+             for rank, count in enumerate((2, 1, 3))]
+    batches = [next(feed.batches()) for feed in feeds]
+    assert [len(batch.parts) for batch in batches] == [2, 1, 3]
+    assert sum(part.num_tokens for batch in batches for part in batch.parts) == (
+        batches[0].num_tokens)
 
 
 def test_workers_share_a_batch(toy):

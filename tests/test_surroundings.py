@@ -1,9 +1,11 @@
 """What the machine is said to have, and every place at which the corpus may or may not be."""
+import functools
 import hashlib
 import os
 import re
 import shutil
 import sys
+import threading
 import time
 
 import pooch
@@ -25,7 +27,7 @@ def small_fra_eng(monkeypatch):
     """Two pairs that count as the book's text, and no variable that names it."""
     monkeypatch.setattr(corpus, 'FRA_ENG_TEXT_SHA256', hashlib.sha256(TEXT.encode()).hexdigest())
     monkeypatch.delenv('D2L_SEQ2SEQ_DATA', raising=False)
-    monkeypatch.setattr(surroundings, 'SECONDS_TO_REACH', 2)
+    monkeypatch.setattr(surroundings, 'SECONDS_TO_REACH', 60)
 
 
 # The corpus on the disk
@@ -116,7 +118,6 @@ def test_a_file_of_any_size_is_not_downloaded(monkeypatch):
 UNREACHABLE = {
     'could not be downloaded (HTTP 404)': lambda server: server.send(b'not found', status=404),
     'could not be downloaded (HTTP 503)': lambda server: server.send(b'', status=503),
-    'could not be downloaded (ReadTimeout)': lambda server: time.sleep(3),
     'could not be downloaded (what comes is no zip)': lambda server: server.send(b'<html>log in'),
     'no zip': lambda server: server.send(b''),
     'could not be downloaded (C': lambda server: server.send(b'PK', length=5000),
@@ -132,6 +133,28 @@ def test_the_place_does_not_answer_well(monkeypatch, tmp_path, reason):
     assert found.text.endswith('; the bundled corpus takes its place')
     assert found.remedy == 'let D2L_SEQ2SEQ_DATA name a copy of fra-eng.zip'
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_place_does_not_answer_at_all(monkeypatch):
+    is_over = threading.Event()
+    with serving(lambda server: is_over.wait(60)) as (_, url):
+        monkeypatch.setattr(corpus, 'FRA_ENG_URL', url)
+        monkeypatch.setattr(corpus, 'try_download',
+                            functools.partial(lambda ask, timeout: ask(0.2), corpus.try_download))
+        found = only(surroundings.check_corpus)
+        is_over.set()
+    assert found.severity == WARNING and 'could not be downloaded (ReadTimeout)' in found.text
+
+
+def test_a_cache_that_can_not_be_looked_into(monkeypatch):
+    def refuse(path, **kwargs):
+        raise PermissionError(13, 'Permission denied', str(path))
+
+    monkeypatch.setattr(type(corpus.cached_fra_eng()), 'stat', refuse)
+    monkeypatch.setattr(type(corpus.cached_fra_eng()), 'exists', refuse)
+    found = only(surroundings.check_corpus)
+    assert found.severity == WARNING and 'can not be read (Permission denied)' in found.text
+    assert corpus.read_corpus('auto').name == 'bundled'
 
 
 def test_nothing_listens_at_the_place():
@@ -184,6 +207,11 @@ def test_memory(monkeypatch, available, severity):
     files['/sys/fs/cgroup/memory.max'] = '20000000000'
     files['/sys/fs/cgroup/memory.current'] = '19900000000'
     assert only(surroundings.check_memory).text == '20.0 GB, 0.1 GB of it available'
+    files['/sys/fs/cgroup/memory.stat'] = 'anon 7\ninactive_file 19800000000\n'  # of files read
+    free = min(available, 19.9e9)
+    assert only(surroundings.check_memory).text == f'20.0 GB, {free / 1e9:.1f} GB of it available'
+    files['/sys/fs/cgroup/memory.max'] = str(2 ** 63 - 4096)  # no limit, in the first version
+    assert only(surroundings.check_memory).severity == severity
     files['/proc/meminfo'] = ''  # a Mac's
     assert only(surroundings.check_memory).severity == INFO
 

@@ -1,0 +1,22 @@
+"""MXNet's wheels: which of them are installed, and what to type for one."""
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import sys
+
+# The distributions of MXNet 1.9 and of the releases before it that provide the module `mxnet`.
+_WHEEL = re.compile(r'mxnet(-cu\d+\w*|-native|-mkl)?', re.IGNORECASE)
+# Python 3.13 has no NumPy below 2, which is what MXNet's metadata asks for.
+IS_INSTALLED_APART = sys.version_info >= (3, 13)
+_PIP_INSTALL = 'pip install --no-deps' if IS_INSTALLED_APART else 'pip install'
+HOW_TO_INSTALL = (f'{_PIP_INSTALL} mxnet==1.9.1 '
+                  '(on a machine with an NVIDIA GPU: mxnet-cu112==1.9.1)')
+CPU_INSTEAD = f'pip uninstall -y mxnet-cu112; then: {_PIP_INSTALL} mxnet==1.9.1'
+
+
+def installed_wheels() -> dict[str, str]:
+    """The versions of the MXNet distributions in this environment, by their names."""
+    found = {(distribution.metadata['Name'] or '').lower(): distribution.version
+             for distribution in importlib.metadata.distributions()}
+    return {name: found[name] for name in sorted(found) if _WHEEL.fullmatch(name)}
