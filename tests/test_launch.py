@@ -289,6 +289,19 @@ def test_workers_that_do_not_stop_are_killed_after_some_time(job):
                                       'killed; --stop-timeout waits longer')
 
 
+def test_a_signal_to_one_worker_is_all_workers(job):
+    """It has told the others, and each needs its time to save."""
+    one = job('''
+        if number == 1:
+            sys.exit(143)
+        time.sleep(1)
+        note('saved.txt', '')
+        sys.exit(143)''')
+    code, _, stderr = one.finish()
+    assert code == 143 and (one.folder / 'saved.txt').exists()
+    assert stderr.startswith('error: worker 1 (process ')
+
+
 def test_a_second_signal_ends_at_once(job):
     one = job(STUBBORN, '--stop-timeout', '100000')
     one.wait_for(*READY)
