@@ -219,6 +219,11 @@ class RunConfig:
                              'leave them out, or start a new run with --out')
         return RunConfig(**parts)
 
+    def for_all_workers(self) -> RunConfig:
+        """What workers have to agree in: not where each finds the corpus, nor where it computes."""
+        return dataclasses.replace(self, data=dataclasses.replace(self.data, corpus='auto'),
+                                   training=dataclasses.replace(self.training, device='auto'))
+
     def to_dict(self) -> dict:
         """A JSON object with one object for each part."""
         return dataclasses.asdict(self)

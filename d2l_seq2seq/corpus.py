@@ -64,9 +64,8 @@ def _two_files(name: str) -> tuple[str, str] | None:
         return None
     parts = name.split(',')
     pairs = [(','.join(parts[:place]), ','.join(parts[place:])) for place in range(1, len(parts))]
-    pairs = [pair for pair in pairs if all(pair)]
-    there = [pair for pair in pairs if all(Path(path).exists() for path in pair)]
-    return next(iter(there or pairs), None)
+    return max(filter(all, pairs), default=None, key=lambda pair: (
+        sum(Path(path).exists() for path in pair), len(set(map(os.path.isabs, pair))) == 1))
 
 
 def read_corpus(name: str) -> Corpus:

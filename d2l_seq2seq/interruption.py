@@ -18,7 +18,7 @@ class Interruption:
     """Within it, the first signal is taken down, and a second one ends the process at once.
 
     Batch systems send SIGTERM to every process of a job, and a launcher among them passes its own
-    on: what comes within a second of the first is the same one.
+    on: a SIGTERM within a second of the first is the same one.
 
     Attributes
     ----------

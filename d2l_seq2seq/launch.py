@@ -101,6 +101,7 @@ def _print_variables(options, command: list[str]) -> None:
     print(f'# workers: {cluster.num_workers}, servers: {cluster.num_servers}, scheduler: 1; each a '
           'process with the variables of its role.\n'
           '# `python` is that of an environment in which d2l_seq2seq is installed.\n'
+          '# Scheduler and servers end with the workers, and before that by kill -KILL alone.\n'
           '# They connect to each other on ports of all numbers, without passwords or encryption,\n'
           '# and a server unpickles what it is sent: in a private network only.')
     for role, where, then in (('scheduler', f'on {cluster.host}', serve),

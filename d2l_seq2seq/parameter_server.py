@@ -212,6 +212,13 @@ def _serve() -> None:
 
     A batch system sends its signals to all processes, and workers that save still need these.
     """
+    wanted = Cluster(1, 1, '', 0).variables('server')
+    missing = [name for name in wanted if name not in os.environ]
+    if missing or os.environ['DMLC_ROLE'] not in ('scheduler', 'server'):
+        print(f"error: expected DMLC_ROLE=scheduler or server and {', '.join(list(wanted)[1:])} in "
+              'the environment; python -m d2l_seq2seq.launch --print-env writes them',
+              file=sys.stderr)
+        sys.exit(2)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     from . import _mxnet  # noqa: F401

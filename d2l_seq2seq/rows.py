@@ -15,6 +15,7 @@ from .operators import operators_of
 
 STEPS_AT_ONCE = 4  # tokens
 BATCHES_AT_ONCE = 4
+MAX_BATCHES_HELD = 16  # those included that wait for one before them
 
 Inputs = Sequence[onp.ndarray]  # a batch: float32 arrays with the sentences on their first axis
 
@@ -27,16 +28,22 @@ def in_turn(searches: Iterable[Generator]) -> Iterator:
     """
     started = map(_Running, searches)
     # Read in the order in which the device computes, and handed on in that of the searches.
-    unread = collections.deque(itertools.islice(started, BATCHES_AT_ONCE))
-    in_order = collections.deque(unread)
-    while in_order:
-        while not in_order[0].is_done:
-            running = unread.popleft()
-            running.advance()
-            following = [running] if not running.is_done else list(itertools.islice(started, 1))
-            unread.extend(following)
-            in_order.extend(one for one in following if one is not running)
-        yield in_order.popleft().result
+    unread, in_order = collections.deque(), collections.deque()
+    while True:
+        room = min(BATCHES_AT_ONCE - len(unread), MAX_BATCHES_HELD - len(in_order))
+        for running in itertools.islice(started, max(0, room)):
+            in_order.append(running)
+            if not running.is_done:
+                unread.append(running)
+        if not in_order:
+            return
+        if in_order[0].is_done:
+            yield in_order.popleft().result
+            continue
+        running = unread.popleft()
+        running.advance()
+        if not running.is_done:
+            unread.append(running)
 
 
 class _Running:
@@ -47,11 +54,10 @@ class _Running:
         self.advance()
 
     def advance(self) -> None:
-        if not self.is_done:
-            try:
-                next(self._search)
-            except StopIteration as end:
-                self.is_done, self.result = True, end.value
+        try:
+            next(self._search)
+        except StopIteration as end:
+            self.is_done, self.result = True, end.value
 
 
 class Rows(NamedTuple):

@@ -84,8 +84,8 @@ class _Session:
         self._hooks = {'schedule': self._schedule, 'best': self._best}
         self._run, self._state = self._model_and_state(data, ctx)
         done = None if self._state is None else (self._state.epoch, self._state.batch)
-        group.require_equal(f'{self._fingerprint} {done} {_shared(config)}'.encode(),
-                            'settings, sentences or the checkpoint that they begin with')
+        group.require_equal(f'{self._fingerprint} {done}'.encode(),
+                            'the sentences or the checkpoint that they begin with')
         self._writer = CheckpointWriter(folder, self._run, self._hooks, self._fingerprint)
         self._validation = None
         if config.training.validate:
@@ -144,6 +144,7 @@ class _Session:
             except Interrupted:
                 exit_code = self._interruption.exit_code or SIGTERM_CODE  # another worker's
                 self._writer.write(self._state)
+                self._group.any(False)  # that nobody ends, and is taken for a failure, before this
                 notes.append(f'stopped in epoch {self._state.epoch + 1} of {config.num_epochs}; go '
                              f'on with: {self._resume_command()}')
         except FloatingPointError as error:
@@ -215,17 +216,12 @@ class _Session:
         return notes
 
     def _not_finite(self, error: FloatingPointError) -> str:
-        found = self._folder.checkpoints()
-        last = f'the last good checkpoint is {found[-1]}' if found else 'there is no checkpoint yet'
-        return (f'{error}; {last}; try a --lr below {self._config.training.lr:g} in a new run, or '
+        found, last = self._folder.checkpoints(), ''
+        if self._group.rank == 0:
+            last = f' the last good checkpoint is {found[-1]};' if found else (
+                ' there is no checkpoint yet;')
+        return (f'{error};{last} try a --lr below {self._config.training.lr:g} in a new run, or '
                 '--skip-bad-batches')
-
-
-def _shared(config: RunConfig) -> str:
-    """The settings that all workers have to have: all but where each finds and computes things."""
-    data = dataclasses.replace(config.data, corpus='auto')
-    training = dataclasses.replace(config.training, device='auto')
-    return repr(dataclasses.replace(config, data=data, training=training))
 
 
 _GOODNESS = {'nll': lambda found: -found.losses.nll_per_token, 'bleu': lambda found: found.bleu}

@@ -26,7 +26,6 @@ KILL_AFTER = 5  # seconds from SIGTERM to SIGKILL, where a process has failed
 SETTLE = 2  # seconds that the others have to end by themselves when all workers are done
 START_FAILED = 124  # the exit code of the command `timeout`
 KILLED = 128 + signal.SIGKILL
-_STOPPED = 128 + signal.SIGINT, 128 + signal.SIGTERM  # codes of who ends in order after a signal
 
 
 @dataclass(frozen=True)
@@ -98,8 +97,6 @@ def _watch(job: _Job, signals: _Signals, problem, stop_timeout: float, say) -> i
             return _stop(job, signals, stop_timeout, say)
         failed = job.failed({0})
         if failed:
-            if failed.code in _STOPPED:  # it has told the others, which are saving
-                job.wait(stop_timeout, signals, only_workers=True)
             return _end_after(failed, job, signals, say)
         if not job.running(only_workers=True):
             job.finish(signals)

@@ -58,8 +58,9 @@ def check_memory(subject: str) -> Iterator[Finding]:
         if limit.isdecimal() and int(limit) < total:
             total = int(limit)
             # Pages of files that were read are given up for a program's.
-            files = re.search(r'^inactive_file (\d+)', stat, re.MULTILINE)
-            needed = int(used or 0) - (int(files.group(1)) if files else 0)
+            files = dict(line.split() for line in stat.splitlines() if line.count(' ') == 1)
+            unused = files.get('total_inactive_file') or files.get('inactive_file', '0')
+            needed = int(used or 0) - int(unused)
             available = min(available, max(0, total - needed))
     yield _enough(subject, f'{total / 1e9:.1f} GB, {available / 1e9:.1f} GB of it available',
                   available >= ENOUGH_MEMORY,

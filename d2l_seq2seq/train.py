@@ -58,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         return _follow(config, options.resume, devices, group)
     if options.resume is None:
         run_folder.check_new(options.out)
+        _require_agreement(config, None, group)
         config, corpus = _with_corpus(config, group)
         with run_folder.new_run(options.out, config) as folder:
             try:
@@ -68,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
             return _train(config, data, folder, devices, group)
     with run_folder.unfinished_run(options.resume) as folder:
         reason = run_folder.reason_to_end(folder.path, config.training.num_epochs)
+        _require_agreement(config, reason, group)
         if reason:
             print(f'run {folder.path}: finished ({reason}); nothing is left to do')
             return 0
@@ -85,11 +87,19 @@ def _follow(config: RunConfig, resumed: str | None, devices, group) -> int:
 
     logging.getLogger(__package__).setLevel(logging.ERROR)
     path = None if resumed is None else Path(resumed)
-    if path is not None and run_folder.reason_to_end(path, config.training.num_epochs):
+    reason = path and run_folder.reason_to_end(path, config.training.num_epochs)
+    _require_agreement(config, reason, group)
+    if reason:
         return 0
     config, corpus = _with_corpus(config, group)
     data = encode_corpus(config.data, corpus)
     return session.train(config, data, run_folder.OthersFolder(path), devices, group).exit_code
+
+
+def _require_agreement(config: RunConfig, reason_to_end: str | None, group) -> None:
+    """Raise `InputError` if other workers have other settings, or would end here."""
+    group.require_equal(f'{config.for_all_workers()} {reason_to_end}'.encode(),
+                        'settings, or in what they find of the run')
 
 
 def _with_corpus(config: RunConfig, group) -> tuple[RunConfig, Corpus]:

@@ -123,7 +123,8 @@ class Translator:
         Parameters
         ----------
         sentences : str or iterable of str
-            What holds no word has an empty translation.
+            What holds no word has an empty translation, and so has what the search's rules leave
+            no translation for.
         search : SearchConfig
 
         Returns
@@ -135,7 +136,7 @@ class Translator:
             return self([sentences], search)[0]
         return self._made_of_each(
             sentences, search, lambda source, found: self.rules.join(
-                self._tokens(source, found[0], search.replace_unk)), str)
+                self._tokens(source, found[0], search.replace_unk)) if found else '', str)
 
     def translate(self, sentences: Iterable[str],
                   search: SearchConfig = SearchConfig()) -> list[list[Translation]]:

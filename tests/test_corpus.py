@@ -77,6 +77,20 @@ def test_two_files(tmp_path):
     assert read_corpus(f"{tmp_path / 'src'},{tmp_path / 'tgt'}").pairs == PAIRS
 
 
+def test_two_files_whose_names_have_commas(tmp_path, monkeypatch):
+    folder = tmp_path / 'fr,en'
+    folder.mkdir()
+    (folder / 's,1').write_bytes(b'Go.\nHi.\n')
+    (folder / 't').write_bytes(TEXT.encode().replace(b'Go.\t', b'').replace(b'Hi.\t', b''))
+    monkeypatch.chdir(folder)
+    name = corpus.located('s,1,t')
+    assert name == f'{folder}/s,1,{folder}/t' and corpus.located(name) == name
+    assert read_corpus('s,1,t').pairs == read_corpus(name).pairs == PAIRS
+    (folder / 't').unlink()
+    with pytest.raises(InputError, match=f'^{folder}/t: expected a corpus'):
+        read_corpus(name)
+
+
 def test_two_files_of_different_length_are_refused(tmp_path):
     (tmp_path / 'src').write_text('Go.\nHi.\n')
     (tmp_path / 'tgt').write_text('Va.\n')

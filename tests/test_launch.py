@@ -289,19 +289,6 @@ def test_workers_that_do_not_stop_are_killed_after_some_time(job):
                                       'killed; --stop-timeout waits longer')
 
 
-def test_a_signal_to_one_worker_is_all_workers(job):
-    """It has told the others, and each needs its time to save."""
-    one = job('''
-        if number == 1:
-            sys.exit(143)
-        time.sleep(1)
-        note('saved.txt', '')
-        sys.exit(143)''')
-    code, _, stderr = one.finish()
-    assert code == 143 and (one.folder / 'saved.txt').exists()
-    assert stderr.startswith('error: worker 1 (process ')
-
-
 def test_a_second_signal_ends_at_once(job):
     one = job(STUBBORN, '--stop-timeout', '100000')
     one.wait_for(*READY)
@@ -461,6 +448,17 @@ def test_what_a_worker_finds_in_its_environment(job, monkeypatch, given):
         'DMLC_PS_ROOT_URI': '127.0.0.1', 'DMLC_NODE_HOST': '127.0.0.1', 'DMLC_TASK_ID': '0',
         'DMLC_RANK': 'None', 'OMP_THREAD_LIMIT': given.get('OMP_THREAD_LIMIT',
                                                            str(max(1, num_cores() // 2)))}
+
+
+@pytest.mark.parametrize('variables', [
+    {}, Cluster(1, 1, '127.0.0.1', 9000).variables('worker'), {'DMLC_ROLE': 'server'}])
+def test_a_server_without_its_variables_says_which(variables):
+    environment = {name: value for name, value in os.environ.items() if 'DMLC' not in name}
+    result = subprocess.run([sys.executable, '-m', 'd2l_seq2seq.parameter_server'], cwd=ROOT,
+                            env={**environment, **variables}, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (2, '')
+    assert re.fullmatch(r'error: expected DMLC_ROLE=scheduler or server and DMLC_PS_ROOT_URI, .*; '
+                        r'python -m d2l_seq2seq.launch --print-env writes them\n', result.stderr)
 
 
 def test_free_ports_are_in_order_and_free():

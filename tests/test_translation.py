@@ -25,13 +25,13 @@ VOCAB = chapter_vocab([['a', 'b', 'c', 'd', 'e', '.', '!']], min_freq=1)
 BEAM = SearchConfig(beam_size=3, n_best=3)
 
 
-def make_run(data=DataConfig(num_steps=6), **settings):
+def make_run(data=DataConfig(num_steps=6), vocab=VOCAB, **settings):
     config = RunConfig(data, ModelConfig(8, 8, 2, **settings))
-    model = build_model(config.model, len(VOCAB), len(VOCAB))
+    model = build_model(config.model, len(vocab), len(vocab))
     initialize(model, CTX)
     for parameter in model.collect_params().values():
         parameter.set_data(parameter.data() * 3)
-    return Run(config, VOCAB, VOCAB, model)
+    return Run(config, vocab, vocab, model)
 
 
 @pytest.fixture(params=['chapter', 'buckets', 'masked', 'attention'])
@@ -231,3 +231,11 @@ def test_memory_stays_flat_over_a_stream(tmp_path):
                             check=True)
     first, second = map(int, result.stdout.split())
     assert second - first < 20_000  # kilobytes
+
+
+def test_there_may_be_no_translation():
+    """Of more different tokens than there are."""
+    translator = Translator.of(make_run(vocab=chapter_vocab([['a', 'b']], min_freq=1)))
+    search = SearchConfig(beam_size=2, min_length=8, no_repeat_ngram=1)
+    assert translator.translate(['a', 'b a'], search) == [[], []]
+    assert translator(['a', 'b a'], search) == ['', '']
