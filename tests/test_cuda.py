@@ -215,5 +215,5 @@ def test_the_gpu_build_computes_on_the_cpu(on_the_gpu_build, driver, tmp_path):
 def test_the_gpu_build_without_a_gpu(on_the_gpu_build, driver, tmp_path):
     result = train(on_the_gpu_build, tmp_path, '--device', 'gpu(0)', library_path=driver)
     assert (result.returncode, result.stderr) == (2, (
-        'error: there is no gpu(0): MXNet sees 0 GPUs here; use --device cpu, or see what '
-        'nvidia-smi lists\n'))
+        'error: --device gpu(0): there is no gpu(0): MXNet sees 0 GPUs here; use --device cpu, or '
+        'see what nvidia-smi lists\n'))
