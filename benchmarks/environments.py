@@ -48,7 +48,7 @@ def python_of(name: str) -> Path:
     folder = FOLDER / f'{name}-py{version}'
     python = folder / 'bin' / 'python'
     complete, wanted = folder / 'complete', '\n'.join(REQUIREMENTS[name])
-    if not complete.exists() or complete.read_text() not in ('', wanted):
+    if not complete.exists() or complete.read_text() != wanted:
         print(f'making {folder}', file=sys.stderr)
         if subprocess.run([sys.executable, '-m', 'venv', '--clear', folder]).returncode != 0:
             raise NotAvailable(f'{sys.executable} can not make environments')

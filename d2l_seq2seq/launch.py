@@ -95,7 +95,6 @@ def _print_variables(options, command: list[str]) -> None:
         raise InputError(f'--host {options.host}: expected an IPv4 address or a name that the '
                          'other machines know; name one of a private network')
     cluster = Cluster(options.num_workers, options.num_servers, options.host, options.port)
-    # `python`: where it is on the other machines, nobody knows here.
     work = shlex.join(command) or 'python -m d2l_seq2seq.train --kvstore dist_sync'
     serve = 'python -m d2l_seq2seq.parameter_server'
     print(f'# workers: {cluster.num_workers}, servers: {cluster.num_servers}, scheduler: 1; each a '

@@ -31,7 +31,7 @@ def in_turn(searches: Iterable[Generator]) -> Iterator:
     unread, in_order = collections.deque(), collections.deque()
     while True:
         room = min(BATCHES_AT_ONCE - len(unread), MAX_BATCHES_HELD - len(in_order))
-        for running in itertools.islice(started, max(0, room)):
+        for running in itertools.islice(started, room):
             in_order.append(running)
             if not running.is_done:
                 unread.append(running)

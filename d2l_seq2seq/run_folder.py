@@ -66,7 +66,7 @@ class RunFolder:
             make_folder(path.parent)
             sync_file(self.path / METRICS)  # what is in the checkpoint is on record
             save_checkpoint(path, run, progress)
-            for old in checkpoints_of(self.path)[:-keep]:
+            for old in self.checkpoints()[:-keep]:
                 if old.name != best:
                     remove_folder(old)
         except OSError as error:
@@ -116,7 +116,7 @@ class RunFolder:
 
         They would be taken for the latest ones.
         """
-        for other in checkpoints_of(self.path):
+        for other in self.checkpoints():
             if position_of(other) > position_of(checkpoint):
                 aside = other.with_name(f'damaged-{other.name}')
                 try:
@@ -135,7 +135,7 @@ class RunFolder:
             self.path.rmdir()
 
     def _failure(self, what: str, error: OSError) -> InputError:
-        latest = checkpoints_of(self.path)[-1:]
+        latest = self.checkpoints()[-1:]
         last = f'the last good one is {latest[0]}' if latest else 'there is none from before'
         return InputError(f'{self.path}: {what} can not be written ({error.strerror}); {last}; '
                           'make room or mend the folder, then go on with --resume '
