@@ -17,9 +17,9 @@ from pathlib import Path
 from training_speed import HERE, describe_machine
 from d2l_seq2seq import Translator, corpus_scores, load_run, read_corpus
 from d2l_seq2seq._mxnet import npx
-from d2l_seq2seq.checkpoint import Run
-from d2l_seq2seq.data import first_examples
-from d2l_seq2seq.references import references_of
+from d2l_seq2seq.runs.checkpoint import Run
+from d2l_seq2seq.data.encoding import first_examples
+from d2l_seq2seq.data.references import references_of
 
 MEMBERS = {
     "the chapter's": '',

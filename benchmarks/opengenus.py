@@ -17,8 +17,8 @@ from environments import NotAvailable, python_of
 from rounds import Contestant
 from training_speed import HERE, describe_machine
 from d2l_seq2seq.config import PRESETS
-from d2l_seq2seq.opengenus import encode_ids
-from d2l_seq2seq.synthetic import pseudo_pairs
+from d2l_seq2seq.data.opengenus import encode_ids
+from d2l_seq2seq.data.synthetic import pseudo_pairs
 
 NUM_SEEDS, NUM_EPOCHS = 5, 4
 

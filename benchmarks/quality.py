@@ -20,11 +20,11 @@ from environments import NotAvailable, python_of
 from training_speed import HERE, describe_machine
 from d2l_seq2seq import SearchConfig, Translator, corpus_scores, load_run, read_corpus
 from d2l_seq2seq._mxnet import npx
-from d2l_seq2seq.checkpoint import set_weights
-from d2l_seq2seq.data import build_arrays, tokenize_nmt
-from d2l_seq2seq.references import references_of
-from d2l_seq2seq.run_folder import save_run
-from d2l_seq2seq.wiring import split_corpus
+from d2l_seq2seq.runs.checkpoint import set_weights
+from d2l_seq2seq.data.encoding import build_arrays, tokenize_nmt
+from d2l_seq2seq.data.references import references_of
+from d2l_seq2seq.runs.folder import save_run
+from d2l_seq2seq.data.pipeline import split_corpus
 
 OPTIONS = ('--num-examples all --held-out 0.01 --text-rules subwords --num-subwords 4000 '
            '--min-freq 1 --num-steps 40 --bucket-width 4 --max-tokens 2048 --embed-size 256 '

@@ -21,7 +21,7 @@ become() {
 }
 
 for role in scheduler server; do
-    (become "$role"; exec python -m d2l_seq2seq.parameter_server) &
+    (become "$role"; exec python -m d2l_seq2seq.launch.cluster) &
 done
 trap 'kill -KILL $(jobs -p) 2>/dev/null' EXIT
 

@@ -25,8 +25,8 @@ import numpy as onp  # noqa: E402
 
 from environments import NotAvailable, python_of  # noqa: E402
 from rounds import Contestant  # noqa: E402
-from d2l_seq2seq.data import encode_pairs, first_examples  # noqa: E402
-from d2l_seq2seq.corpus import read_corpus  # noqa: E402
+from d2l_seq2seq.data.encoding import encode_pairs, first_examples  # noqa: E402
+from d2l_seq2seq.data.corpus import read_corpus  # noqa: E402
 
 NUM_ROUNDS = 7
 

@@ -25,10 +25,10 @@ from rounds import Contestant
 from training_speed import HERE, describe_machine
 from d2l_seq2seq import (DataConfig, ModelConfig, RunConfig, build_model, initialize, read_corpus)
 from d2l_seq2seq._mxnet import npx, seed_generators
-from d2l_seq2seq.checkpoint import Run
-from d2l_seq2seq.data import chapter_tokens, encode_pairs
-from d2l_seq2seq.layout import checkpoints_of
-from d2l_seq2seq.run_folder import save_run
+from d2l_seq2seq.runs.checkpoint import Run
+from d2l_seq2seq.data.encoding import chapter_tokens, encode_pairs
+from d2l_seq2seq.runs.layout import checkpoints_of
+from d2l_seq2seq.runs.folder import save_run
 
 NUM_ROUNDS = 7
 BOOK_WAY = 'one by one'

@@ -15,10 +15,10 @@ from typing import Callable
 
 import numpy as onp
 
-from . import cuda
+from . import _libraries
 from .errors import InputError
-from .runtime import flush_to_zero, keep_memory
-from .wheels import CPU_INSTEAD, HOW_TO_INSTALL, installed_wheels
+from ._runtime import flush_to_zero, keep_memory
+from ._wheels import CPU_INSTEAD, HOW_TO_INSTALL, installed_wheels
 
 
 class MXNetImportError(InputError, ImportError):
@@ -49,11 +49,11 @@ def _import_mxnet(wheels: list[str]) -> None:
         except OSError:
             if wheels != ['mxnet-cu112']:
                 raise
-            cuda.load_libraries()
+            _libraries.load_libraries()
             importlib.import_module('mxnet')
-    except cuda.NoDriver as error:
+    except _libraries.NoDriver as error:
         raise MXNetImportError(f'no NVIDIA driver here; type: {CPU_INSTEAD}') from error
-    except cuda.NoLibrary as error:
+    except _libraries.NoLibrary as error:
         raise MXNetImportError(f'a CUDA library does not load ({error}); '
                                "type: pip install 'd2l-seq2seq[cu112]'") from error
     except OSError as error:

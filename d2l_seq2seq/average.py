@@ -3,17 +3,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import command_line
+from . import cli
 from .errors import InputError
-from .layout import checkpoints_of, position_of
+from .runs.layout import checkpoints_of, position_of
 
 
-def _parser() -> command_line.Parser:
-    parser = command_line.parser_for(
+def _parser() -> cli.Parser:
+    parser = cli.parser_for(
         'average', "Average the weights of a run's latest checkpoints, which often translates "
                    'better than each of them. train --keep says how many there are.')
     parser.add_argument('run', metavar='RUN', help='the folder that train wrote')
-    parser.add_argument('--last', type=command_line.whole_number, metavar='COUNT',
+    parser.add_argument('--last', type=cli.whole_number, metavar='COUNT',
                         help='how many of the latest checkpoints; all that were kept unless given')
     parser.add_argument('--out', required=True, metavar='DIR', help='the folder to write, new or '
                         'empty')
@@ -24,8 +24,8 @@ def main(argv: list[str] | None = None) -> None:
     """Average as the options say."""
     options = _parser().parse_args(argv)
     from ._mxnet import npx
-    from .checkpoint import average_checkpoints
-    from .run_folder import save_run
+    from .runs.checkpoint import average_checkpoints
+    from .runs.folder import save_run
 
     found = checkpoints_of(Path(options.run))
     count = len(found) if options.last is None else options.last
@@ -38,4 +38,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    command_line.run(main)
+    cli.run(main)

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
-from .fallback import first_good
+from .runs.fallback import first_good
 from .fields import (COUNT, DEVICES, EXPONENT, FLAG, FRACTION, LAYERS, POSITIVE, POSITIVE_OR_NONE,
                      PROBABILITY, SHARE, SIZE, STEPS, TEMPERATURE, WORD, Checked, count_or, field,
                      one_of, whole)
-from .layout import CONFIG_FILE, checkpoints_of
-from .manifest import read_json
+from .runs.layout import CONFIG_FILE, checkpoints_of
+from .runs.manifest import read_json
 
 
 @dataclass(frozen=True)

@@ -5,43 +5,43 @@ import dataclasses
 import json
 from pathlib import Path
 
-from . import command_line
+from . import cli
 from .config import RunConfig, SearchConfig
-from .corpus import read_corpus
+from .data.corpus import read_corpus
 from .errors import InputError
-from .runtime import choose_threads
+from ._runtime import choose_threads
 
 
-def _parser() -> command_line.Parser:
-    parser = command_line.parser_for(
+def _parser() -> cli.Parser:
+    parser = cli.parser_for(
         'evaluate', 'Translate the sentences of a part of the corpus and score what comes out.')
     parser.add_argument('run', metavar='RUN', help='the folder that train wrote')
     parser.add_argument('--split', choices=['auto', 'train', 'valid', 'test'], default='auto',
                         help='the part of the corpus; auto: test, or train where nothing was kept '
                         'back')
-    parser.add_argument('--worst', type=command_line.whole_number, default=5, metavar='COUNT',
+    parser.add_argument('--worst', type=cli.whole_number, default=5, metavar='COUNT',
                         help='how many of the worst translations to show')
     parser.add_argument('--json', metavar='FILE', help='where the figures go; RUN/evaluation.json '
                         'unless given')
     parser.add_argument('--device', default='auto', help='auto, cpu, cpu(N), gpu or gpu(N)')
-    command_line.add_options(parser, SearchConfig)
+    cli.add_options(parser, SearchConfig)
     return parser
 
 
 def main(argv: list[str] | None = None) -> None:
     """Evaluate as the options say."""
     options = _parser().parse_args(argv)
-    search = command_line.config_from(SearchConfig, options)
+    search = cli.config_from(SearchConfig, options)
     config = RunConfig.of_run(Path(options.run))
     corpus = read_corpus(config.data.corpus)
 
     # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
     choose_threads(search.batch_size * search.beam_size, config.model.num_hiddens)
     from .device import device_from_name
-    from .durable import write_file
-    from .evaluation import evaluate
-    from .translation import Translator
-    from .wiring import split_corpus
+    from .runs.atomic import write_file
+    from .inference.evaluation import evaluate
+    from .inference.translator import Translator
+    from .data.pipeline import split_corpus
 
     translator = Translator.load(options.run, device_from_name(options.device))
     split, note = options.split, ''
@@ -86,4 +86,4 @@ def _print_table(found) -> None:
 
 
 if __name__ == '__main__':
-    command_line.run(main)
+    cli.run(main)

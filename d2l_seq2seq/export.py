@@ -3,12 +3,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import command_line
+from . import cli
 from .errors import InputError
 
 
-def _parser() -> command_line.Parser:
-    parser = command_line.parser_for(
+def _parser() -> cli.Parser:
+    parser = cli.parser_for(
         'export', 'Write encoder and decoder step of a run as MXNet graphs and parameters, which '
                   'gluon.SymbolBlock.imports reads without this package, with the vocabularies as '
                   'plain text.')
@@ -21,9 +21,9 @@ def main(argv: list[str] | None = None) -> None:
     """Export as the options say."""
     options = _parser().parse_args(argv)
     from ._mxnet import mx, npx
-    from .durable import write_folder
-    from .interchange import export_run
-    from .run_folder import load_run
+    from .runs.atomic import write_folder
+    from .runs.export import export_run
+    from .runs.folder import load_run
 
     run, folder = load_run(options.run, npx.cpu()), Path(options.folder).resolve()
     try:
@@ -40,4 +40,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    command_line.run(main)
+    cli.run(main)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import command_line
+from . import cli
 from .config import DataConfig, ModelConfig, RunConfig, TrainingConfig
-from .corpus import Corpus, read_corpus
-from .runtime import choose_threads
+from .data.corpus import Corpus, read_corpus
+from ._runtime import choose_threads
 
 PRINTED_LOSSES = [2.3025851, 1.1512926, 0.0]
 SLACK = 0.1  # the band is widened by a tenth at both ends
@@ -81,12 +81,12 @@ def _equal(cell: str, book, ours) -> Row:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the chapter, print the table; returns 1 where a cell differs, else 0."""
-    parser = command_line.parser_for(
+    parser = cli.parser_for(
         'reproduce', 'Run a section with its own settings and compare each printed cell.')
     parser.add_argument('--section', choices=list(SECTIONS), default='seq2seq',
                         help='9.7, or the one that adds attention to it')
-    command_line.add_options(parser, DataConfig, only=['corpus'])
-    command_line.add_options(parser, TrainingConfig, only=['seed', 'device'])
+    cli.add_options(parser, DataConfig, only=['corpus'])
+    cli.add_options(parser, TrainingConfig, only=['seed', 'device'])
     options = parser.parse_args(argv)
     corpus = read_corpus(options.corpus)
 
@@ -113,8 +113,8 @@ def main(argv: list[str] | None = None) -> int:
 def _seq2seq_rows(ctx) -> list[Row]:
     """The cells of 9.7 before training: shapes, sequence_mask, and the loss."""
     from ._mxnet import np, npx
-    from .loss import MaskedSoftmaxCELoss
-    from .model import Seq2SeqDecoder, Seq2SeqEncoder
+    from .book.loss import MaskedSoftmaxCELoss
+    from .book.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder
 
     encoder, decoder = Seq2SeqEncoder(10, 8, 16, 2), Seq2SeqDecoder(10, 8, 16, 2)
     encoder.initialize(ctx=ctx)
@@ -146,7 +146,7 @@ def _seq2seq_rows(ctx) -> list[Row]:
 def _attention_rows(ctx) -> list[Row]:
     """The cell of 10.2 before training."""
     from ._mxnet import np
-    from .wiring import build_model
+    from .data.pipeline import build_model
 
     model = build_model(ModelConfig(8, 16, attention='additive'), 10, 10)
     model.initialize(ctx=ctx)
@@ -162,11 +162,11 @@ def _training_rows(section: Section, corpus: Corpus, seed: int, ctx) -> list[Row
     from tqdm import tqdm
 
     from ._mxnet import seed_generators
-    from .checkpoint import Run
-    from .data import first_examples, load_pairs
-    from .plotting import Animator
-    from .reference import s2s_epochs_ch9
-    from .wiring import build_model
+    from .runs.checkpoint import Run
+    from .data.encoding import first_examples, load_pairs
+    from .book.animator import Animator
+    from .book.training_loop import s2s_epochs_ch9
+    from .data.pipeline import build_model
 
     config = RunConfig(model=section.model)
     seed_generators(seed)
@@ -205,8 +205,8 @@ def _loss_rows(section: Section, losses: dict[int, float], judge: bool) -> list[
 
 def _translation_rows(section: Section, run, corpus: Corpus, pairs, ctx) -> list[Row]:
     """The four sentences; on another corpus than the book's, its own references are the measure."""
-    from .data import preprocess_nmt
-    from .reference import predict_s2s_ch9
+    from .data.encoding import preprocess_nmt
+    from .book.training_loop import predict_s2s_ch9
 
     references = {sentence: set() for sentence in section.translations}
     by_source = {sentence.lower(): sentence for sentence in references}
@@ -237,4 +237,4 @@ def _table(rows: list[Row]) -> str:
 
 
 if __name__ == '__main__':
-    command_line.run(main)
+    cli.run(main)

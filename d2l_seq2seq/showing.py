@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from .plotting import figure_bytes
+from .book.animator import figure_bytes
 
 
 def show_code(*definitions: Any) -> None:

@@ -7,25 +7,25 @@ import os
 import time
 from pathlib import Path
 
-from . import command_line
+from . import cli
 from .config import PRESETS, DataConfig, ModelConfig, RunConfig, TrainingConfig
-from .corpus import Corpus, located, read_corpus
+from .data.corpus import Corpus, located, read_corpus
 from .errors import InputError
-from .layout import CONFIG_FILE
-from .manifest import has_manifest
-from .metrics import require_sacrebleu
-from .runtime import choose_threads
+from .runs.layout import CONFIG_FILE
+from .runs.manifest import has_manifest
+from .inference.metrics import require_sacrebleu
+from ._runtime import choose_threads
 
 CONFIGS = DataConfig, ModelConfig, TrainingConfig
 
 
-def _parser() -> command_line.Parser:
-    parser = command_line.parser_for(
+def _parser() -> cli.Parser:
+    parser = cli.parser_for(
         'train', 'Train the sequence-to-sequence model of d2l 0.14, section 9.7, or another of its '
                  "family. The defaults are the book's.")
-    command_line.add_presets(parser, PRESETS)
+    cli.add_presets(parser, PRESETS)
     for config_class in CONFIGS:
-        command_line.add_options(parser, config_class)
+        cli.add_options(parser, config_class)
     # The number of the process keeps apart what is started in the same second.
     parser.add_argument('--out', metavar='RUN', help='the folder to write, new or empty',
                         default=time.strftime(f'runs/%Y-%m-%d_%H-%M-%S_{os.getpid()}'))
@@ -36,39 +36,39 @@ def _parser() -> command_line.Parser:
 
 def main(argv: list[str] | None = None) -> int:
     """Train as the options say; returns the exit code, 130 or 143 after a signal."""
-    options = command_line.parse_with_preset(_parser(), PRESETS, argv)
+    options = cli.parse_with_preset(_parser(), PRESETS, argv)
     if options.resume is None:
-        config = RunConfig(*(command_line.config_from(config_class, options)
+        config = RunConfig(*(cli.config_from(config_class, options)
                              for config_class in CONFIGS))
     else:
         was, config = _config_to_go_on(Path(options.resume),
-                                       command_line.given_options(_parser(), argv))
+                                       cli.given_options(_parser(), argv))
     if config.training.validate:
         require_sacrebleu()
 
     # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
     choose_threads(config.data.batch_size, config.model.num_hiddens)
-    from . import run_folder
+    from .runs import folder as folder_module
     from .device import devices_from_names
-    from .wiring import GROUPS
+    from .data.pipeline import GROUPS
 
     devices = devices_from_names(config.training.device)
     group = GROUPS[config.training.kvstore]()
     if group.rank > 0:
         return _follow(config, options.resume, devices, group)
     if options.resume is None:
-        run_folder.check_new(options.out)
+        folder_module.check_new(options.out)
         _require_agreement(config, None, group)
         config, corpus = _with_corpus(config, group)
-        with run_folder.new_run(options.out, config) as folder:
+        with folder_module.new_run(options.out, config) as folder:
             try:
                 data = _encode(config, corpus)
             except BaseException:
                 folder.discard()
                 raise
             return _train(config, data, folder, devices, group)
-    with run_folder.unfinished_run(options.resume) as folder:
-        reason = run_folder.reason_to_end(folder.path, config.training.num_epochs)
+    with folder_module.unfinished_run(options.resume) as folder:
+        reason = folder_module.reason_to_end(folder.path, config.training.num_epochs)
         _require_agreement(config, reason, group)
         if reason:
             print(f'run {folder.path}: finished ({reason}); nothing is left to do')
@@ -82,18 +82,19 @@ def main(argv: list[str] | None = None) -> int:
 
 def _follow(config: RunConfig, resumed: str | None, devices, group) -> int:
     """Train as one of the workers that write nothing and say nothing but what ends them."""
-    from . import run_folder, session
-    from .wiring import encode_corpus
+    from .runs import folder as folder_module
+    from .training import trainer
+    from .data.pipeline import encode_corpus
 
     logging.getLogger(__package__).setLevel(logging.ERROR)
     path = None if resumed is None else Path(resumed)
-    reason = path and run_folder.reason_to_end(path, config.training.num_epochs)
+    reason = path and folder_module.reason_to_end(path, config.training.num_epochs)
     _require_agreement(config, reason, group)
     if reason:
         return 0
     config, corpus = _with_corpus(config, group)
     data = encode_corpus(config.data, corpus)
-    return session.train(config, data, run_folder.OthersFolder(path), devices, group).exit_code
+    return trainer.train(config, data, folder_module.OthersFolder(path), devices, group).exit_code
 
 
 def _require_agreement(config: RunConfig, reason_to_end: str | None, group) -> None:
@@ -158,7 +159,7 @@ def _print_changes(was: RunConfig, is_now: RunConfig) -> None:
 def _encode(config: RunConfig, corpus):
     """The data of a run, and what there is to say of it."""
     from ._mxnet import seed_generators
-    from .wiring import encode_corpus
+    from .data.pipeline import encode_corpus
 
     seed_generators(config.training.seed)
     data = encode_corpus(config.data, corpus)
@@ -171,9 +172,9 @@ def _encode(config: RunConfig, corpus):
 
 def _train(config: RunConfig, data, folder, devices, group) -> int:
     """Train into a folder and say what came of it; returns the exit code."""
-    from . import session
+    from .training import trainer
 
-    outcome = session.train(config, data, folder, devices, group)
+    outcome = trainer.train(config, data, folder, devices, group)
     last = outcome.last
     if last is not None:
         of_each = f' of each of {group.num_workers} workers' if group.num_workers > 1 else ''
@@ -192,8 +193,8 @@ def _train(config: RunConfig, data, folder, devices, group) -> int:
 
 def _print_translations(run, pairs) -> None:
     """The chapter's four sentences, or the corpus's first four where it hasn't got these."""
-    from .reference import SENTENCES
-    from .translation import Translator
+    from .book.training_loop import SENTENCES
+    from .inference.translator import Translator
 
     sources = [src for src, _ in pairs]
     known = {tuple(run.rules.src_tokens(source)) for source in sources}
@@ -204,4 +205,4 @@ def _print_translations(run, pairs) -> None:
 
 
 if __name__ == '__main__':
-    command_line.run(main)
+    cli.run(main)

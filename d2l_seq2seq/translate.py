@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Iterator
 
-from . import command_line
+from . import cli
 from .config import RunConfig, SearchConfig
 from .errors import InputError
-from .runtime import choose_threads
+from ._runtime import choose_threads
 
 logger = logging.getLogger(__name__)
 
@@ -17,8 +17,8 @@ BLOCK_BYTES = 1 << 18  # of a stream; what is there is translated before more is
 MAX_LINE_BYTES = 1 << 16  # what is longer is no sentence
 
 
-def _parser() -> command_line.Parser:
-    parser = command_line.parser_for(
+def _parser() -> cli.Parser:
+    parser = cli.parser_for(
         'translate', 'Translate sentences, one line out for each line in.')
     parser.add_argument('run', metavar='RUN', help='the folder that train wrote')
     parser.add_argument('sentences', metavar='SENTENCE', nargs='*', default=[],
@@ -29,14 +29,14 @@ def _parser() -> command_line.Parser:
     parser.add_argument('--attention', metavar='FILE', help='draw what each word of the '
                         'translations looked at (.svg, .png or .pdf)')
     parser.add_argument('--device', default='auto', help='auto, cpu, cpu(N), gpu or gpu(N)')
-    command_line.add_options(parser, SearchConfig)
+    cli.add_options(parser, SearchConfig)
     return parser
 
 
 def main(argv: list[str] | None = None) -> None:
     """Translate as the options say."""
     options = _parser().parse_intermixed_args(argv)  # sentences may stand behind options
-    search = command_line.config_from(SearchConfig, options)
+    search = cli.config_from(SearchConfig, options)
     if options.input and options.sentences:
         raise InputError('--input: expected no sentences beside it')
     config = RunConfig.of_run(Path(options.run))
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
     choose_threads(search.batch_size * search.beam_size, config.model.num_hiddens)
     from .device import device_from_name
-    from .translation import Translator
+    from .inference.translator import Translator
 
     translator = Translator.load(options.run, device_from_name(options.device))
     if options.attention:
@@ -112,7 +112,7 @@ def _decoded(line: bytes, number: int) -> str:
 
 def _check_picture(path: str, translator) -> None:
     """Raise `InputError` unless there can be a picture of attention."""
-    from .plotting import picture_suffix
+    from .book.animator import picture_suffix
 
     picture_suffix(path)
     if not Path(path).resolve().parent.is_dir():
@@ -124,7 +124,7 @@ def _check_picture(path: str, translator) -> None:
 
 def _draw(seen: list, path: Path) -> None:
     """Write what was looked at to a picture."""
-    from .plotting import attention_figure, figure_bytes, picture_suffix
+    from .book.animator import attention_figure, figure_bytes, picture_suffix
 
     figure = attention_figure(
         [translation.attention_weights for translation in seen],
@@ -137,4 +137,4 @@ def _draw(seen: list, path: Path) -> None:
 
 
 if __name__ == '__main__':
-    command_line.run(main)
+    cli.run(main)

@@ -18,9 +18,9 @@
 import numpy
 from d2l_seq2seq import (AdditiveAttention, EncoderDecoder, Seq2SeqAttentionDecoder, Seq2SeqEncoder,
                          Translator, load_data_nmt, predict_s2s_ch9, train_s2s_ch9, try_gpu)
-from d2l_seq2seq.attention import Attention
+from d2l_seq2seq.models.attention import Attention
 from d2l_seq2seq.diagrams import layers_diagram
-from d2l_seq2seq.plotting import attention_figure
+from d2l_seq2seq.book.animator import attention_figure
 from d2l_seq2seq.showing import show, show_code
 
 import mxnet  # after the package, which makes it ready

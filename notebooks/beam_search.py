@@ -20,10 +20,10 @@ import numpy
 from d2l_seq2seq import (BookLengthPenalty, Feed, ModelConfig, ModelStepper, SearchConfig,
                          SearchRules, Translator, build_model, encode_pairs, fit, initialize,
                          preprocess_nmt, read_corpus, search_tree, split_pairs, try_gpu)
-from d2l_seq2seq.beam import best_continuations
+from d2l_seq2seq.inference.beam_search import best_continuations
 from d2l_seq2seq.diagrams import tree_figure
-from d2l_seq2seq.evaluation import evaluate
-from d2l_seq2seq.references import references_of
+from d2l_seq2seq.inference.evaluation import evaluate
+from d2l_seq2seq.data.references import references_of
 from d2l_seq2seq.showing import show, show_code
 from pandas import DataFrame
 

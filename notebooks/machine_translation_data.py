@@ -18,7 +18,7 @@
 import numpy
 from d2l_seq2seq import (Vocab, build_array, encode_pairs, load_data_nmt, preprocess_nmt,
                          read_corpus, truncate_pad)
-from d2l_seq2seq.data import RESERVED_TOKENS, chapter_tokens, first_examples, tokenize_nmt
+from d2l_seq2seq.data.encoding import RESERVED_TOKENS, chapter_tokens, first_examples, tokenize_nmt
 from d2l_seq2seq.showing import show, show_code
 from matplotlib.figure import Figure
 from pandas import Series

@@ -15,7 +15,7 @@
 # article printed; its code is not here: what is shown is the package's.
 
 # %%
-from d2l_seq2seq.runtime import choose_threads
+from d2l_seq2seq._runtime import choose_threads
 
 choose_threads(batch_size=64, num_hiddens=128)  # before MXNet is loaded
 
@@ -28,11 +28,11 @@ from d2l_seq2seq import (Animator, BucketFeed, DataConfig, Feed, ModelConfig, Tr
                          per_token_objective, read_corpus, share_embedding, split_pairs, try_gpu)
 from d2l_seq2seq.config import PRESETS
 from d2l_seq2seq.diagrams import unrolled_diagram
-from d2l_seq2seq.opengenus import KerasDefaults, encode_ids, keras_lstm, vocab_of, words_of
-from d2l_seq2seq.references import references_of
+from d2l_seq2seq.data.opengenus import KerasDefaults, encode_ids, keras_lstm, vocab_of, words_of
+from d2l_seq2seq.data.references import references_of
 from d2l_seq2seq.showing import show, show_code
-from d2l_seq2seq.synthetic import pseudo_pairs
-from d2l_seq2seq.wiring import text_rules
+from d2l_seq2seq.data.synthetic import pseudo_pairs
+from d2l_seq2seq.data.pipeline import text_rules
 from matplotlib.figure import Figure
 from pandas import cut
 

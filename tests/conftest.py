@@ -19,7 +19,7 @@ def no_network(monkeypatch, tmp_path):
     """
     import pooch
 
-    from d2l_seq2seq import corpus
+    from d2l_seq2seq.data import corpus
 
     monkeypatch.setattr(corpus, 'FRA_ENG_URL', 'http://127.0.0.1:9/fra-eng.zip')
     monkeypatch.setattr(pooch, 'os_cache', lambda project: tmp_path / 'cache' / project)
@@ -48,7 +48,7 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(scope='session')
 def fra_eng():
     """The book's corpus, for tests of the figures that the book prints."""
-    from d2l_seq2seq.corpus import read_corpus
+    from d2l_seq2seq.data.corpus import read_corpus
 
     if 'D2L_SEQ2SEQ_DATA' not in os.environ:
         pytest.skip('the real corpus is not here: let D2L_SEQ2SEQ_DATA name a copy of fra-eng.zip')
@@ -58,7 +58,7 @@ def fra_eng():
 @pytest.fixture(scope='session')
 def bundled():
     """The corpus that comes with the package."""
-    from d2l_seq2seq.corpus import read_corpus
+    from d2l_seq2seq.data.corpus import read_corpus
 
     return read_corpus('bundled')
 

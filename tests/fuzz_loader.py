@@ -23,14 +23,14 @@ import numpy as onp
 from d2l_seq2seq import (DataConfig, Feed, InputError, ModelConfig, Run, RunConfig, build_model,
                          fit, initialize, read_corpus)
 from d2l_seq2seq._mxnet import npx, seed_generators
-from d2l_seq2seq.checkpoint import load_checkpoint, load_progress, save_checkpoint
-from d2l_seq2seq.data import encode_pairs
-from d2l_seq2seq.manifest import MANIFEST, write_manifest
-from d2l_seq2seq.run_folder import best_of, reason_to_end
-from d2l_seq2seq.resume import MOMENTS, to_progress, to_state
-from d2l_seq2seq.schedule import HalvingOnPlateau
-from d2l_seq2seq.step import UpdateRules
-from d2l_seq2seq.subwords import SidesSubwords, Subwords
+from d2l_seq2seq.runs.checkpoint import load_checkpoint, load_progress, save_checkpoint
+from d2l_seq2seq.data.encoding import encode_pairs
+from d2l_seq2seq.runs.manifest import MANIFEST, write_manifest
+from d2l_seq2seq.runs.folder import best_of, reason_to_end
+from d2l_seq2seq.training.checkpointing import MOMENTS, to_progress, to_state
+from d2l_seq2seq.engine.schedule import HalvingOnPlateau
+from d2l_seq2seq.engine.step import UpdateRules
+from d2l_seq2seq.data.subwords import SidesSubwords, Subwords
 
 MEMORY = 1 << 30  # bytes that the process may take on top of what it has
 CTX = npx.cpu()

@@ -24,7 +24,7 @@ from playwright.sync_api import TimeoutError as PageTimeout
 from playwright.sync_api import sync_playwright
 
 from conftest import ROOT
-from d2l_seq2seq.reference import SENTENCES
+from d2l_seq2seq.book.training_loop import SENTENCES
 from test_notebooks import SMALL, notebooks
 
 START_SECONDS, RUN_SECONDS, STOP_SECONDS = 60, 150, 20

@@ -12,7 +12,11 @@ import pytest
 
 from conftest import ROOT
 from d2l_seq2seq import DataConfig, InputError, ModelConfig, TrainingConfig
-from d2l_seq2seq import evaluate, reproduce, train, translate, wiring
+from d2l_seq2seq import evaluate
+from d2l_seq2seq import reproduce
+from d2l_seq2seq import train
+from d2l_seq2seq import translate
+from d2l_seq2seq.data import pipeline
 from small_run import hear_ctrl_c
 
 SMALL = ['--num-examples', '60', '--num-epochs', '2', '--num-hiddens', '8', '--embed-size', '4',
@@ -219,7 +223,7 @@ def test_ctrl_c_before_anything_is_learned_leaves_nothing(tmp_path, monkeypatch,
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(wiring, 'encode_corpus', interrupted)
+    monkeypatch.setattr(pipeline, 'encode_corpus', interrupted)
     with pytest.raises(KeyboardInterrupt):
         train.main([*SMALL, '--out', str(tmp_path / 'run')])
     assert list(tmp_path.iterdir()) == []
@@ -412,8 +416,8 @@ def test_every_setting_is_an_option_with_its_default():
 
 
 def test_a_defect_keeps_its_traceback():
-    code = ('from d2l_seq2seq import command_line\n'
-            "def defect():\n    raise ValueError('ours')\ncommand_line.run(defect)")
+    code = ('from d2l_seq2seq import cli\n'
+            "def defect():\n    raise ValueError('ours')\ncli.run(defect)")
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, cwd=ROOT)
     assert result.returncode == 1
     assert result.stderr.startswith(b'Traceback') and b'ValueError: ours' in result.stderr
@@ -466,12 +470,12 @@ def test_reproduce_exits_1_when_a_cell_differs(monkeypatch, capsys):
 def test_who_fails_in_a_group_does_not_wait_for_the_others(what, expected):
     """MXNet's wait at the exit is Python's here: functions that are registered with atexit."""
     code = ('import atexit\n'
-            'from d2l_seq2seq import command_line, distributed\n'
+            'from d2l_seq2seq import cli\nfrom d2l_seq2seq.engine import workers\n'
             'from d2l_seq2seq.errors import InputError\n'
             'distributed.WorkerGroup.connected = object()\n'
             'atexit.register(print, "waits for the others", flush=True)\n'
             f'def main():\n    {what}\n'
-            'command_line.run(main)\n')
+            'cli.run(main)\n')
     result = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == expected
     assert ('waits' in result.stdout) == (expected == 0)

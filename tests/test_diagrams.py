@@ -3,9 +3,9 @@ import math
 
 import pytest
 
-from d2l_seq2seq.beam import TreeNode
+from d2l_seq2seq.inference.beam_search import TreeNode
 from d2l_seq2seq.diagrams import layers_diagram, tree_figure, unrolled_diagram
-from d2l_seq2seq.plotting import figure_bytes
+from d2l_seq2seq.book.animator import figure_bytes
 
 SOURCE, TARGET = ['they', 'watch', '.'], ['ils', 'regardent', '.']
 

@@ -9,7 +9,9 @@ import numpy as onp
 import pytest
 
 from conftest import ROOT
-from d2l_seq2seq import _mxnet, cuda, wheels
+from d2l_seq2seq import _mxnet
+from d2l_seq2seq import _libraries
+from d2l_seq2seq import _wheels
 from d2l_seq2seq._mxnet import mx
 
 PIP_INSTALL = 'pip install' + (' --no-deps' if sys.version_info >= (3, 13) else '')
@@ -32,7 +34,7 @@ def test_two_wheels_say_what_to_type():
 
 
 def test_this_environment_has_one_wheel():
-    assert len(wheels.installed_wheels()) == 1
+    assert len(_wheels.installed_wheels()) == 1
 
 
 def names_taken_from_numpy(path):
@@ -108,7 +110,7 @@ class Importer:
 def importer(monkeypatch):
     importer = Importer(OSError('libcudnn.so.8: cannot open shared object file'))
     monkeypatch.setattr(importlib, 'import_module', importer)
-    monkeypatch.setattr(cuda, 'load_libraries', lambda: importer.calls.append('libraries'))
+    monkeypatch.setattr(_libraries, 'load_libraries', lambda: importer.calls.append('libraries'))
     return importer
 
 
@@ -140,15 +142,15 @@ def test_what_is_still_missing_is_told(importer):
 
 
 @pytest.mark.parametrize('error, line', [
-    (cuda.NoDriver('libcuda.so.1: cannot open'), f'no NVIDIA driver here; {CPU_INSTEAD}'),
-    (cuda.NoLibrary('libcufft.so.10: cannot open'),
+    (_libraries.NoDriver('libcuda.so.1: cannot open'), f'no NVIDIA driver here; {CPU_INSTEAD}'),
+    (_libraries.NoLibrary('libcufft.so.10: cannot open'),
      'a CUDA library does not load (libcufft.so.10: cannot open); '
      "type: pip install 'd2l-seq2seq[cu112]'")])
 def test_a_library_that_is_missing_says_what_to_type(importer, monkeypatch, error, line):
     def fail():
         raise error
 
-    monkeypatch.setattr(cuda, 'load_libraries', fail)
+    monkeypatch.setattr(_libraries, 'load_libraries', fail)
     with pytest.raises(_mxnet.MXNetImportError) as caught:
         _mxnet._import_mxnet(['mxnet-cu112'])
     assert str(caught.value) == line
@@ -170,9 +172,9 @@ def test_a_command_without_mxnet_exits_with_one_line(tmp_path):
     hide = ("import importlib.util, sys\nfind = importlib.util.find_spec\n"
             "importlib.util.find_spec = lambda name, *rest: "
             "None if name == 'mxnet' else find(name, *rest)\n"
-            'from d2l_seq2seq import command_line, train\n'
+            'from d2l_seq2seq import cli\nfrom d2l_seq2seq import train\n'
             f"sys.argv = ['train', '--corpus', 'bundled', '--out', {str(tmp_path / 'run')!r}]\n"
-            'command_line.run(train.main)')
+            'cli.run(train.main)')
     result = subprocess.run([sys.executable, '-c', hide], capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 2
     assert result.stderr.startswith('error: MXNet is not installed; type: pip install')

@@ -7,7 +7,7 @@ import sys
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import runtime
+from d2l_seq2seq import _runtime
 
 
 @pytest.mark.parametrize('batch_size, num_hiddens, all_cores', [
@@ -16,7 +16,7 @@ def test_threads_follow_the_size_of_a_step(monkeypatch, batch_size, num_hiddens,
     for name in ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):
         monkeypatch.setenv(name, '')  # so that it is put back
         monkeypatch.delenv(name)
-    runtime.choose_threads(batch_size, num_hiddens)
+    _runtime.choose_threads(batch_size, num_hiddens)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     assert os.environ['OMP_NUM_THREADS'] == str(cores if all_cores else 1)
     assert (os.environ['OMP_WAIT_POLICY'], os.environ['GOMP_SPINCOUNT']) == ('active', '300000')
@@ -25,9 +25,9 @@ def test_threads_follow_the_size_of_a_step(monkeypatch, batch_size, num_hiddens,
 @pytest.mark.parametrize('limit, most', [('1', 1), ('1000', 1000), ('0', 1000), ('all', 1000)])
 def test_openmps_own_limit_of_threads_is_one_of_cores(monkeypatch, limit, most):
     monkeypatch.delenv('OMP_THREAD_LIMIT', raising=False)
-    cores = runtime.num_cores()
+    cores = _runtime.num_cores()
     monkeypatch.setenv('OMP_THREAD_LIMIT', limit)
-    assert runtime.num_cores() == min(cores, most)
+    assert _runtime.num_cores() == min(cores, most)
 
 
 @pytest.mark.parametrize('name', ['OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'])
@@ -36,12 +36,12 @@ def test_what_is_given_stands(monkeypatch, name):
         monkeypatch.setenv(other, '')  # so that it is put back
         monkeypatch.delenv(other)
     monkeypatch.setenv(name, '7')
-    runtime.choose_threads(64, 32)
+    _runtime.choose_threads(64, 32)
     assert os.environ[name] == '7'
 
 
 def test_choosing_comes_before_loading():
-    code = ('import sys\nfrom d2l_seq2seq.runtime import choose_threads\nchoose_threads(64, 32)\n'
+    code = ('import sys\nfrom d2l_seq2seq._runtime import choose_threads\nchoose_threads(64, 32)\n'
             "assert 'mxnet' not in sys.modules and 'numpy' not in sys.modules")
     subprocess.run([sys.executable, '-c', code], check=True)
 
@@ -63,7 +63,7 @@ def test_mxnets_threads_flush_and_numpy_does_not():
 @needs_the_mode
 def test_the_callers_mode_comes_back():
     smallest = onp.float32(1e-38)
-    with runtime.flush_to_zero():
+    with _runtime.flush_to_zero():
         assert smallest * onp.float32(0.01) == 0
     assert smallest * onp.float32(0.01) > 0
 

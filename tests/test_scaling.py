@@ -10,8 +10,8 @@ import pytest
 from conftest import ROOT
 from d2l_seq2seq._mxnet import npx
 from d2l_seq2seq.config import ModelConfig
-from d2l_seq2seq.model import initialize
-from d2l_seq2seq.wiring import build_model
+from d2l_seq2seq.book.seq2seq import initialize
+from d2l_seq2seq.data.pipeline import build_model
 
 sys.path.insert(0, str(ROOT / 'benchmarks'))
 from scaling_model import (  # noqa: E402

@@ -4,7 +4,8 @@ import inspect
 import pytest
 from matplotlib.figure import Figure
 
-from d2l_seq2seq import Vocab, showing, truncate_pad
+from d2l_seq2seq import Vocab, truncate_pad
+from d2l_seq2seq import showing
 
 
 @pytest.fixture

@@ -12,15 +12,15 @@ from rounds import Turns  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())
 turns = Turns()
-from d2l_seq2seq.runtime import choose_threads  # noqa: E402
+from d2l_seq2seq._runtime import choose_threads  # noqa: E402
 
 choose_threads(job['batch_size'], job['num_hiddens'])
 import numpy as onp  # noqa: E402
 from d2l_seq2seq import (BucketFeed, Feed, ModelConfig, TrainingConfig,  # noqa: E402
                          build_model, fit, initialize)
 from d2l_seq2seq._mxnet import mx, np, npx, seed_generators  # noqa: E402
-from d2l_seq2seq.data import Batch  # noqa: E402
-from d2l_seq2seq.wiring import INITIALIZERS, update_rules  # noqa: E402
+from d2l_seq2seq.data.encoding import Batch  # noqa: E402
+from d2l_seq2seq.data.pipeline import INITIALIZERS, update_rules  # noqa: E402
 
 
 def config_of(config_class):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[number]) for number in (1, 2)]
 from d2l_seq2seq.config import RunConfig, SearchConfig  # noqa: E402
-from d2l_seq2seq.runtime import choose_threads  # noqa: E402
+from d2l_seq2seq._runtime import choose_threads  # noqa: E402
 from rounds import Turns  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[number]) for number in (1, 2)]
-from d2l_seq2seq.runtime import keep_memory  # noqa: E402
+from d2l_seq2seq._runtime import keep_memory  # noqa: E402
 from rounds import Turns  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())

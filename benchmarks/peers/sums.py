@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from d2l_seq2seq._mxnet import mx  # noqa: E402
-from d2l_seq2seq.distributed import WorkerGroup  # noqa: E402
+from d2l_seq2seq.engine.workers import WorkerGroup  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())
 group = WorkerGroup()

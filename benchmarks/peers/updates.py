@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as onp  # noqa: E402
 from d2l_seq2seq import Feed, ModelConfig, build_model, fit, initialize  # noqa: E402
 from d2l_seq2seq._mxnet import mx, np, npx  # noqa: E402
-from d2l_seq2seq.data import Batch  # noqa: E402
+from d2l_seq2seq.data.encoding import Batch  # noqa: E402
 
 WARM_UP = 2  # updates of each turn that are not counted: graphs are compiled in them
 

@@ -1,0 +1,5 @@
+"""Run ``python -m d2l_seq2seq.doctor``."""
+from .. import cli
+from . import main
+
+cli.run(main)

@@ -1,0 +1,125 @@
+"""The animator: the same points give the same picture, everywhere and with no noise."""
+import io
+import subprocess
+import sys
+import time
+import types
+
+import pytest
+
+from d2l_seq2seq import Animator, InputError
+from d2l_seq2seq.book import animator
+
+
+def filled(**kwargs):
+    animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, 30], ylim=[0, 0.25], **kwargs)
+    for epoch in (10, 20, 30):
+        animator.add(epoch, (2 / epoch,))
+    return animator
+
+
+def test_points_are_kept_line_by_line():
+    animator = Animator(legend=['train', 'valid'])
+    animator.add(1, (0.5, None))
+    animator.add([2, 3], [0.4, 0.6])
+    assert (animator.X, animator.Y) == ([[1, 2], [3]], [[0.5, 0.4], [0.6]])
+    animator.add(4, [0.3, 0.2])
+    assert animator.latest() == (4, 'train 0.300, valid 0.200')
+
+
+def test_a_single_value_is_a_line():
+    animator = Animator(ylabel='loss')
+    animator.add(1, 0.5)
+    assert (animator.X, animator.Y) == ([[1]], [[0.5]])
+
+
+@pytest.mark.parametrize('name, start', [
+    ('loss.svg', b'<?xml'), ('loss.PNG', b'\x89PNG'), ('loss.pdf', b'%PDF')])
+def test_saved_pictures_are_reproducible(tmp_path, name, start):
+    pictures = []
+    for folder in ('a', 'b'):
+        (tmp_path / folder).mkdir()
+        filled().save(tmp_path / folder / name)
+        pictures.append((tmp_path / folder / name).read_bytes())
+    assert pictures[0] == pictures[1] and pictures[0].startswith(start)
+
+
+def test_the_picture_shows_the_points():
+    one_point, all_points = Animator(), Animator()
+    one_point.add(10, 0.2)
+    all_points.add(10, 0.2)
+    all_points.add(20, 0.1)
+    assert one_point.to_bytes('.svg') != all_points.to_bytes('.svg')
+
+
+def test_more_lines_than_formats_are_all_drawn():
+    animator = Animator(fmts=('-',), legend=['a', 'b', 'c'])
+    animator.add(1, [1, 2, 3])
+    animator.to_bytes('.svg')
+    assert len(animator.axes[0].lines) == 3
+
+
+def test_a_picture_without_points_can_be_saved(tmp_path):
+    Animator(xlim=[1, 10]).save(tmp_path / 'empty.svg')
+    assert (tmp_path / 'empty.svg').stat().st_size > 0
+
+
+def test_other_suffixes_are_refused(tmp_path):
+    with pytest.raises(InputError, match='.svg, .png, .pdf, got .jpg'):
+        filled().save(tmp_path / 'loss.jpg')
+
+
+def test_panels():
+    assert len(Animator(nrows=2, ncols=3).axes) == 6
+
+
+class Terminal(io.StringIO):
+    """Standard error that says that it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_in_a_terminal_one_bar_runs_over_the_epochs(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, 'stderr', terminal)
+    animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, 30])
+    for epoch in (10, 20, 30):
+        time.sleep(0.2)  # tqdm redraws ten times a second at most
+        animator.add(epoch, (2 / epoch,))
+    animator.close()
+    shown = terminal.getvalue()
+    assert '30/30' in shown and 'loss 0.067' in shown
+    assert '\n' not in shown  # one line, which is taken away at the end
+
+
+def test_without_a_terminal_or_a_display_nothing_is_written():
+    code = ('from d2l_seq2seq import Animator\n'
+            "a = Animator(xlim=[1, 2])\na.add(1, 0.5)\na.add(2, 0.25)\na.close()\n"
+            "import sys; assert 'matplotlib.pyplot' not in sys.modules")
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                            env={'PATH': ''})
+    assert (result.returncode, result.stdout, result.stderr) == (0, '', '')
+
+
+def test_in_a_notebook_one_figure_is_updated(monkeypatch):
+    import IPython
+    from IPython import display
+
+    shown, updates = [], []
+
+    class Handle:
+        def update(self, figure):
+            updates.append(figure.data)
+
+    def show(figure, display_id):
+        shown.append(figure.data)
+        return Handle()
+
+    monkeypatch.setattr(IPython, 'get_ipython', lambda: types.SimpleNamespace(kernel=object()))
+    monkeypatch.setattr(display, 'display', show)
+    assert animator._in_notebook()
+    filled().close()
+    assert len(shown) == 1 and len(updates) == 2
+    assert len(set(shown + updates)) == 3
+    assert all('<svg' in figure for figure in shown + updates)

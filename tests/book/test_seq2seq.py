@@ -1,0 +1,179 @@
+"""The blocks: printed shapes, a NumPy LSTM as oracle, hybridized = imperative, contexts."""
+import numpy as onp
+import pytest
+
+from d2l_seq2seq import (Decoder, Encoder, EncoderDecoder, ModelConfig, Seq2SeqDecoder,
+                         Seq2SeqEncoder)
+from d2l_seq2seq._mxnet import autograd, init, nn, np, npx, rnn, seed_generators
+from d2l_seq2seq.data.pipeline import build_model
+
+SIZES = ModelConfig(embed_size=8, num_hiddens=16, num_layers=2)
+
+
+def new_model(vocab_size=10, ctx=None):
+    model = build_model(SIZES, vocab_size, vocab_size)
+    model.initialize(init.Xavier(), ctx=ctx)
+    return model
+
+
+def draw_ids(seed, *shape, below=10):
+    return onp.random.RandomState(seed).randint(below, size=shape)
+
+
+def sigmoid(x):
+    return 1 / (1 + onp.exp(-x))
+
+
+def lstm_by_loop(layer, inputs, states):
+    """Outputs (num_steps, batch_size, num_hiddens) and last states of a Gluon LSTM, in float64."""
+    hidden, cell = [state.copy() for state in states[0]], [state.copy() for state in states[1]]
+
+    def weight(name):
+        return getattr(layer, name).data().asnumpy().astype('float64')
+
+    outputs = []
+    for x in inputs:
+        for i in range(len(hidden)):
+            gates = (x @ weight(f'l{i}_i2h_weight').T + weight(f'l{i}_i2h_bias')
+                     + hidden[i] @ weight(f'l{i}_h2h_weight').T + weight(f'l{i}_h2h_bias'))
+            in_gate, forget_gate, new, out_gate = onp.split(gates, 4, axis=1)
+            cell[i] = sigmoid(forget_gate) * cell[i] + sigmoid(in_gate) * onp.tanh(new)
+            x = hidden[i] = sigmoid(out_gate) * onp.tanh(cell[i])
+        outputs.append(x)
+    return onp.stack(outputs), [onp.stack(hidden), onp.stack(cell)]
+
+
+def test_the_books_shapes():
+    model = new_model()
+    X = np.zeros((4, 7))
+    output, state = model.encoder(X)
+    assert output.shape == (7, 4, 16)
+    assert (len(state), state[0].shape, state[1].shape) == (2, (2, 4, 16), (2, 4, 16))
+    out, state = model.decoder(X, model.decoder.init_state(model.encoder(X)))
+    assert (out.shape, len(state), state[0].shape, state[1].shape) == (
+        (4, 7, 10), 2, (2, 4, 16), (2, 4, 16))
+
+
+@pytest.mark.parametrize('hybridized', [False, True])
+def test_against_a_loop(seed, hybridized):
+    model = new_model()
+    src, tgt = draw_ids(seed, 3, 5), draw_ids(seed + 1, 3, 4)
+    if hybridized:
+        model.hybridize()
+    logits, state = model(np.array(src), np.array(tgt))
+
+    embedding = model.encoder.embedding.weight.data().asnumpy().astype('float64')
+    zeros = [onp.zeros((2, 3, 16)), onp.zeros((2, 3, 16))]
+    _, loop_state = lstm_by_loop(model.encoder.rnn, embedding[src].swapaxes(0, 1), zeros)
+    embedding = model.decoder.embedding.weight.data().asnumpy().astype('float64')
+    outputs, loop_state = lstm_by_loop(model.decoder.rnn, embedding[tgt].swapaxes(0, 1), loop_state)
+    dense = model.decoder.dense
+    loop_logits = (outputs @ dense.weight.data().asnumpy().T + dense.bias.data().asnumpy())
+    onp.testing.assert_allclose(logits.asnumpy(), loop_logits.swapaxes(0, 1), atol=1e-5)
+    for ours, theirs in zip(state, loop_state):
+        onp.testing.assert_allclose(ours.asnumpy(), theirs, atol=1e-5)
+
+
+def logits_and_gradients(seed, hybridize_before, hybridize_after):
+    """Logits and gradients of a model with the seed's weights."""
+    seed_generators(seed)
+    model = new_model()
+    if hybridize_before:
+        model.hybridize()
+    src, tgt = np.array(draw_ids(seed, 3, 5)), np.array(draw_ids(seed + 1, 3, 4))
+    model(src, tgt, np.array([1, 2, 3]), np.array([1, 2, 3]))
+    if hybridize_after:
+        model.hybridize()
+    with autograd.record():
+        logits, _ = model(src, tgt, np.array([1, 2, 3]), np.array([1, 2, 3]))
+        total = (logits ** 2).sum()
+    total.backward()
+    return [logits.asnumpy()] + [parameter.grad().asnumpy() for parameter
+                                 in model._collect_params_with_prefix().values()]
+
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('before, after', [(True, False), (False, True)])
+def test_hybridized_is_the_same(seed, before, after):
+    plain = logits_and_gradients(seed, False, False)
+    for expected, ours in zip(plain, logits_and_gradients(seed, before, after)):
+        onp.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('hybridized', [False, True])
+def test_step_by_step_is_teacher_forcing(seed, hybridized):
+    model = new_model()
+    if hybridized:
+        model.hybridize()
+    src, tgt = np.array(draw_ids(seed, 3, 5)), np.array(draw_ids(seed + 1, 3, 6))
+    logits, _ = model(src, tgt)
+    state = model.decoder.init_state(model.encoder(src))
+    for step in range(6):
+        step_logits, state = model.decoder(tgt[:, step:step + 1], state)
+        onp.testing.assert_allclose(step_logits[:, 0].asnumpy(), logits[:, step].asnumpy(),
+                                    rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('hybridized', [False, True])
+def test_arrays_are_made_where_the_input_is(hybridized):
+    ctx = npx.cpu(1)
+    model = new_model(ctx=ctx)
+    if hybridized:
+        model.hybridize()
+    X = np.zeros((2, 3), ctx=ctx)
+    logits, state = model(X, X)
+    assert {str(array.ctx) for array in (logits, *state, *model.encoder(X)[1])} == {'cpu(1)'}
+
+
+def test_the_interface_says_what_to_define():
+    for block, arguments in ((Encoder(), (1,)), (Decoder(), (1, 2))):
+        with pytest.raises(NotImplementedError, match='has to define forward'):
+            block(*arguments)
+    with pytest.raises(NotImplementedError, match='has to define init_state'):
+        Decoder().init_state(1)
+
+
+def test_blocks_are_encoders_and_decoders():
+    assert issubclass(Seq2SeqEncoder, Encoder) and issubclass(Seq2SeqDecoder, Decoder)
+
+
+def test_a_readers_own_blocks_fit_in():
+    """Plain Gluon blocks, as a reader of the book writes them, GRU and all."""
+    class GRUEncoder(Encoder):
+        def __init__(self):
+            super().__init__()
+            self.words = nn.Sequential()  # a child that can't be hybridized
+            self.words.add(nn.Embedding(10, 4))
+            self.rnn = rnn.GRU(6)
+
+        def forward(self, X, *args):
+            X = self.words(X).swapaxes(0, 1)
+            return self.rnn(X, self.rnn.begin_state(batch_size=X.shape[1], ctx=X.ctx))
+
+    class GRUDecoder(Decoder):
+        def __init__(self):
+            super().__init__()
+            self.words, self.rnn = nn.Embedding(10, 4), rnn.GRU(6)
+            self.dense = nn.Dense(10, flatten=False)
+
+        def init_state(self, enc_outputs, *args):
+            return enc_outputs[1]
+
+        def forward(self, X, state):
+            out, state = self.rnn(self.words(X).swapaxes(0, 1), state)
+            return self.dense(out).swapaxes(0, 1), state
+
+    model = EncoderDecoder(GRUEncoder(), GRUDecoder())
+    model.initialize()
+    logits, state = model(np.zeros((2, 3)), np.zeros((2, 5)), np.array([3, 1]))
+    assert logits.shape == (2, 5, 10) and len(state) == 1
+
+
+def test_gluons_own_saving_works(tmp_path, seed):
+    model, other = new_model(), new_model()
+    X = np.array(draw_ids(seed, 2, 3))
+    logits, _ = model(X, X)
+    other(X, X)
+    model.save_parameters(str(tmp_path / 'weights.params'))
+    other.load_parameters(str(tmp_path / 'weights.params'))
+    assert onp.array_equal(other(X, X)[0].asnumpy(), logits.asnumpy())

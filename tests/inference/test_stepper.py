@@ -1,0 +1,184 @@
+"""Models under a search: compiled or not, alone or in a batch, they are the model itself."""
+import numpy as onp
+import pytest
+
+from d2l_seq2seq import (Decoder, Encoder, EncoderDecoder, ModelConfig, ModelStepper, SearchRules,
+                         Stepper, beam_search, build_model, greedy_search, initialize,
+                         predict_s2s_ch9, sample)
+from d2l_seq2seq._mxnet import autograd, mx, nn, np, npx, rnn
+from d2l_seq2seq.data.encoding import chapter_vocab
+from d2l_seq2seq.models.decoders import AttentionDecoder
+
+VOCAB = chapter_vocab([['a', 'b', 'c', 'd', 'e', '.']], min_freq=1)
+BOS, EOS = VOCAB['<bos>'], VOCAB['<eos>']
+NUM_STEPS = 7
+RULES = SearchRules(BOS, EOS, NUM_STEPS)
+MEMBERS = {
+    'chapter': {}, 'gru': {'cell': 'gru'}, 'dropout': {'dropout': 0.3},
+    'both directions': {'bidirectional': True},
+    'context': {'masked': True, 'context_every_step': True},
+    'additive': {'masked': True, 'attention': 'additive'},
+    'dot': {'masked': True, 'attention': 'dot', 'cell': 'rnn'},
+    'general': {'bidirectional': True, 'attention': 'general'},
+    'shared and tied': {'share_embedding': True, 'tied': True, 'masked': True},
+}
+SEARCHES = {'greedy': greedy_search,
+            'beam': lambda *args: beam_search(*args, beam_size=3, n_best=3),
+            'sample': lambda *args: sample(*args, num_samples=2)}
+
+
+def make_model(ctx=npx.cpu(), **settings):
+    model = build_model(ModelConfig(8, 8, 2, **settings), len(VOCAB), len(VOCAB))
+    initialize(model, ctx)
+    for parameter in model.collect_params().values():
+        # Larger weights: other sentences get other translations, and ends are reached.
+        parameter.set_data(parameter.data() * 3)
+    return model
+
+
+@pytest.fixture(params=MEMBERS)
+def model(request, seed):
+    return make_model(**MEMBERS[request.param])
+
+
+def random_batch(seed, count=9):
+    rng = onp.random.RandomState(seed)
+    lengths = rng.randint(1, NUM_STEPS + 1, count)
+    src = rng.randint(4, len(VOCAB), (count, NUM_STEPS))
+    src[onp.arange(NUM_STEPS) >= lengths[:, None]] = VOCAB['<pad>']
+    return src.astype('float32'), lengths.astype('float32')
+
+
+class EagerStepper(ModelStepper):
+    """The same, operator by operator."""
+
+    def run(self, function, static, arrays):
+        return Stepper.run(self, function, static, arrays)
+
+
+def with_eos(one):
+    return [*one.token_ids, *[EOS] * one.is_finished]
+
+
+@pytest.mark.parametrize('name', SEARCHES)
+def test_compiled_is_operator_by_operator(model, name, seed):
+    batch, search = random_batch(seed), SEARCHES[name]
+    compiled, eager = (next(search(stepper(model), [batch], RULES))
+                       for stepper in (ModelStepper, EagerStepper))
+    for own, expected in zip(compiled, eager):
+        assert [one.token_ids for one in own] == [one.token_ids for one in expected]
+        for one, other in zip(own, expected):
+            assert one.score == pytest.approx(other.score, abs=1e-4)
+
+
+def test_greedy_search_is_the_chapters_prediction(model, seed):
+    src, lengths = random_batch(seed)
+    found = next(greedy_search(ModelStepper(model), [(src, lengths)], RULES))
+    for row, length, (one,) in zip(src.astype(int).tolist(), lengths.astype(int), found):
+        sentence = ' '.join(VOCAB.to_tokens(row[:length]))
+        assert (' '.join(VOCAB.to_tokens(one.token_ids))
+                == predict_s2s_ch9(model, sentence, VOCAB, VOCAB, NUM_STEPS, npx.cpu()))
+
+
+@pytest.mark.parametrize('name', SEARCHES)
+def test_scores_and_attention_are_those_of_teacher_forcing(model, name, seed):
+    src, lengths = random_batch(seed)
+    batches = [(src[:4], lengths[:4]), (src[4:], lengths[4:])]
+    found = [own for batch in SEARCHES[name](ModelStepper(model), batches, RULES) for own in batch]
+    for row, length, hypotheses in zip(src, lengths, found):
+        for one in hypotheses:
+            tokens = with_eos(one)
+            X, valid_len = np.array(row[None]), np.array([length])
+            tgt = np.array([[BOS, *tokens[:-1]]])
+            state = model.decoder.init_state(model.encoder(X, valid_len), valid_len)
+            logits = model.decoder(tgt, state)[0][0]
+            expected = npx.pick(npx.log_softmax(logits), np.array(tokens)).asnumpy()
+            onp.testing.assert_allclose(one.log_probs, expected, atol=1e-4)
+            if isinstance(model.decoder, AttentionDecoder):
+                weights = model.decoder.attend(tgt, state)[2][0].asnumpy()
+                onp.testing.assert_allclose(one.attention_weights, weights, atol=1e-4)
+            else:
+                assert one.attention_weights is None
+
+
+def test_changed_weights_are_used_at_once(seed):
+    model, batch = make_model(), random_batch(seed)
+    stepper = ModelStepper(model)
+    before = next(greedy_search(stepper, [batch], RULES))
+    for parameter in model.collect_params().values():
+        parameter.set_data(parameter.data() * -1)
+    changed = next(greedy_search(stepper, [batch], RULES))
+    assert [own[0].score for own in changed] != [own[0].score for own in before]
+    fresh = next(greedy_search(ModelStepper(model), [batch], RULES))
+    assert [own[0].token_ids for own in changed] == [own[0].token_ids for own in fresh]
+    initialize(model, npx.cpu())  # other arrays than the search has seen
+    changed = next(greedy_search(stepper, [batch], RULES))
+    fresh = next(greedy_search(EagerStepper(model), [batch], RULES))
+    assert [own[0].token_ids for own in changed] == [own[0].token_ids for own in fresh]
+
+
+def test_a_training_that_is_under_way_goes_on(seed):
+    """Translating between two batches neither disturbs the trainer nor sees old weights."""
+    model, batch = make_model(), random_batch(seed)
+    trainer = mx.gluon.Trainer(model.collect_params(), 'sgd', {'learning_rate': 0.5})
+    stepper, scores = ModelStepper(model), []
+    src, lengths = map(np.array, batch)
+    for _ in range(3):
+        with autograd.record():
+            loss = model(src, src, lengths, lengths)[0].sum()
+        loss.backward()
+        trainer.step(1)
+        scores.append(next(greedy_search(stepper, [batch], RULES))[0][0].score)
+    assert len(set(scores)) == 3
+
+
+def test_another_context(seed):
+    model, batch = make_model(mx.cpu(1), masked=True, attention='general'), random_batch(seed)
+    stepper = ModelStepper(model)
+    assert stepper.upload(batch)[0].ctx == mx.cpu(1)
+    assert len(next(beam_search(stepper, [batch], RULES, beam_size=2))) == len(batch[0])
+
+
+class PlainEncoder(Encoder):
+    """Blocks that can't be hybridized, and state in another layout than ours."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.rnn = nn.Embedding(len(VOCAB), 8), rnn.GRU(8, layout='NTC')
+
+    def forward(self, X, *args):
+        outputs, state = self.rnn(self.embedding(X), self.rnn.begin_state(X.shape[0]))
+        return outputs.swapaxes(0, 1), state
+
+
+class PlainDecoder(Decoder):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.rnn = nn.Embedding(len(VOCAB), 8), rnn.GRU(8, layout='NTC')
+        self.dense = nn.Dense(len(VOCAB), flatten=False)
+
+    def init_state(self, enc_outputs, *args):
+        return enc_outputs[1][0][0]  # (batch_size, num_hiddens)
+
+    def forward(self, X, state):
+        outputs, (state,) = self.rnn(self.embedding(X), [state.reshape(1, *state.shape)])
+        return self.dense(outputs), state[0]
+
+
+def test_a_model_of_ones_own_that_can_not_be_traced(seed):
+    model, batch = EncoderDecoder(PlainEncoder(), PlainDecoder()), random_batch(seed)
+    initialize(model, npx.cpu())
+    found = next(greedy_search(ModelStepper(model), [batch], RULES))
+    src, lengths = batch
+    for row, length, (one,) in zip(src.astype(int).tolist(), lengths.astype(int), found):
+        sentence = ' '.join(VOCAB.to_tokens(row[:length]))
+        assert (' '.join(VOCAB.to_tokens(one.token_ids))
+                == predict_s2s_ch9(model, sentence, VOCAB, VOCAB, NUM_STEPS, npx.cpu()))
+    with pytest.raises(NotImplementedError, match=r'PlainDecoder has to define reorder\(state'):
+        next(beam_search(ModelStepper(model), [batch], RULES, beam_size=2))
+
+
+def test_a_frozen_embedding_is_no_hindrance(seed):
+    model, batch = make_model(), random_batch(seed)
+    model.encoder.embedding.weight.grad_req = 'null'
+    assert len(next(beam_search(ModelStepper(model), [batch], RULES, beam_size=2))) == 9

@@ -1,0 +1,118 @@
+"""Files that are whole or not there, whatever stops the writing."""
+import os
+import subprocess
+import sys
+
+import pytest
+
+from d2l_seq2seq import InputError
+from d2l_seq2seq.runs import atomic
+from d2l_seq2seq.runs.atomic import (append_line, locked, read_lines, remove_folder, remove_leftovers,
+                                 write_file, write_folder)
+
+
+def full_disk(*args):
+    raise OSError(28, 'No space left on device')
+
+
+def visible(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*'))
+
+
+def test_a_file_is_replaced(tmp_path):
+    write_file(tmp_path / 'file', b'old')
+    write_file(tmp_path / 'file', b'new')
+    assert (tmp_path / 'file').read_bytes() == b'new' and visible(tmp_path) == ['file']
+
+
+@pytest.mark.parametrize('function', ['fsync', 'replace'])
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch, function):
+    write_file(tmp_path / 'file', b'old')
+    monkeypatch.setattr(atomic.os, function, full_disk)
+    with pytest.raises(OSError):
+        write_file(tmp_path / 'file', b'new')
+    assert (tmp_path / 'file').read_bytes() == b'old' and visible(tmp_path) == ['file']
+
+
+def write(path, text, finish=lambda folder: None):
+    write_folder(path, {'a': lambda file: file.write(text), 'b': lambda file: None}, finish)
+
+
+def test_a_folder_appears_whole(tmp_path):
+    def finish(folder):
+        assert visible(folder) == ['a', 'b'] and not path.exists()
+
+    path = tmp_path / 'folder'
+    write(path, b'old', finish)
+    write(path, b'new')
+    assert (path / 'a').read_bytes() == b'new'
+    assert visible(tmp_path) == ['folder', 'folder/a', 'folder/b']
+
+
+@pytest.mark.parametrize('function', ['fsync', 'rename'])
+def test_a_folder_that_can_not_be_written_leaves_the_old_one(tmp_path, monkeypatch, function):
+    path = tmp_path / 'folder'
+    write(path, b'old')
+    before = visible(tmp_path)
+    monkeypatch.setattr(atomic.os, function, full_disk)
+    with pytest.raises(OSError):
+        write(path, b'new')
+    monkeypatch.undo()
+    remove_leftovers(tmp_path)
+    assert visible(tmp_path) == before and (path / 'a').read_bytes() == b'old'
+
+
+def test_removing_what_is_not_there_is_no_error(tmp_path):
+    remove_folder(tmp_path / 'nothing')
+    assert visible(tmp_path) == []
+
+
+def test_leftovers_go_and_the_rest_stays(tmp_path):
+    for name in ('.epoch-3.part', '.epoch-1.removed', '.git', 'epoch-2'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'file').write_text('')
+    (tmp_path / '.config.json.part').write_text('half')
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['.git', 'epoch-2']
+
+
+def test_lines_are_added_whole_or_not_at_all(tmp_path):
+    """The limit of a process stands for a disk that becomes full in the middle of a line."""
+    path = tmp_path / 'lines'
+    code = ('import resource, sys\n'
+            'from pathlib import Path\n'
+            'from d2l_seq2seq.runs.atomic import append_line\n'
+            'resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n'
+            'for number in range(10):\n'
+            f'    append_line(Path({str(path)!r}), str(number) * 29)\n')
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert 'OSError' in result.stderr and 'File too large' in result.stderr
+    assert path.read_bytes() == b''.join(f'{str(number) * 29}\n'.encode() for number in range(3))
+
+
+def test_half_a_line_is_cut_off(tmp_path):
+    path = tmp_path / 'lines'
+    assert read_lines(path) == []
+    path.write_bytes(b'one\ntwo\nthr')
+    assert read_lines(path) == [b'one', b'two']
+    append_line(path, 'four')
+    assert path.read_bytes() == b'one\ntwo\nfour\n'
+
+
+def test_one_process_has_the_folder(tmp_path):
+    code = ('import sys\nfrom pathlib import Path\nfrom d2l_seq2seq.runs.atomic import locked\n'
+            f'with locked(Path({str(tmp_path)!r})):\n'
+            '    print("mine", flush=True)\n'
+            '    sys.stdin.readline()\n')
+    other = subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE)
+    try:
+        assert other.stdout.readline() == b'mine\n'
+        with pytest.raises(InputError, match='another process is training into it'):
+            with locked(tmp_path):
+                pass
+    finally:
+        other.kill()
+        other.communicate()
+    with locked(tmp_path):  # the system took the lock back
+        assert os.listdir(tmp_path) == ['.lock']

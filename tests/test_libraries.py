@@ -1,0 +1,219 @@
+"""CUDA's libraries, loaded before MXNet where the system has none: with libraries that pretend."""
+import ctypes
+import ctypes.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT
+from d2l_seq2seq import _libraries
+
+sys.path.insert(0, str(ROOT / 'benchmarks'))
+import environments  # noqa: E402
+
+# Which of the libraries the linker wants for which, in the wheels themselves.
+NEEDED = {'libcublas.so.11': ['libcublasLt.so.11'],
+          'libcusolver.so.11': ['libcublas.so.11', 'libcublasLt.so.11']}
+
+
+class Linker:
+    """Notes what it loads; a path that is only a name is a library of the system's."""
+
+    def __init__(self):
+        self.loaded, self.missing = [], set()
+
+    def __call__(self, path, mode):
+        assert mode == ctypes.RTLD_GLOBAL
+        name = os.path.basename(path)
+        if name in self.missing:
+            raise OSError(f'{name}: cannot open shared object file')
+        self.loaded.append(path)
+
+
+@pytest.fixture
+def linker(monkeypatch):
+    linker = Linker()
+    monkeypatch.setattr(ctypes, 'CDLL', linker)
+    return linker
+
+
+def add_wheel(folder, package, name):
+    path = folder / 'nvidia' / package / 'lib' / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return str(path)
+
+
+def test_the_first_folder_that_has_a_library_counts_and_else_the_system(linker, tmp_path):
+    add_wheel(tmp_path / 'later', 'cudnn', 'libcudnn.so.8')
+    cudnn = add_wheel(tmp_path / 'first', 'cudnn', 'libcudnn.so.8')
+    nccl = add_wheel(tmp_path / 'later', 'nccl', 'libnccl.so.2')
+    _libraries.load_libraries(str(tmp_path / name) for name in ('empty', 'first', 'later'))
+    expected = [name for _, name in _libraries.LIBRARIES]
+    expected[expected.index('libcudnn.so.8')] = cudnn
+    expected[expected.index('libnccl.so.2')] = nccl
+    assert linker.loaded == ['libcuda.so.1', *expected]
+
+
+def test_folders_are_those_where_python_looks(linker, tmp_path, monkeypatch):
+    cudart = add_wheel(tmp_path, 'cuda_runtime', 'libcudart.so.11.0')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    _libraries.load_libraries()
+    assert cudart in linker.loaded
+
+
+def test_without_a_driver_nothing_is_loaded(linker):
+    linker.missing.update({'libcuda.so.1', 'libcudnn.so.8'})
+    with pytest.raises(_libraries.NoDriver, match='libcuda.so.1: cannot open'):
+        _libraries.load_libraries([])
+    assert linker.loaded == []
+
+
+@pytest.mark.parametrize('name', [name for _, name in _libraries.LIBRARIES])
+def test_the_library_that_is_missing_is_named(linker, name):
+    linker.missing.add(name)
+    with pytest.raises(_libraries.NoLibrary, match=f'^{name}: cannot open'):
+        _libraries.load_libraries([])
+
+
+def test_each_comes_after_those_that_it_needs():
+    names = [name for _, name in _libraries.LIBRARIES]
+    assert len(set(names)) == len(names) == 11
+    for name, needed in NEEDED.items():
+        assert all(names.index(other) < names.index(name) for other in needed)
+
+
+def test_the_extra_brings_a_wheel_for_each():
+    wheels = {line.split('==')[0].strip() for line in (ROOT / 'setup.cfg').read_text().splitlines()
+              if line.strip().startswith('nvidia-')}
+    assert {f"nvidia-{package.replace('_', '-')}-cu11" for package, _ in _libraries.LIBRARIES} == wheels
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """A folder `wheels` of libraries, `driver`, and a program's library that needs them all."""
+    def build(path, needed=()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(['cc', '-shared', '-o', path, source, f'-Wl,-soname,{path.name}',
+                        '-Wl,--no-as-needed,--allow-shlib-undefined', *needed], check=True)
+        return path
+
+    source = tmp_path / 'empty.c'
+    source.touch()
+    built = {'libcuda.so.1': build(tmp_path / 'driver' / 'libcuda.so.1')}
+    for package, name in _libraries.LIBRARIES:
+        built[name] = build(tmp_path / 'wheels' / 'nvidia' / package / 'lib' / name,
+                            [built[other] for other in NEEDED.get(name, [])])
+    build(tmp_path / 'libmxnet.so', built.values())
+    return tmp_path
+
+
+@pytest.mark.skipif(shutil.which('cc') is None or platform.system() != 'Linux',
+                    reason='builds libraries with a C compiler on Linux')
+def test_the_linker_takes_what_is_loaded(linked):
+    code = '''
+import ctypes, sys
+from d2l_seq2seq import _libraries
+try:
+    ctypes.CDLL('./libmxnet.so')
+except OSError as error:
+    print(error)
+sys.path.append('wheels')
+try:
+    _libraries.load_libraries()
+    ctypes.CDLL('./libmxnet.so')
+    print('loaded')
+except OSError as error:
+    print(type(error).__name__, error)
+'''
+
+    def lines(library_path):
+        result = subprocess.run(
+            [sys.executable, '-c', code], cwd=linked, capture_output=True, text=True, check=True,
+            env={**os.environ, 'LD_LIBRARY_PATH': library_path, 'PYTHONPATH': str(ROOT)})
+        return result.stdout.splitlines()
+
+    missing = 'cannot open shared object file: No such file or directory'
+    # A machine with a driver or a CUDA of its own is another case.
+    if ctypes.util.find_library('cuda') or ctypes.util.find_library('cudart'):
+        assert lines('driver')[-1] == 'loaded'
+        return
+    assert lines('') == [f'libcuda.so.1: {missing}', f'NoDriver libcuda.so.1: {missing}']
+    assert lines('driver') == [f'libcudart.so.11.0: {missing}', 'loaded']
+    shutil.rmtree(linked / 'wheels' / 'nvidia' / 'nccl')
+    assert lines('driver')[1:] == [f'NoLibrary libnccl.so.2: {missing}']
+
+
+# All that MXNet takes from NVIDIA's driver, each function saying that there is no device.
+DRIVER = '\n'.join(f'int {name}(void) {{ return 100; }}' for name in (
+    'cuDeviceGet', 'cuDevicePrimaryCtxRetain', 'cuGetErrorString', 'cuGraphKernelNodeGetParams',
+    'cuGraphNodeGetType', 'cuLaunchKernel', 'cuModuleGetFunction', 'cuModuleLoadData',
+    'cuModuleLoadDataEx', 'cuModuleUnload'))
+
+
+@pytest.fixture(scope='module')
+def on_the_gpu_build():
+    """Runs Python with MXNet's GPU build and NVIDIA's wheels, in an environment made once."""
+    try:
+        python = environments.python_of('mxnet-cu112-1.9.1')
+    except environments.NotAvailable as reason:
+        pytest.skip(str(reason))
+
+    def run(*arguments, library_path=''):
+        return subprocess.run([python, *arguments], cwd=ROOT, capture_output=True, text=True,
+                              env={**os.environ, 'LD_LIBRARY_PATH': str(library_path)})
+    return run
+
+
+@pytest.fixture
+def driver(tmp_path):
+    """The folder of a driver that sees no GPU."""
+    if shutil.which('cc') is None:
+        pytest.skip('builds a driver with a C compiler')
+    (tmp_path / 'driver.c').write_text(DRIVER)
+    subprocess.run(['cc', '-shared', '-fPIC', '-Wl,-soname,libcuda.so.1', '-o', 'libcuda.so.1',
+                    'driver.c'], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def train(on_the_gpu_build, folder, *options, library_path=''):
+    return on_the_gpu_build(
+        '-m', 'd2l_seq2seq.train', '--corpus', 'bundled', '--num-epochs', '1', '--out',
+        str(folder / 'run'), *options, library_path=library_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(ctypes.util.find_library('cuda') is not None, reason='has a driver')
+def test_the_gpu_build_without_a_driver(on_the_gpu_build, tmp_path):
+    result = train(on_the_gpu_build, tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith('error: no NVIDIA driver here; type: pip uninstall -y mxnet-cu')
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.slow
+def test_the_gpu_build_computes_on_the_cpu(on_the_gpu_build, driver, tmp_path):
+    code = ("from d2l_seq2seq._mxnet import mx, np, npx\n"
+            "print(mx.runtime.Features().is_enabled('CUDA'), npx.num_gpus(), np.ones(3).sum())\n"
+            "maps = open('/proc/self/maps').read()\n"
+            'from d2l_seq2seq._libraries import LIBRARIES\n'
+            "print([name for package, name in LIBRARIES\n"
+            "       if f'/nvidia/{package}/lib/{name}' not in maps])")
+    result = on_the_gpu_build('-c', code, library_path=driver)
+    assert (result.stdout, result.stderr) == ('True 0 3.0\n[]\n', '')
+    result = train(on_the_gpu_build, tmp_path, library_path=driver)
+    assert result.returncode == 0, result.stderr
+    assert 'tokens/sec on cpu(0)' in result.stdout
+
+
+@pytest.mark.slow
+def test_the_gpu_build_without_a_gpu(on_the_gpu_build, driver, tmp_path):
+    result = train(on_the_gpu_build, tmp_path, '--device', 'gpu(0)', library_path=driver)
+    assert (result.returncode, result.stderr) == (2, (
+        'error: --device gpu(0): there is no gpu(0): MXNet sees 0 GPUs here; use --device cpu, or '
+        'see what nvidia-smi lists\n'))
