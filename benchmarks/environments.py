@@ -1,4 +1,5 @@
 """Environments of their own for what can't be installed beside the project, made once in .peers."""
+
 from __future__ import annotations
 
 import configparser
@@ -14,8 +15,9 @@ def _of_the_project(extra: str) -> list[str]:
     """What setup.cfg requires, with an extra."""
     settings = configparser.RawConfigParser()
     settings.read(ROOT / 'setup.cfg', encoding='utf-8')
-    lines = '\n'.join([settings['options']['install_requires'],
-                       settings['options.extras_require'][extra]])
+    lines = '\n'.join(
+        [settings['options']['install_requires'], settings['options.extras_require'][extra]]
+    )
     return [line for line in lines.splitlines() if line]
 
 

@@ -3,6 +3,7 @@
 Both train the article's model on its pseudo-data for five seeds, the same arrays on both sides, and
 take turns epoch by epoch.  The table goes to results/opengenus.md.
 """
+
 from __future__ import annotations
 
 import json
@@ -12,26 +13,34 @@ import tempfile
 from pathlib import Path
 
 import numpy as onp
-
 from environments import NotAvailable, python_of
 from rounds import Contestant
 from training_speed import HERE, describe_machine
+
 from d2l_seq2seq.config import PRESETS
-from d2l_seq2seq.data.opengenus import encode_ids
-from d2l_seq2seq.data.synthetic import pseudo_pairs
+from d2l_seq2seq.data.corpus import pseudo_pairs
+from d2l_seq2seq.data.encoding import encode_pseudo_pairs
 
 NUM_SEEDS, NUM_EPOCHS = 5, 4
 
 
 def write_job(seed: int, folder: Path) -> Path:
     """The pseudo-data of a seed, and the article's settings."""
-    vocab, arrays = encode_ids(pseudo_pairs(seed))
+    vocab, arrays = encode_pseudo_pairs(pseudo_pairs(seed))
     onp.savez(folder / 'arrays.npz', *(array.asnumpy() for array in arrays))
     job = folder / 'job.json'
-    job.write_text(json.dumps({
-        **PRESETS['opengenus'], 'arrays': str(folder / 'arrays.npz'), 'seed': seed,
-        'src_vocab_size': len(vocab), 'tgt_vocab_size': len(vocab),
-        'reported_loss': 'nll_per_token'}))
+    job.write_text(
+        json.dumps(
+            {
+                **PRESETS['opengenus'],
+                'arrays': str(folder / 'arrays.npz'),
+                'seed': seed,
+                'src_vocab_size': len(vocab),
+                'tgt_vocab_size': len(vocab),
+                'reported_loss': 'nll_per_token',
+            }
+        )
+    )
     return job
 
 
@@ -41,8 +50,14 @@ def measure(seed: int) -> dict[str, list[tuple[float, float]]]:
         job = write_job(seed, Path(folder))
         contestants = [
             Contestant('fit', Path(sys.executable), HERE / 'peers' / 'ours.py', job, None),
-            Contestant('Keras', python_of('tensorflow-2.13.1'),
-                       HERE / 'peers' / 'keras_opengenus.py', job, None)]
+            Contestant(
+                'Keras',
+                python_of('tensorflow-2.13.1'),
+                HERE / 'peers' / 'keras_opengenus.py',
+                job,
+                None,
+            ),
+        ]
         results = {contestant.name: [] for contestant in contestants}
         for _ in range(NUM_EPOCHS):
             for contestant in contestants:
@@ -56,20 +71,32 @@ def main() -> None:
     """Measure all seeds and write the table."""
     seeds = [measure(seed) for seed in range(NUM_SEEDS)]
     batches = -(-1000 // PRESETS['opengenus']['batch_size'])
-    lines = ['# The OpenGenus article\'s training', '',
-             f'{describe_machine()}; {NUM_SEEDS} seeds, in turn. The times are medians of the '
-             'epochs after the first.', '',
-             '| | ' + ' | '.join(f'loss {epoch}' for epoch in range(1, NUM_EPOCHS + 1))
-             + ' | ms a batch | times as long as fit |', '|---' * (NUM_EPOCHS + 3) + '|']
+    lines = [
+        "# The OpenGenus article's training",
+        '',
+        f'{describe_machine()}; {NUM_SEEDS} seeds, in turn. The times are medians of the '
+        'epochs after the first.',
+        '',
+        '| | '
+        + ' | '.join(f'loss {epoch}' for epoch in range(1, NUM_EPOCHS + 1))
+        + ' | ms a batch | times as long as fit |',
+        '|---' * (NUM_EPOCHS + 3) + '|',
+    ]
     for name in seeds[0]:
-        losses = [statistics.mean(seed[name][epoch][1] for seed in seeds)
-                  for epoch in range(NUM_EPOCHS)]
+        losses = [
+            statistics.mean(seed[name][epoch][1] for seed in seeds) for epoch in range(NUM_EPOCHS)
+        ]
         times = [seed[name][epoch][0] for seed in seeds for epoch in range(1, NUM_EPOCHS)]
-        ratios = [seed[name][epoch][0] / seed['fit'][epoch][0]
-                  for seed in seeds for epoch in range(1, NUM_EPOCHS)]
-        lines.append(f"| {name} | {' | '.join(f'{loss:.4f}' for loss in losses)} "
-                     f'| {statistics.median(times) / batches * 1e3:.1f} '
-                     f'| {statistics.median(ratios):.2f} |')
+        ratios = [
+            seed[name][epoch][0] / seed['fit'][epoch][0]
+            for seed in seeds
+            for epoch in range(1, NUM_EPOCHS)
+        ]
+        lines.append(
+            f'| {name} | {" | ".join(f"{loss:.4f}" for loss in losses)} '
+            f'| {statistics.median(times) / batches * 1e3:.1f} '
+            f'| {statistics.median(ratios):.2f} |'
+        )
     text = '\n'.join(lines) + '\n'
     print(text)
     (HERE / 'results' / 'opengenus.md').write_text(text)

@@ -3,6 +3,7 @@
 A contestant holds a `Turns`, the benchmark a `Contestant` for each of them.  Nothing here imports
 the package, so that peers can use it in their own environments.
 """
+
 from __future__ import annotations
 
 import json
@@ -37,15 +38,20 @@ class Turns:
 class Contestant:
     """A process that trains the benchmark's model in its own way."""
 
-    def __init__(self, name: str, python: Path, script: Path, job: Path, threads: int | None,
-                 *arguments: str):
+    def __init__(
+        self, name: str, python: Path, script: Path, job: Path, threads: int | None, *arguments: str
+    ):
         self.name = name
         environment = {key: value for key, value in os.environ.items() if key != 'OMP_NUM_THREADS'}
         if threads is not None:
             environment['OMP_NUM_THREADS'] = str(threads)
         self._process = subprocess.Popen(
-            [python, script, job, *arguments], env=environment, text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE)
+            [python, script, job, *arguments],
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
 
     def run_epochs(self, num_epochs: int) -> tuple[float, float]:
         """Seconds of an epoch, the mean over `num_epochs`, and the last one's loss."""
@@ -57,7 +63,7 @@ class Contestant:
         self._process.stdin.flush()
         for line in self._process.stdout:
             if line.startswith('epoch '):
-                return json.loads(line[len('epoch '):])
+                return json.loads(line[len('epoch ') :])
         raise RuntimeError(f'{self.name} ended with {self._process.wait()}')
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ measurements, checks them against others, and extrapolates.  Sizes are those of 
 (an LSTM encoder, an LSTM decoder, a dense layer) with as many words on both sides.  Times are in
 seconds.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -49,9 +50,11 @@ def recurrent_weights(setting: Setting) -> int:
 def num_weights(setting: Setting) -> int:
     """All parameters: two embeddings, two LSTMs with two biases a gate, the dense layer."""
     biases = setting.num_layers * 8 * setting.num_hiddens
-    return (2 * setting.vocab_size * setting.embed_size
-            + 2 * (recurrent_weights(setting) + biases)
-            + setting.vocab_size * (setting.num_hiddens + 1))
+    return (
+        2 * setting.vocab_size * setting.embed_size
+        + 2 * (recurrent_weights(setting) + biases)
+        + setting.vocab_size * (setting.num_hiddens + 1)
+    )
 
 
 def recurrent_flops(setting: Setting) -> float:
@@ -79,8 +82,13 @@ ALL_TERMS = {
     'step of a layer': lambda setting: setting.num_layers * (2.0 * setting.num_steps - 1),
     'weight': lambda setting: float(num_weights(setting)),
     'logit': lambda setting: setting.num_labels * setting.vocab_size,
-    'gate': lambda setting: 4.0 * setting.num_hiddens * setting.num_layers * setting.batch_size
-    * (2 * setting.num_steps - 1),
+    'gate': lambda setting: (
+        4.0
+        * setting.num_hiddens
+        * setting.num_layers
+        * setting.batch_size
+        * (2 * setting.num_steps - 1)
+    ),
 }
 
 
@@ -107,8 +115,9 @@ def fit_costs(features: Sequence[dict[str, float]], seconds: Sequence[float]) ->
     # The solution is the unconstrained one of some of the costs; there are few, so all are tried.
     for size in range(1, len(names) + 1):
         for chosen in map(list, itertools.combinations(range(len(names)), size)):
-            found, *_ = onp.linalg.lstsq(matrix[:, chosen] / scale[chosen], onp.ones(len(matrix)),
-                                         rcond=None)
+            found, *_ = onp.linalg.lstsq(
+                matrix[:, chosen] / scale[chosen], onp.ones(len(matrix)), rcond=None
+            )
             error = ((matrix[:, chosen] / scale[chosen] @ found - 1) ** 2).sum()
             if (found >= 0).all() and error < best_error:
                 best, best_error = dict(zip(chosen, found / scale[chosen])), error
@@ -121,8 +130,11 @@ def sum_features(num_floats: int, num_workers: int, num_servers: int) -> dict[st
     Each worker sends all and gets all back, so what a server handles grows with the workers.
     """
     both_ways = 2.0 * BYTES * num_floats
-    return {'sum': 1.0, 'byte of a worker': both_ways,
-            'byte of a server': both_ways * num_workers / servers_used(num_floats, num_servers)}
+    return {
+        'sum': 1.0,
+        'byte of a worker': both_ways,
+        'byte of a server': both_ways * num_workers / servers_used(num_floats, num_servers),
+    }
 
 
 def servers_used(num_floats: int, num_servers: int) -> int:
@@ -155,11 +167,12 @@ WEIGHT_BYTES = 60  # read and written for each weight: its gradient, norm, clipp
 def device_seconds(setting: Setting, machine: Machine) -> float:
     """An update on a device by itself, without its host."""
     fill = setting.batch_size / (setting.batch_size + machine.half_batch)
-    return (ALL_TERMS['step of a layer'](setting) * machine.step
-            + recurrent_flops(setting) / (machine.flops * fill)
-            + dense_flops(setting) / machine.flops
-            + (WEIGHT_BYTES * num_weights(setting) + 24 * ALL_TERMS['logit'](setting))
-            / machine.memory)
+    return (
+        ALL_TERMS['step of a layer'](setting) * machine.step
+        + recurrent_flops(setting) / (machine.flops * fill)
+        + dense_flops(setting) / machine.flops
+        + (WEIGHT_BYTES * num_weights(setting) + 24 * ALL_TERMS['logit'](setting)) / machine.memory
+    )
 
 
 def gather_seconds(size: int, num_devices: int, machine: Machine) -> float:
@@ -169,13 +182,15 @@ def gather_seconds(size: int, num_devices: int, machine: Machine) -> float:
 
 def machine_seconds(setting: Setting, num_devices: int, machine: Machine) -> float:
     """An update shared by the devices of one machine; the host runs ahead of them."""
-    busy = (device_seconds(setting.shared_by(num_devices), machine)
-            + gather_seconds(num_weights(setting), num_devices, machine))
+    busy = device_seconds(setting.shared_by(num_devices), machine) + gather_seconds(
+        num_weights(setting), num_devices, machine
+    )
     return max(num_devices * machine.host, busy)
 
 
-def server_seconds(num_bytes: float, num_workers: int, num_servers: int, network: float,
-                   machine: Machine) -> float:
+def server_seconds(
+    num_bytes: float, num_workers: int, num_servers: int, network: float, machine: Machine
+) -> float:
     """A sum by servers on machines of their own; 0 for one worker.
 
     All send, then all receive: the busiest link, or server, sets the pace.
@@ -193,17 +208,19 @@ def ring_seconds(num_bytes: float, num_workers: int, network: float, machine: Ma
     All at the same time, in steps of a tenth of the latency of a server.
     """
     sent = 2 * num_bytes * (num_workers - 1) / num_workers
-    return (2 * (num_workers - 1) * machine.latency / 10
-            + max(sent / network, 2 * sent / machine.server))
+    return 2 * (num_workers - 1) * machine.latency / 10 + max(
+        sent / network, 2 * sent / machine.server
+    )
 
 
-def cluster_seconds(setting: Setting, num_workers: int, num_servers: int, network: float,
-                    machine: Machine) -> float:
+def cluster_seconds(
+    setting: Setting, num_workers: int, num_servers: int, network: float, machine: Machine
+) -> float:
     """An update of workers with a device each: computed, then summed up, nothing at once."""
     own = setting.shared_by(num_workers)
-    return (max(machine.host, device_seconds(own, machine))
-            + server_seconds(BYTES * num_weights(setting), num_workers, num_servers, network,
-                             machine))
+    return max(machine.host, device_seconds(own, machine)) + server_seconds(
+        BYTES * num_weights(setting), num_workers, num_servers, network, machine
+    )
 
 
 def smallest_batch(is_enough: Callable[[int], bool], limit: int = 1 << 24) -> int | None:

@@ -7,6 +7,7 @@ all) of the cores; the ratio is taken to the faster.  Times are wall time of who
 after the first.  At the bucketed size batches are made of sentences of similar length, which the
 book's loop can't do, so d2l is not in it.  The tables go to results/training_speed.md.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -22,11 +23,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 import numpy as onp  # noqa: E402
-
 from environments import NotAvailable, python_of  # noqa: E402
 from rounds import Contestant  # noqa: E402
-from d2l_seq2seq.data.encoding import encode_pairs, first_examples  # noqa: E402
+
 from d2l_seq2seq.data.corpus import read_corpus  # noqa: E402
+from d2l_seq2seq.data.encoding import encode_pairs, first_examples  # noqa: E402
 
 NUM_ROUNDS = 7
 
@@ -50,12 +51,41 @@ class Size:
 
 
 SIZES = {
-    'chapter': Size("the chapter's: embed 32, hidden 32, 2 layers, batch 64, 10 steps", 1001, 10,
-                    32, 32, None, False, 0.005, 20),
-    'real': Size('a real one: embed 256, hidden 512, 2 layers, batch 64, up to 20 steps, '
-                 'vocabularies of 10,000', 512, 20, 256, 512, 10_000, True, 0.001, 1),
-    'bucketed': Size('the real one with buckets of 4 tokens; a batch stands for 64 sentences', 2048,
-                     20, 256, 512, 10_000, True, 0.001, 1, bucket_width=4),
+    'chapter': Size(
+        "the chapter's: embed 32, hidden 32, 2 layers, batch 64, 10 steps",
+        1001,
+        10,
+        32,
+        32,
+        None,
+        False,
+        0.005,
+        20,
+    ),
+    'real': Size(
+        'a real one: embed 256, hidden 512, 2 layers, batch 64, up to 20 steps, '
+        'vocabularies of 10,000',
+        512,
+        20,
+        256,
+        512,
+        10_000,
+        True,
+        0.001,
+        1,
+    ),
+    'bucketed': Size(
+        'the real one with buckets of 4 tokens; a batch stands for 64 sentences',
+        2048,
+        20,
+        256,
+        512,
+        10_000,
+        True,
+        0.001,
+        1,
+        bucket_width=4,
+    ),
 }
 
 
@@ -64,10 +94,11 @@ def write_job(size: Size, folder: Path) -> Path:
     corpus = read_corpus('auto')
     pairs = corpus.pairs
     src_vocab, tgt_vocab, arrays = encode_pairs(
-        pairs if size.spread else first_examples(pairs, size.num_pairs - 1), size.num_steps)
+        pairs if size.spread else first_examples(pairs, size.num_pairs - 1), size.num_steps
+    )
     values = [array.asnumpy() for array in arrays]
     if size.spread:
-        chosen = onp.random.RandomState(0).permutation(len(pairs))[:size.num_pairs]
+        chosen = onp.random.RandomState(0).permutation(len(pairs))[: size.num_pairs]
         values = [value[chosen] for value in values]
     sizes = {'src_vocab_size': len(src_vocab), 'tgt_vocab_size': len(tgt_vocab)}
     if size.max_vocab_size:
@@ -76,9 +107,16 @@ def write_job(size: Size, folder: Path) -> Path:
         sizes = dict.fromkeys(sizes, size.max_vocab_size)
     onp.savez(folder / 'arrays.npz', *values)
     job = folder / 'job.json'
-    job.write_text(json.dumps({**dataclasses.asdict(size), **sizes,
-                               'corpus': corpus.name,
-                               'arrays': str(folder / 'arrays.npz')}))
+    job.write_text(
+        json.dumps(
+            {
+                **dataclasses.asdict(size),
+                **sizes,
+                'corpus': corpus.name,
+                'arrays': str(folder / 'arrays.npz'),
+            }
+        )
+    )
     return job
 
 
@@ -88,13 +126,36 @@ def start_contestants(job: Path, with_book: bool) -> dict[str, list[Contestant]]
     d2l, torch = python_of('d2l-0.14.0'), python_of('torch-2.13.0')
     return {
         'fit': [Contestant('fit', Path(sys.executable), peers / 'ours.py', job, None)],
-        **({'d2l 0.14.0': [
-            Contestant(f'd2l 0.14.0, {threads or "default"} threads', d2l, peers / 'd2l_0_14.py',
-                       job, threads) for threads in (None, cores)]} if with_book else {}),
-        **{f'PyTorch 2.13, {kind}': [
-            Contestant(f'PyTorch 2.13 {kind}, {threads or "default"} threads', torch,
-                       peers / 'pytorch.py', job, threads, kind) for threads in (None, 1)]
-           for kind in ('plain', 'strong')},
+        **(
+            {
+                'd2l 0.14.0': [
+                    Contestant(
+                        f'd2l 0.14.0, {threads or "default"} threads',
+                        d2l,
+                        peers / 'd2l_0_14.py',
+                        job,
+                        threads,
+                    )
+                    for threads in (None, cores)
+                ]
+            }
+            if with_book
+            else {}
+        ),
+        **{
+            f'PyTorch 2.13, {kind}': [
+                Contestant(
+                    f'PyTorch 2.13 {kind}, {threads or "default"} threads',
+                    torch,
+                    peers / 'pytorch.py',
+                    job,
+                    threads,
+                    kind,
+                )
+                for threads in (None, 1)
+            ]
+            for kind in ('plain', 'strong')
+        },
     }
 
 
@@ -117,25 +178,36 @@ def measure(size: Size) -> list[str]:
             contestant.close()
     num_batches = -(-size.num_pairs // size.batch_size)  # with buckets there are a few more
     ours = times['fit']
-    lines = [f'Size: {size.description}; corpus {corpus}.', '',
-             '| | ms a batch | times as long as fit | loss at the end |', '|---|---|---|---|']
+    lines = [
+        f'Size: {size.description}; corpus {corpus}.',
+        '',
+        '| | ms a batch | times as long as fit | loss at the end |',
+        '|---|---|---|---|',
+    ]
     for name, group in groups.items():
-        ratios = {contestant.name: statistics.median(
-            theirs / own for theirs, own in zip(times[contestant.name], ours))
-            for contestant in group}
+        ratios = {
+            contestant.name: statistics.median(
+                theirs / own for theirs, own in zip(times[contestant.name], ours)
+            )
+            for contestant in group
+        }
         for one, ratio in ratios.items():
             mark = '**' if ratio == min(ratios.values()) and name != 'fit' else ''
             milliseconds = statistics.median(times[one]) / num_batches * 1e3
-            lines.append(f'| {one} | {milliseconds:.2f} | {mark}{ratio:.2f}{mark} '
-                         f'| {losses[one]:.4f} |')
+            lines.append(
+                f'| {one} | {milliseconds:.2f} | {mark}{ratio:.2f}{mark} | {losses[one]:.4f} |'
+            )
     return lines
 
 
 def main() -> None:
     """Measure the sizes named on the command line, or all."""
     names = sys.argv[1:] or list(SIZES)
-    lines = ['# Training speed', '',
-             f'{describe_machine()}; medians of {NUM_ROUNDS} rounds in turn.']
+    lines = [
+        '# Training speed',
+        '',
+        f'{describe_machine()}; medians of {NUM_ROUNDS} rounds in turn.',
+    ]
     for name in names:
         lines += ['', *measure(SIZES[name])]
     text = '\n'.join(lines) + '\n'

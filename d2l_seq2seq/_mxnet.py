@@ -6,6 +6,7 @@ threads in the right mode, and switches on the NumPy interface that the book use
 takes MXNet's modules from here, so whoever comes first finds it ready, whether or not the user
 called ``npx.set_np()``.
 """
+
 from __future__ import annotations
 
 import importlib
@@ -18,7 +19,7 @@ import numpy as onp
 from . import _libraries
 from .errors import InputError
 from ._runtime import flush_to_zero, keep_memory
-from ._wheels import CPU_INSTEAD, HOW_TO_INSTALL, installed_wheels
+from ._libraries import CPU_INSTEAD, HOW_TO_INSTALL, installed_wheels
 
 
 class MXNetImportError(InputError, ImportError):
@@ -31,8 +32,9 @@ def _check_wheels(wheels: list[str], module_is_there: bool) -> None:
         raise MXNetImportError(f'MXNet is not installed; type: {HOW_TO_INSTALL}')
     if len(wheels) > 1:
         raise MXNetImportError(
-            f"{' and '.join(wheels)} are installed over each other; type: "
-            f"pip uninstall -y {' '.join(wheels)}; then: {HOW_TO_INSTALL}")
+            f'{" and ".join(wheels)} are installed over each other; type: '
+            f'pip uninstall -y {" ".join(wheels)}; then: {HOW_TO_INSTALL}'
+        )
 
 
 def _import_mxnet(wheels: list[str]) -> None:
@@ -54,12 +56,14 @@ def _import_mxnet(wheels: list[str]) -> None:
     except _libraries.NoDriver as error:
         raise MXNetImportError(f'no NVIDIA driver here; type: {CPU_INSTEAD}') from error
     except _libraries.NoLibrary as error:
-        raise MXNetImportError(f'a CUDA library does not load ({error}); '
-                               "type: pip install 'd2l-seq2seq[cu112]'") from error
+        raise MXNetImportError(
+            f"a CUDA library does not load ({error}); type: pip install 'd2l-seq2seq[cu112]'"
+        ) from error
     except OSError as error:
         raise MXNetImportError(
             f'MXNet is installed but its libraries do not load ({error}); for another build type: '
-            f"pip uninstall -y {' '.join(wheels) or 'mxnet'}; then: {HOW_TO_INSTALL}") from error
+            f'pip uninstall -y {" ".join(wheels) or "mxnet"}; then: {HOW_TO_INSTALL}'
+        ) from error
 
 
 def _check_driver(mxnet: types.ModuleType) -> None:
@@ -68,8 +72,10 @@ def _check_driver(mxnet: types.ModuleType) -> None:
         mxnet.context.num_gpus()
     except mxnet.MXNetError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise MXNetImportError(f'CUDA can not work with the NVIDIA driver here ({reason}); install '
-                               f'a newer driver, or type: {CPU_INSTEAD}') from error
+        raise MXNetImportError(
+            f'CUDA can not work with the NVIDIA driver here ({reason}); install '
+            f'a newer driver, or type: {CPU_INSTEAD}'
+        ) from error
 
 
 _wheels = list(installed_wheels())
@@ -83,18 +89,32 @@ def _sort_rows(a):
 
 def _removed(name: str) -> Callable:
     """In the place of a function that NumPy gave away: MXNet only wants to take hold of it."""
+
     def raise_error(*args, **kwargs):
         raise RuntimeError(f'NumPy has no {name} any more; the package numpy_financial has')
+
     return raise_error
 
 
 # What MXNet 1.9.1 looks up in NumPy, mostly while it is imported, and finds no more: NumPy 1.20
 # took away the financial functions, 1.24 `bool` (about which 1.20 to 1.23 warn), 2.0 the rest.
 _NUMPY_NAMES = {
-    'bool': bool, 'NaN': onp.nan, 'NAN': onp.nan, 'Inf': onp.inf, 'PINF': onp.inf, 'NINF': -onp.inf,
-    'PZERO': 0.0, 'NZERO': -0.0, 'alltrue': onp.all, 'sometrue': onp.any, 'product': onp.prod,
-    'round_': onp.round, 'msort': _sort_rows, 'compat': types.SimpleNamespace(basestring=str),
-    **{name: _removed(name) for name in ('mirr', 'npv', 'pmt', 'ppmt', 'pv', 'rate')}}
+    'bool': bool,
+    'NaN': onp.nan,
+    'NAN': onp.nan,
+    'Inf': onp.inf,
+    'PINF': onp.inf,
+    'NINF': -onp.inf,
+    'PZERO': 0.0,
+    'NZERO': -0.0,
+    'alltrue': onp.all,
+    'sometrue': onp.any,
+    'product': onp.prod,
+    'round_': onp.round,
+    'msort': _sort_rows,
+    'compat': types.SimpleNamespace(basestring=str),
+    **{name: _removed(name) for name in ('mirr', 'npv', 'pmt', 'ppmt', 'pv', 'rate')},
+}
 for _name, _value in _NUMPY_NAMES.items():
     if _name not in vars(onp):
         setattr(onp, _name, _value)
@@ -135,5 +155,43 @@ def seed_generators(seed: int) -> None:
     onp.random.seed(seed)
 
 
-__all__ = ['MXNetImportError', 'autograd', 'gluon', 'init', 'mx', 'nn', 'np', 'npx', 'rnn',
-           'seed_generators', 'use_np']
+def operators_of(X):
+    """MXNet's operators for arrays or for symbols, whichever X is: Gluon's F."""
+    return mx.nd if isinstance(X, np.ndarray) else mx.sym
+
+
+def shape_of(X) -> tuple[int, ...]:
+    """The shape of an array, or of a symbol where the graph's inputs have shapes.
+
+    Raises
+    ------
+    TypeError
+        If the symbol's shape is not known, as when Gluon hybridizes a block.
+    """
+    if isinstance(X, np.ndarray):
+        return X.shape
+    _, (shape,), _ = X.as_nd_ndarray().infer_shape_partial()
+    if not shape or min(shape) < 0:
+        raise TypeError(
+            'expected an array or a symbol of known shape, got a symbol without one; a '
+            'block that goes step by step can not be hybridized (fit traces it by '
+            'itself)'
+        )
+    return shape
+
+
+__all__ = [
+    'MXNetImportError',
+    'autograd',
+    'gluon',
+    'init',
+    'mx',
+    'nn',
+    'np',
+    'npx',
+    'operators_of',
+    'rnn',
+    'seed_generators',
+    'shape_of',
+    'use_np',
+]

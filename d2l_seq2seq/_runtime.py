@@ -1,4 +1,5 @@
 """What has to be settled before MXNet computes: threads, memory, and numbers next to zero."""
+
 from __future__ import annotations
 
 import contextlib
@@ -17,7 +18,7 @@ THREAD_LIMIT = 'OMP_THREAD_LIMIT'  # OpenMP's own limit of a process's threads
 
 # Options of glibc's mallopt, and the values that `keep_memory` gives them.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
-_KEEPING = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2 ** 31 - 1), (_M_ARENA_MAX, 1))
+_KEEPING = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_ARENA_MAX, 1))
 
 
 def num_cores() -> int:
@@ -33,8 +34,11 @@ def thread_settings(batch_size: int, num_hiddens: int) -> dict[str, str]:
     # A step is hundreds of short parallel regions.  A thread that sleeps between them has to be
     # woken for each; one that waits for 10 microseconds is still awake (a fifth of the time at 512
     # units).  The last number keeps the one before it from meaning minutes.
-    return {'OMP_NUM_THREADS': str(threads), 'OMP_WAIT_POLICY': 'active',
-            'GOMP_SPINCOUNT': '300000'}
+    return {
+        'OMP_NUM_THREADS': str(threads),
+        'OMP_WAIT_POLICY': 'active',
+        'GOMP_SPINCOUNT': '300000',
+    }
 
 
 def choose_threads(batch_size: int, num_hiddens: int) -> None:

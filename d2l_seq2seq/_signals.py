@@ -1,4 +1,5 @@
 """Signals that end a training in order: Ctrl-C, and SIGTERM as batch systems send it."""
+
 from __future__ import annotations
 
 import os
@@ -32,8 +33,11 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         # One that is ignored, as Ctrl-C is in the background of a shell script, stays so.
-        self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS
-                        if signal.getsignal(number) != signal.SIG_IGN}
+        self._before = {
+            number: signal.signal(number, self._handle)
+            for number in _SIGNALS
+            if signal.getsignal(number) != signal.SIG_IGN
+        }
         return self
 
     def __exit__(self, *exception) -> None:
@@ -47,5 +51,30 @@ class Interruption:
                 return
             os._exit(code)  # without waiting for the device, or for what is being written
         self.exit_code, self._since = code, now
-        os.write(2, b'\nstopping after what is under way; once more ends at once, without '
-                    b'saving\n')
+        os.write(2, b'\nstopping after what is under way; once more ends at once, without saving\n')
+
+
+class ReceivedSignals:
+    """Within it, SIGINT and SIGTERM are taken down.
+
+    One that is ignored, as Ctrl-C is in the background of a shell script, stays so.
+    """
+
+    def __init__(self):
+        self.received: list[int] = []
+        self._before = {}
+
+    def __enter__(self) -> ReceivedSignals:
+        self._before = {
+            number: signal.signal(number, self._note)
+            for number in (signal.SIGINT, signal.SIGTERM)
+            if signal.getsignal(number) != signal.SIG_IGN
+        }
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame) -> None:
+        self.received.append(number)

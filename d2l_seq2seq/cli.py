@@ -3,6 +3,7 @@
 A command parses its options before anything heavy is imported, so that ``-h`` answers at once and
 a typo costs no loading time.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -43,12 +44,17 @@ def parser_for(command: str, description: str) -> Parser:
 
 def add_presets(parser: Parser, presets: dict[str, dict]) -> None:
     """An option that chooses other defaults; see `parse_with_preset`."""
-    parser.add_argument('--preset', choices=list(presets), default=next(iter(presets)),
-                        help='the defaults of the options below')
+    parser.add_argument(
+        '--preset',
+        choices=list(presets),
+        default=next(iter(presets)),
+        help='the defaults of the options below',
+    )
 
 
-def parse_with_preset(parser: Parser, presets: dict[str, dict],
-                      argv: list[str] | None) -> argparse.Namespace:
+def parse_with_preset(
+    parser: Parser, presets: dict[str, dict], argv: list[str] | None
+) -> argparse.Namespace:
     """The options, those that are not given as the chosen preset has them."""
     chosen = Parser(add_help=False)
     chosen.add_argument('--preset', default='')
@@ -56,44 +62,54 @@ def parse_with_preset(parser: Parser, presets: dict[str, dict],
     return parser.parse_args(argv)
 
 
-def given_options(parser: Parser, argv: list[str] | None) -> dict[str, object]:
+def explicit_options(parser: Parser, argv: list[str] | None) -> dict[str, object]:
     """The options that stand on the command line, whatever the defaults of the others."""
     absent = object()
     parser.set_defaults(**{name: absent for name in vars(parser.parse_args(argv))})
-    return {name: value for name, value in vars(parser.parse_args(argv)).items()
-            if value is not absent}
+    return {
+        name: value for name, value in vars(parser.parse_args(argv)).items() if value is not absent
+    }
 
 
 def add_options(parser: Parser, config_class: type, only: Sequence[str] | None = None) -> None:
     """An option for each field of a configuration (or `only` for some), named with dashes."""
-    group = parser.add_argument_group(config_class.__name__[:-len('Config')].lower())
+    group = parser.add_argument_group(config_class.__name__[: -len('Config')].lower())
     for field in dataclasses.fields(config_class):
         if only is not None and field.name not in only:
             continue
         option, text = field.name.replace('_', '-'), field.metadata['help']
         if field.metadata['domain'] is FLAG:
             group.add_argument(f'--{option}', action='store_true', help=text)
-            group.add_argument(f'--no-{option}', dest=field.name, action='store_false',
-                               help=argparse.SUPPRESS)
+            group.add_argument(
+                f'--no-{option}', dest=field.name, action='store_false', help=argparse.SUPPRESS
+            )
             group.set_defaults(**{field.name: field.default})
         else:
             if field.default is None:  # which has a word of its own
                 word = field.metadata['domain'].description.split("'")[1]
                 text = f'{text} (default: {word})'
-            group.add_argument(f'--{option}', default=field.default, metavar=field.name.upper(),
-                               help=text, type=reader(field.metadata['domain']))
+            group.add_argument(
+                f'--{option}',
+                default=field.default,
+                metavar=field.name.upper(),
+                help=text,
+                type=reader(field.metadata['domain']),
+            )
 
 
 def reader(domain) -> Callable[[str], object]:
     """What argparse calls to turn an option's text into its value."""
+
     def read(text: str):
         try:
             value = domain.parse(text)
             domain.check('', value)
         except ValueError:
             raise argparse.ArgumentTypeError(
-                f'expected {domain.description}, got {text!r}') from None
+                f'expected {domain.description}, got {text!r}'
+            ) from None
         return value
+
     return read
 
 
@@ -155,12 +171,15 @@ def _code_of(main: Callable[[], int | None]) -> int:
     except OSError as error:  # a path that can't even be looked at
         if error.filename is None:
             raise
-        print(f'error: {error.filename}: expected a path that can be used, got one that can not '
-              f'({error.strerror}); name another', file=sys.stderr)
+        print(
+            f'error: {error.filename}: expected a path that can be used, got one that can not '
+            f'({error.strerror}); name another',
+            file=sys.stderr,
+        )
         return 2
 
 
 def _others_wait() -> bool:
     """Whether the process has met other workers, none of which goes on without it."""
     distributed = sys.modules.get(f'{__package__}.engine.workers')
-    return distributed is not None and distributed.WorkerGroup.connected is not None
+    return distributed is not None and distributed.KVStoreWorkers.connected is not None

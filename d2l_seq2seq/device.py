@@ -1,4 +1,5 @@
 """Where arrays live: words such as ``auto``, ``cpu`` or ``gpu(0),gpu(1)`` become MXNet contexts."""
+
 from __future__ import annotations
 
 import re
@@ -37,10 +38,15 @@ def device_from_name(name: str) -> mx.Context:
         return npx.cpu(index)
     num_gpus = npx.num_gpus()
     if index >= num_gpus:
-        way_out = ('see what nvidia-smi lists' if mx.runtime.Features().is_enabled('CUDA') else
-                   'install the GPU build (mxnet-cu112) on a machine with an NVIDIA driver')
-        raise InputError(f'there is no gpu({index}): MXNet sees {num_gpus} GPUs here; use --device '
-                         f'cpu, or {way_out}')
+        way_out = (
+            'see what nvidia-smi lists'
+            if mx.runtime.Features().is_enabled('CUDA')
+            else 'install the GPU build (mxnet-cu112) on a machine with an NVIDIA driver'
+        )
+        raise InputError(
+            f'there is no gpu({index}): MXNet sees {num_gpus} GPUs here; use --device '
+            f'cpu, or {way_out}'
+        )
     return npx.gpu(index)
 
 
@@ -62,6 +68,7 @@ def devices_from_names(names: str) -> list[mx.Context]:
     except InputError as error:
         raise InputError(f'--device {names}: {error}') from error
     if len(set(devices)) < len(devices) or len({one.device_type for one in devices}) > 1:
-        raise InputError(f'--device {names}: expected different devices of one kind, such '
-                         'as gpu(0),gpu(1)')
+        raise InputError(
+            f'--device {names}: expected different devices of one kind, such as gpu(0),gpu(1)'
+        )
     return devices

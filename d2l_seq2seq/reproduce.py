@@ -3,14 +3,15 @@
 The book's figures are those of d2l 0.14 and of all published runs of the section (d2l 0.7 to 0.14,
 the same model): their loss curve's band, and the translations that they printed.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from . import cli
+from ._runtime import choose_threads
 from .config import DataConfig, ModelConfig, RunConfig, TrainingConfig
 from .data.corpus import Corpus, read_corpus
-from ._runtime import choose_threads
 
 PRINTED_LOSSES = [2.3025851, 1.1512926, 0.0]
 SLACK = 0.1  # the band is widened by a tenth at both ends
@@ -36,31 +37,91 @@ class Section:
 
 SECTIONS = {
     'seq2seq': Section(
-        'd2l 0.14, section 9.7', ModelConfig(), 300, 45, {
-            10: (0.2102, 0.2190), 20: (0.1699, 0.1859), 30: (0.1469, 0.1649), 40: (0.1300, 0.1498),
-            50: (0.1140, 0.1375), 60: (0.1006, 0.1234), 70: (0.0887, 0.1113), 80: (0.0785, 0.0996),
-            90: (0.0690, 0.0899), 100: (0.0614, 0.0826), 110: (0.0549, 0.0753),
-            120: (0.0494, 0.0690), 130: (0.0450, 0.0643), 140: (0.0413, 0.0581),
-            150: (0.0378, 0.0534), 160: (0.0360, 0.0504), 170: (0.0342, 0.0469),
-            180: (0.0323, 0.0435), 190: (0.0314, 0.0411), 200: (0.0297, 0.0387),
-            210: (0.0286, 0.0393), 220: (0.0285, 0.0360), 230: (0.0277, 0.0345),
-            240: (0.0269, 0.0328), 250: (0.0265, 0.0322), 260: (0.0263, 0.0321),
-            270: (0.0257, 0.0308), 280: (0.0253, 0.0300), 290: (0.0250, 0.0291),
-            300: (0.0249, 0.0288)},
-        0.026, (0.024, 0.030), 8687.4, {
-            'Go .': {'va !'}, 'Wow !': {'<unk> !'}, "I'm OK .": {'je vais bien .', 'ça va .'},
-            'I won !': {"je l'ai emporté !", "j'ai gagné !"}}, True),
+        'd2l 0.14, section 9.7',
+        ModelConfig(),
+        300,
+        45,
+        {
+            10: (0.2102, 0.2190),
+            20: (0.1699, 0.1859),
+            30: (0.1469, 0.1649),
+            40: (0.1300, 0.1498),
+            50: (0.1140, 0.1375),
+            60: (0.1006, 0.1234),
+            70: (0.0887, 0.1113),
+            80: (0.0785, 0.0996),
+            90: (0.0690, 0.0899),
+            100: (0.0614, 0.0826),
+            110: (0.0549, 0.0753),
+            120: (0.0494, 0.0690),
+            130: (0.0450, 0.0643),
+            140: (0.0413, 0.0581),
+            150: (0.0378, 0.0534),
+            160: (0.0360, 0.0504),
+            170: (0.0342, 0.0469),
+            180: (0.0323, 0.0435),
+            190: (0.0314, 0.0411),
+            200: (0.0297, 0.0387),
+            210: (0.0286, 0.0393),
+            220: (0.0285, 0.0360),
+            230: (0.0277, 0.0345),
+            240: (0.0269, 0.0328),
+            250: (0.0265, 0.0322),
+            260: (0.0263, 0.0321),
+            270: (0.0257, 0.0308),
+            280: (0.0253, 0.0300),
+            290: (0.0250, 0.0291),
+            300: (0.0249, 0.0288),
+        },
+        0.026,
+        (0.024, 0.030),
+        8687.4,
+        {
+            'Go .': {'va !'},
+            'Wow !': {'<unk> !'},
+            "I'm OK .": {'je vais bien .', 'ça va .'},
+            'I won !': {"je l'ai emporté !", "j'ai gagné !"},
+        },
+        True,
+    ),
     'attention': Section(
-        'd2l 0.14, section 10.2', ModelConfig(attention='additive'), 200, 42, {
-            10: (0.2039, 0.2193), 20: (0.1659, 0.1841), 30: (0.1428, 0.1636), 40: (0.1260, 0.1447),
-            50: (0.1097, 0.1284), 60: (0.0963, 0.1155), 70: (0.0840, 0.1018), 80: (0.0725, 0.0914),
-            90: (0.0636, 0.0817), 100: (0.0569, 0.0743), 110: (0.0509, 0.0685),
-            120: (0.0455, 0.0620), 130: (0.0413, 0.0563), 140: (0.0391, 0.0517),
-            150: (0.0370, 0.0480), 160: (0.0346, 0.0442), 170: (0.0331, 0.0425),
-            180: (0.0313, 0.0391), 190: (0.0298, 0.0374), 200: (0.0296, 0.0356)},
-        0.032, (0.026, 0.039), None, {
-            'Go .': {'va !'}, 'Wow !': {'<unk> !'}, "I'm OK .": {'je vais bien .', 'ça va .'},
-            'I won !': {"je l'ai emporté !", "j'ai gagné !"}}, False),
+        'd2l 0.14, section 10.2',
+        ModelConfig(attention='additive'),
+        200,
+        42,
+        {
+            10: (0.2039, 0.2193),
+            20: (0.1659, 0.1841),
+            30: (0.1428, 0.1636),
+            40: (0.1260, 0.1447),
+            50: (0.1097, 0.1284),
+            60: (0.0963, 0.1155),
+            70: (0.0840, 0.1018),
+            80: (0.0725, 0.0914),
+            90: (0.0636, 0.0817),
+            100: (0.0569, 0.0743),
+            110: (0.0509, 0.0685),
+            120: (0.0455, 0.0620),
+            130: (0.0413, 0.0563),
+            140: (0.0391, 0.0517),
+            150: (0.0370, 0.0480),
+            160: (0.0346, 0.0442),
+            170: (0.0331, 0.0425),
+            180: (0.0313, 0.0391),
+            190: (0.0298, 0.0374),
+            200: (0.0296, 0.0356),
+        },
+        0.032,
+        (0.026, 0.039),
+        None,
+        {
+            'Go .': {'va !'},
+            'Wow !': {'<unk> !'},
+            "I'm OK .": {'je vais bien .', 'ça va .'},
+            'I won !': {"je l'ai emporté !", "j'ai gagné !"},
+        },
+        False,
+    ),
 }
 
 
@@ -82,9 +143,14 @@ def _equal(cell: str, book, ours) -> Row:
 def main(argv: list[str] | None = None) -> int:
     """Run the chapter, print the table; returns 1 where a cell differs, else 0."""
     parser = cli.parser_for(
-        'reproduce', 'Run a section with its own settings and compare each printed cell.')
-    parser.add_argument('--section', choices=list(SECTIONS), default='seq2seq',
-                        help='9.7, or the one that adds attention to it')
+        'reproduce', 'Run a section with its own settings and compare each printed cell.'
+    )
+    parser.add_argument(
+        '--section',
+        choices=list(SECTIONS),
+        default='seq2seq',
+        help='9.7, or the one that adds attention to it',
+    )
     cli.add_options(parser, DataConfig, only=['corpus'])
     cli.add_options(parser, TrainingConfig, only=['seed', 'device'])
     options = parser.parse_args(argv)
@@ -102,19 +168,24 @@ def main(argv: list[str] | None = None) -> int:
     differing = [row.cell for row in rows if row.agrees is False]
     print(f'{_table(rows)}\n')
     if differing:
-        print(f"{len(differing)} of {len(rows)} cells differ: {', '.join(differing)}")
+        print(f'{len(differing)} of {len(rows)} cells differ: {", ".join(differing)}')
         return 1
-    print(f'all {sum(row.agrees is True for row in rows)} judged cells agree'
-          + ('' if corpus.name == 'fra-eng' else '; the loss and the translations are not compared '
-             "with the book's, which need its corpus"))
+    print(
+        f'all {sum(row.agrees is True for row in rows)} judged cells agree'
+        + (
+            ''
+            if corpus.name == 'fra-eng'
+            else '; the loss and the translations are not compared '
+            "with the book's, which need its corpus"
+        )
+    )
     return 0
 
 
 def _seq2seq_rows(ctx) -> list[Row]:
     """The cells of 9.7 before training: shapes, sequence_mask, and the loss."""
     from ._mxnet import np, npx
-    from .book.loss import MaskedSoftmaxCELoss
-    from .book.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder
+    from .book.seq2seq import MaskedSoftmaxCELoss, Seq2SeqDecoder, Seq2SeqEncoder
 
     encoder, decoder = Seq2SeqEncoder(10, 8, 16, 2), Seq2SeqDecoder(10, 8, 16, 2)
     encoder.initialize(ctx=ctx)
@@ -126,35 +197,58 @@ def _seq2seq_rows(ctx) -> list[Row]:
     lengths = np.array([1, 2], ctx=ctx)
     masked = npx.sequence_mask(two_rows, lengths, True, axis=1)
     filled = npx.sequence_mask(np.ones((2, 3, 4), ctx=ctx), lengths, True, value=-1, axis=1)
-    losses = MaskedSoftmaxCELoss()(np.ones((3, 4, 10), ctx=ctx), np.ones((3, 4), ctx=ctx),
-                                   np.array([4, 2, 0], ctx=ctx)).asnumpy().tolist()
+    losses = (
+        MaskedSoftmaxCELoss()(
+            np.ones((3, 4, 10), ctx=ctx), np.ones((3, 4), ctx=ctx), np.array([4, 2, 0], ctx=ctx)
+        )
+        .asnumpy()
+        .tolist()
+    )
     return [
         _equal('encoder output', (7, 4, 16), output.shape),
-        _equal('encoder state', (2, (2, 4, 16), (2, 4, 16)),
-               (len(enc_state), enc_state[0].shape, enc_state[1].shape)),
-        _equal('decoder output and state', ((4, 7, 10), 2, (2, 4, 16), (2, 4, 16)),
-               (out.shape, len(state), state[0].shape, state[1].shape)),
+        _equal(
+            'encoder state',
+            (2, (2, 4, 16), (2, 4, 16)),
+            (len(enc_state), enc_state[0].shape, enc_state[1].shape),
+        ),
+        _equal(
+            'decoder output and state',
+            ((4, 7, 10), 2, (2, 4, 16), (2, 4, 16)),
+            (out.shape, len(state), state[0].shape, state[1].shape),
+        ),
         _equal('sequence_mask', [[1, 0, 0], [4, 5, 0]], masked.astype(int).tolist()),
-        _equal('sequence_mask, value=-1', [[1, -1, -1], [1, 1, -1]],
-               filled[:, :, 0].astype(int).tolist()),
+        _equal(
+            'sequence_mask, value=-1',
+            [[1, -1, -1], [1, 1, -1]],
+            filled[:, :, 0].astype(int).tolist(),
+        ),
         # oneDNN's logarithm on a CPU is right to 3e-6, the book's GPU to the last digit.
-        Row('masked loss, to 1e-5', str(PRINTED_LOSSES), str([round(x, 7) for x in losses]),
-            max(abs(x - y) for x, y in zip(losses, PRINTED_LOSSES)) < 1e-5),
+        Row(
+            'masked loss, to 1e-5',
+            str(PRINTED_LOSSES),
+            str([round(x, 7) for x in losses]),
+            max(abs(x - y) for x, y in zip(losses, PRINTED_LOSSES)) < 1e-5,
+        ),
     ]
 
 
 def _attention_rows(ctx) -> list[Row]:
     """The cell of 10.2 before training."""
     from ._mxnet import np
-    from .data.pipeline import build_model
+    from .models.factory import build_model
 
     model = build_model(ModelConfig(8, 16, attention='additive'), 10, 10)
     model.initialize(ctx=ctx)
     X, lengths = np.zeros((4, 7), ctx=ctx), np.full((4,), 7, ctx=ctx)
     state = model.decoder.init_state(model.encoder(X, lengths), lengths)
     out, state = model.decoder(X, state)
-    return [_equal('decoder output and state', ((4, 7, 10), 3, (4, 7, 16), 2, (2, 4, 16)),
-                   (out.shape, len(state), state[0].shape, len(state[1]), state[1][0].shape))]
+    return [
+        _equal(
+            'decoder output and state',
+            ((4, 7, 10), 3, (4, 7, 16), 2, (2, 4, 16)),
+            (out.shape, len(state), state[0].shape, len(state[1]), state[1][0].shape),
+        )
+    ]
 
 
 def _training_rows(section: Section, corpus: Corpus, seed: int, ctx) -> list[Row]:
@@ -162,31 +256,36 @@ def _training_rows(section: Section, corpus: Corpus, seed: int, ctx) -> list[Row
     from tqdm import tqdm
 
     from ._mxnet import seed_generators
-    from .runs.checkpoint import Run
-    from .data.encoding import first_examples, load_pairs
     from .book.animator import Animator
-    from .book.training_loop import s2s_epochs_ch9
-    from .data.pipeline import build_model
+    from .book.seq2seq import s2s_epochs_ch9
+    from .data.encoding import first_examples
+    from .data.feed import load_pairs
+    from .models.factory import build_model
+    from .runs.checkpoint import Run
 
     config = RunConfig(model=section.model)
     seed_generators(seed)
     pairs = first_examples(corpus.pairs, config.data.num_examples)
     src_vocab, tgt_vocab, data_iter = load_pairs(
-        pairs, config.data.batch_size, config.data.num_steps)
+        pairs, config.data.batch_size, config.data.num_steps
+    )
     model = build_model(config.model, len(src_vocab), len(tgt_vocab))
     animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, section.num_epochs])
     epochs = s2s_epochs_ch9(model, data_iter, config.training.lr, section.num_epochs, ctx)
-    for epoch, metric, timer in tqdm(epochs, total=section.num_epochs, unit=' epochs',
-                                     leave=False, disable=None):  # a bar on a terminal only
+    for epoch, metric, timer in tqdm(
+        epochs, total=section.num_epochs, unit=' epochs', leave=False, disable=None
+    ):  # a bar on a terminal only
         seconds = timer.stop()
         animator.add(epoch, metric[0] / metric[1])
     animator.close()
     losses = dict(zip(animator.X[0], animator.Y[0]))
     run = Run(config, src_vocab, tgt_vocab, model)
     printed = f'{section.tokens_per_sec} on a V100' if section.tokens_per_sec else 'not known'
-    return [*_loss_rows(section, losses, judge=corpus.name == 'fra-eng'),
-            Row('tokens/sec', printed, f'{metric[1] / seconds:.1f} on {ctx}', None),
-            *_translation_rows(section, run, corpus, pairs, ctx)]
+    return [
+        *_loss_rows(section, losses, judge=corpus.name == 'fra-eng'),
+        Row('tokens/sec', printed, f'{metric[1] / seconds:.1f} on {ctx}', None),
+        *_translation_rows(section, run, corpus, pairs, ctx),
+    ]
 
 
 def _loss_rows(section: Section, losses: dict[int, float], judge: bool) -> list[Row]:
@@ -194,19 +293,32 @@ def _loss_rows(section: Section, losses: dict[int, float], judge: bool) -> list[
     low, high = section.final_loss
     last = section.num_epochs
     final = round(losses[last], 3)
-    outside = [epoch for epoch, (least, most) in section.losses.items()
-               if not least * (1 - SLACK) <= losses[epoch] <= most * (1 + SLACK)]
+    outside = [
+        epoch
+        for epoch, (least, most) in section.losses.items()
+        if not least * (1 - SLACK) <= losses[epoch] <= most * (1 + SLACK)
+    ]
     curve = 'inside' if not outside else f'outside at {len(outside)}, first at {outside[0]}'
-    return [Row(f'loss after {last} epochs', f'{section.median_loss} ({low} to {high:.3f})',
-                f'{final:.3f}', low <= final <= high if judge else None),
-            Row(f'loss at 10, 20, ..., {last}', f'the band of {section.num_runs} runs', curve,
-                not outside if judge else None)]
+    return [
+        Row(
+            f'loss after {last} epochs',
+            f'{section.median_loss} ({low} to {high:.3f})',
+            f'{final:.3f}',
+            low <= final <= high if judge else None,
+        ),
+        Row(
+            f'loss at 10, 20, ..., {last}',
+            f'the band of {section.num_runs} runs',
+            curve,
+            not outside if judge else None,
+        ),
+    ]
 
 
 def _translation_rows(section: Section, run, corpus: Corpus, pairs, ctx) -> list[Row]:
     """The four sentences; on another corpus than the book's, its own references are the measure."""
-    from .data.encoding import preprocess_nmt
-    from .book.training_loop import predict_s2s_ch9
+    from .book.machine_translation import preprocess_nmt
+    from .book.seq2seq import predict_s2s_ch9
 
     references = {sentence: set() for sentence in section.translations}
     by_source = {sentence.lower(): sentence for sentence in references}
@@ -217,8 +329,9 @@ def _translation_rows(section: Section, run, corpus: Corpus, pairs, ctx) -> list
     rows = []
     for sentence, published in section.translations.items():
         accepted = published if corpus.name == 'fra-eng' else references[sentence]
-        ours = predict_s2s_ch9(run.model, sentence, run.src_vocab, run.tgt_vocab,
-                               run.config.data.num_steps, ctx)
+        ours = predict_s2s_ch9(
+            run.model, sentence, run.src_vocab, run.tgt_vocab, run.config.data.num_steps, ctx
+        )
         expected = ' or '.join(sorted(accepted)) or 'not in this corpus'
         source = '' if corpus.name == 'fra-eng' else ' (this corpus)'
         is_judged = section.judges_translations and accepted
@@ -232,8 +345,10 @@ def _table(rows: list[Row]) -> str:
     lines = [('', 'book', 'ours', 'verdict')]
     lines += [(row.cell, row.book, row.ours, verdicts[row.agrees]) for row in rows]
     widths = [max(map(len, column)) for column in zip(*lines)]
-    return '\n'.join(' | '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
-                     for line in lines)
+    return '\n'.join(
+        ' | '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+        for line in lines
+    )
 
 
 if __name__ == '__main__':

@@ -1,4 +1,5 @@
 """``python -m d2l_seq2seq.translate``: translate sentences with a trained run."""
+
 from __future__ import annotations
 
 import logging
@@ -7,9 +8,9 @@ from pathlib import Path
 from typing import Iterator
 
 from . import cli
+from ._runtime import choose_threads
 from .config import RunConfig, SearchConfig
 from .errors import InputError
-from ._runtime import choose_threads
 
 logger = logging.getLogger(__name__)
 
@@ -18,16 +19,27 @@ MAX_LINE_BYTES = 1 << 16  # what is longer is no sentence
 
 
 def _parser() -> cli.Parser:
-    parser = cli.parser_for(
-        'translate', 'Translate sentences, one line out for each line in.')
+    parser = cli.parser_for('translate', 'Translate sentences, one line out for each line in.')
     parser.add_argument('run', metavar='RUN', help='the folder that train wrote')
-    parser.add_argument('sentences', metavar='SENTENCE', nargs='*', default=[],
-                        help='what to translate; without any, the lines of standard input')
+    parser.add_argument(
+        'sentences',
+        metavar='SENTENCE',
+        nargs='*',
+        default=[],
+        help='what to translate; without any, the lines of standard input',
+    )
     parser.add_argument('--input', metavar='FILE', help='translate the lines of a file')
-    parser.add_argument('--scores', action='store_true', help='print line number, score and '
-                        'translation, separated by tabs; so it is with several translations')
-    parser.add_argument('--attention', metavar='FILE', help='draw what each word of the '
-                        'translations looked at (.svg, .png or .pdf)')
+    parser.add_argument(
+        '--scores',
+        action='store_true',
+        help='print line number, score and '
+        'translation, separated by tabs; so it is with several translations',
+    )
+    parser.add_argument(
+        '--attention',
+        metavar='FILE',
+        help='draw what each word of the translations looked at (.svg, .png or .pdf)',
+    )
     parser.add_argument('--device', default='auto', help='auto, cpu, cpu(N), gpu or gpu(N)')
     cli.add_options(parser, SearchConfig)
     return parser
@@ -85,7 +97,7 @@ def _lines_of(stream) -> Iterator[list[str]]:
     for data in iter(lambda: stream.read1(BLOCK_BYTES), b''):
         *lines, rest = (rest + data).split(b'\n')
         if len(rest) > MAX_LINE_BYTES:  # a line that goes on and on is not kept in memory
-            rest = rest[:MAX_LINE_BYTES + 1]
+            rest = rest[: MAX_LINE_BYTES + 1]
         if lines:
             yield [_decoded(line, number + place) for place, line in enumerate(lines)]
             number += len(lines)
@@ -96,8 +108,9 @@ def _lines_of(stream) -> Iterator[list[str]]:
 def _decoded(line: bytes, number: int) -> str:
     """A line as text; whatever it holds, it becomes one."""
     if len(line) > MAX_LINE_BYTES:
-        logger.warning('line %s is longer than %s bytes and is cut', f'{number:,}',
-                       f'{MAX_LINE_BYTES:,}')
+        logger.warning(
+            'line %s is longer than %s bytes and is cut', f'{number:,}', f'{MAX_LINE_BYTES:,}'
+        )
         line = line[:MAX_LINE_BYTES]
         while line[-1] & 0xC0 == 0x80:  # a character is not cut in two
             line = line[:-1]
@@ -118,18 +131,22 @@ def _check_picture(path: str, translator) -> None:
     if not Path(path).resolve().parent.is_dir():
         raise InputError(f'{path}: expected a file in a folder that is there')
     if not translator.has_attention:
-        raise InputError('expected a model with attention, got one without; train one with '
-                         '--attention additive, dot or general')
+        raise InputError(
+            'expected a model with attention, got one without; train one with '
+            '--attention additive, dot or general'
+        )
 
 
 def _draw(seen: list, path: Path) -> None:
     """Write what was looked at to a picture."""
-    from .book.animator import attention_figure, figure_bytes, picture_suffix
+    from .book.animator import figure_bytes, picture_suffix
+    from .plotting import attention_figure
 
     figure = attention_figure(
         [translation.attention_weights for translation in seen],
         [translation.src_tokens for translation in seen],
-        [translation.tokens + ['<eos>'] * translation.is_finished for translation in seen])
+        [translation.tokens + ['<eos>'] * translation.is_finished for translation in seen],
+    )
     try:
         path.write_bytes(figure_bytes(figure, picture_suffix(path)))
     except OSError as error:

@@ -19,9 +19,9 @@ import numpy
 from d2l_seq2seq import (AdditiveAttention, EncoderDecoder, Seq2SeqAttentionDecoder, Seq2SeqEncoder,
                          Translator, load_data_nmt, predict_s2s_ch9, train_s2s_ch9, try_gpu)
 from d2l_seq2seq.models.attention import Attention
-from d2l_seq2seq.diagrams import layers_diagram
-from d2l_seq2seq.book.animator import attention_figure
-from d2l_seq2seq.showing import show, show_code
+from d2l_seq2seq.plotting import layers_diagram
+from d2l_seq2seq.plotting import attention_figure
+from d2l_seq2seq.plotting import show, show_code
 
 import mxnet  # after the package, which makes it ready
 from mxnet import np
@@ -64,7 +64,7 @@ show_code(AdditiveAttention)
 attention = AdditiveAttention(8, dropout=0.1)
 attention.initialize()
 keys, values = np.ones((2, 10, 2)), np.arange(40).reshape(1, 10, 4).repeat(2, axis=0)
-context, weights = attention(np.ones((2, 1, 2)), attention.keys_of(keys), values.astype('float32'),
+context, weights = attention(np.ones((2, 1, 2)), attention.project_keys(keys), values.astype('float32'),
                              np.array([2, 6]))
 context
 

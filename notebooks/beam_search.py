@@ -21,10 +21,10 @@ from d2l_seq2seq import (BookLengthPenalty, Feed, ModelConfig, ModelStepper, Sea
                          SearchRules, Translator, build_model, encode_pairs, fit, initialize,
                          preprocess_nmt, read_corpus, search_tree, split_pairs, try_gpu)
 from d2l_seq2seq.inference.beam_search import best_continuations
-from d2l_seq2seq.diagrams import tree_figure
+from d2l_seq2seq.plotting import tree_figure
 from d2l_seq2seq.inference.evaluation import evaluate
-from d2l_seq2seq.data.references import references_of
-from d2l_seq2seq.showing import show, show_code
+from d2l_seq2seq.data.encoding import group_references
+from d2l_seq2seq.plotting import show, show_code
 from pandas import DataFrame
 
 import mxnet  # after the package, which makes it ready
@@ -71,7 +71,7 @@ print(f'{0.5 * 0.4 * 0.4 * 0.6:.3f} {0.5 * 0.3 * 0.6 * 0.6:.3f}')
 # natural logarithms.)
 
 # %%
-references = references_of(parts.test, translator.rules)
+references = group_references(parts.test, translator.tokenizer)
 sources = list(references)
 greedy = [best for best, in translator.translate(sources)]
 beams = [best for best, in translator.translate(sources, SearchConfig(

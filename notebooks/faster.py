@@ -21,7 +21,7 @@
 
 # %%
 from d2l_seq2seq._runtime import choose_threads
-from d2l_seq2seq.showing import show, show_code
+from d2l_seq2seq.plotting import show, show_code
 
 choose_threads(batch_size=64, num_hiddens=32)
 show_code(choose_threads)
@@ -33,12 +33,14 @@ import numpy
 from d2l_seq2seq import (EncoderDecoder, Feed, MaskedSoftmaxCELoss, ModelConfig, build_model,
                          encode_pairs, fit, initialize, read_corpus)
 from d2l_seq2seq.engine import step
-from d2l_seq2seq.data.encoding import first_examples, load_pairs
+from d2l_seq2seq.data.encoding import first_examples
+from d2l_seq2seq.data.feed import load_pairs
 from d2l_seq2seq.data.feed import DeviceBatch
-from d2l_seq2seq.book.loss import cross_entropy_of_rows, logits_gradient
+from d2l_seq2seq.engine.step import cross_entropy_of_rows, logits_gradient
 from d2l_seq2seq.engine.optimizer import Adam
 from d2l_seq2seq.engine.profiling import operator_times, stage_times
-from d2l_seq2seq.book.training_loop import d2l, s2s_epochs_ch9
+from d2l_seq2seq.book.seq2seq import d2l
+from d2l_seq2seq.book.seq2seq import s2s_epochs_ch9
 from matplotlib.figure import Figure
 
 import mxnet  # after the package, which makes it ready

@@ -18,8 +18,9 @@
 import numpy
 from d2l_seq2seq import (Vocab, build_array, encode_pairs, load_data_nmt, preprocess_nmt,
                          read_corpus, truncate_pad)
-from d2l_seq2seq.data.encoding import RESERVED_TOKENS, chapter_tokens, first_examples, tokenize_nmt
-from d2l_seq2seq.showing import show, show_code
+from d2l_seq2seq.data.tokenizers import RESERVED_TOKENS, tokenize_chapter
+from d2l_seq2seq.data.encoding import first_examples, tokenize_pairs
+from d2l_seq2seq.plotting import show, show_code
 from matplotlib.figure import Figure
 from pandas import Series
 
@@ -65,14 +66,14 @@ print(*map(preprocess_nmt, map('\t'.join, pairs[:num_pairs_shown])), sep='\n')
 # A token is what stands between spaces.
 
 # %%
-show_code(chapter_tokens, tokenize_nmt)
+show_code(tokenize_chapter, tokenize_pairs)
 
 # %% [markdown]
 # The book prints `([['go', '.'], ['hi', '.'], ['run', '!']], [['va', '!'], ['salut', '!'],
 # ['cours', '!']])`.
 
 # %%
-source, target = tokenize_nmt(pairs)
+source, target = tokenize_pairs(pairs)
 source[:3], target[:3]
 
 # %% [markdown]

@@ -27,12 +27,14 @@ from d2l_seq2seq import (Animator, BucketFeed, DataConfig, Feed, ModelConfig, Tr
                          UpdateRules, build_model, corpus_scores, encode_pairs, fit, initialize,
                          per_token_objective, read_corpus, share_embedding, split_pairs, try_gpu)
 from d2l_seq2seq.config import PRESETS
-from d2l_seq2seq.diagrams import unrolled_diagram
-from d2l_seq2seq.data.opengenus import KerasDefaults, encode_ids, keras_lstm, vocab_of, words_of
-from d2l_seq2seq.data.references import references_of
-from d2l_seq2seq.showing import show, show_code
-from d2l_seq2seq.data.synthetic import pseudo_pairs
-from d2l_seq2seq.data.pipeline import text_rules
+from d2l_seq2seq.plotting import unrolled_diagram
+from d2l_seq2seq.models.recurrent import KerasDefaults, keras_lstm
+from d2l_seq2seq.data.encoding import encode_pseudo_pairs
+from d2l_seq2seq.data.tokenizers import opengenus_vocab, tokenize_opengenus
+from d2l_seq2seq.data.encoding import group_references
+from d2l_seq2seq.plotting import show, show_code
+from d2l_seq2seq.data.corpus import pseudo_pairs
+from d2l_seq2seq.data.tokenizers import build_tokenizer
 from matplotlib.figure import Figure
 from pandas import cut
 
@@ -52,15 +54,15 @@ embed_size, num_hiddens, num_epochs = 64, 128, 14
 # apostrophe splits nothing.)
 
 # %%
-show_code(words_of)
-words_of("I'm drinking milk.")
+show_code(tokenize_opengenus)
+tokenize_opengenus("I'm drinking milk.")
 
 # %% [markdown]
 # Words are numbered by their frequency behind padding 0, start of sequence 1, and unknown 2. The
 # article names an end of sequence too, and gives it no number; here it is 3.
 
 # %%
-vocab = vocab_of([words_of('I drink milk'), words_of('I drink, you drink')], min_freq=1)
+vocab = opengenus_vocab([tokenize_opengenus('I drink milk'), tokenize_opengenus('I drink, you drink')], min_freq=1)
 list(enumerate(vocab.idx_to_token))
 
 # %% [markdown]
@@ -70,10 +72,10 @@ list(enumerate(vocab.idx_to_token))
 # first, is the one that the encoder read last.
 
 # %%
-rules = text_rules(DataConfig(text_rules='opengenus', reverse_source=True, share_vocab=True,
+tokenizer = build_tokenizer(DataConfig(text_rules='opengenus', reverse_source=True, share_vocab=True,
                               min_freq=4))
-print(rules.src_tokens('I drink milk.'))
-show(unrolled_diagram(rules.src_tokens('I drink milk.'), ['je', 'bois', 'du', 'lait']))
+print(tokenizer.tokenize_src('I drink milk.'))
+show(unrolled_diagram(tokenizer.tokenize_src('I drink milk.'), ['je', 'bois', 'du', 'lait']))
 
 # %% [markdown]
 # ## One embedding for both
@@ -120,7 +122,7 @@ print(at_once.shape, *(float(abs(at_once - other).max()) for other in (folded, s
 preset = PRESETS['opengenus']
 ctx = try_gpu()
 mxnet.random.seed(seed)
-ids, arrays = encode_ids(pseudo_pairs(seed))
+ids, arrays = encode_pseudo_pairs(pseudo_pairs(seed))
 model = build_model(
     ModelConfig(preset['embed_size'], article_hiddens, preset['num_layers'], share_embedding=True,
                 initializer='keras'), len(ids), len(ids))
@@ -142,8 +144,8 @@ print(f'ln 100 = {math.log(100):.4f}')
 
 # %%
 parts = split_pairs(read_corpus('auto').pairs[::every_nth], 0.05)
-vocab, _, arrays = encode_pairs(parts.train, num_steps, rules)
-references = references_of([*parts.valid, *parts.test], rules)
+vocab, _, arrays = encode_pairs(parts.train, num_steps, tokenizer)
+references = group_references([*parts.valid, *parts.test], tokenizer)
 print(f'{len(parts.train):,} pairs, {len(vocab):,} words in both languages; {len(references):,} '
       'sentences to translate')
 
@@ -162,7 +164,7 @@ for number, (name, attention) in enumerate(kinds.items()):
         rules=UpdateRules(per_token_objective),
         on_epoch_end=lambda metrics, state: animator.add(metrics.epoch, numpy.where(
             numpy.arange(2) == number, metrics.train.nll_per_token, None).tolist()))
-    translators[name] = Translator(model, vocab, vocab, num_steps, rules)
+    translators[name] = Translator(model, vocab, vocab, num_steps, tokenizer)
 
 # %%
 for sentence in ['I drink milk.', 'She is my sister.', 'I do not know where he lives.',
@@ -184,8 +186,8 @@ for sentence in ['I drink milk.', 'She is my sister.', 'I do not know where he l
 # %%
 limits = [0, 3, 5, 7, 9, 12, 100]
 labels = ['1-3', '4-5', '6-7', '8-9', '10-12', '13-']
-lengths = cut([len(rules.src_tokens(source)) for source in references], limits, labels=labels)
-answers = [[' '.join(rules.tgt_tokens(one)) for one in own] for own in references.values()]
+lengths = cut([len(tokenizer.tokenize_src(source)) for source in references], limits, labels=labels)
+answers = [[' '.join(tokenizer.tokenize_tgt(one)) for one in own] for own in references.values()]
 
 figure = Figure(figsize=(5, 3), layout='tight')
 ax = figure.subplots()

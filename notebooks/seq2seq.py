@@ -17,9 +17,9 @@
 import numpy
 from d2l_seq2seq import (EncoderDecoder, MaskedSoftmaxCELoss, Seq2SeqDecoder, Seq2SeqEncoder,
                          load_data_nmt, predict_s2s_ch9, train_s2s_ch9, try_gpu)
-from d2l_seq2seq.diagrams import layers_diagram, unrolled_diagram
-from d2l_seq2seq.book.training_loop import s2s_epochs_ch9
-from d2l_seq2seq.showing import show, show_code
+from d2l_seq2seq.plotting import layers_diagram, unrolled_diagram
+from d2l_seq2seq.book.seq2seq import s2s_epochs_ch9
+from d2l_seq2seq.plotting import show, show_code
 
 import mxnet  # after the package, which makes it ready
 from mxnet import np, npx
@@ -210,7 +210,7 @@ for sentence in ['Go .', 'Wow !', "I'm OK .", 'I won !']:
 from d2l_seq2seq import (Feed, ModelConfig, Translator, build_model, encode_pairs, evaluate_loss,
                          fit, initialize, read_corpus)
 from d2l_seq2seq.data.encoding import first_examples
-from d2l_seq2seq.data.synthetic import copy_pairs, number_pairs
+from d2l_seq2seq.data.corpus import copy_pairs, number_pairs
 from matplotlib.figure import Figure
 from pandas import Series
 

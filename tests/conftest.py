@@ -1,4 +1,5 @@
 """What the tests share: the real corpus where it is, drawn seeds, no network."""
+
 import os
 import random
 from pathlib import Path
@@ -19,9 +20,9 @@ def no_network(monkeypatch, tmp_path):
     """
     import pooch
 
-    from d2l_seq2seq.data import corpus
+    from d2l_seq2seq.book import fra_eng
 
-    monkeypatch.setattr(corpus, 'FRA_ENG_URL', 'http://127.0.0.1:9/fra-eng.zip')
+    monkeypatch.setattr(fra_eng, 'FRA_ENG_URL', 'http://127.0.0.1:9/fra-eng.zip')
     monkeypatch.setattr(pooch, 'os_cache', lambda project: tmp_path / 'cache' / project)
     monkeypatch.setenv('OMP_NUM_THREADS', '1')  # a command that is called in here chooses nothing
 
@@ -31,7 +32,7 @@ def seed(request):
     """A seed drawn for this test, put into both generators; MXNET_TEST_SEED replays one."""
     from d2l_seq2seq._mxnet import seed_generators
 
-    value = int(os.environ.get('MXNET_TEST_SEED', random.randrange(2 ** 31)))
+    value = int(os.environ.get('MXNET_TEST_SEED', random.randrange(2**31)))
     seed_generators(value)
     request.node.user_properties.append(('seed', value))
     return value

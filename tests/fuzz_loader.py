@@ -4,6 +4,7 @@ Two classes.  *Damaged*: a file changed under the manifest as it was; every one 
 *Hostile*: the manifest agrees with what was changed; it may be read where what it says makes sense,
 and otherwise is refused, and never runs code, crashes, or takes memory without bounds.
 """
+
 import contextlib
 import io
 import json
@@ -20,17 +21,27 @@ from pathlib import Path
 
 import numpy as onp
 
-from d2l_seq2seq import (DataConfig, Feed, InputError, ModelConfig, Run, RunConfig, build_model,
-                         fit, initialize, read_corpus)
+from d2l_seq2seq import (
+    DataConfig,
+    Feed,
+    InputError,
+    ModelConfig,
+    Run,
+    RunConfig,
+    build_model,
+    fit,
+    initialize,
+    read_corpus,
+)
 from d2l_seq2seq._mxnet import npx, seed_generators
-from d2l_seq2seq.runs.checkpoint import load_checkpoint, load_progress, save_checkpoint
 from d2l_seq2seq.data.encoding import encode_pairs
-from d2l_seq2seq.runs.manifest import MANIFEST, write_manifest
-from d2l_seq2seq.runs.folder import best_of, reason_to_end
-from d2l_seq2seq.training.checkpointing import MOMENTS, to_progress, to_state
-from d2l_seq2seq.engine.schedule import HalvingOnPlateau
+from d2l_seq2seq.data.tokenizers import SubwordPair, Subwords
+from d2l_seq2seq.engine.optimizer import HalvingOnPlateau
 from d2l_seq2seq.engine.step import UpdateRules
-from d2l_seq2seq.data.subwords import SidesSubwords, Subwords
+from d2l_seq2seq.runs.checkpoint import load_checkpoint, load_progress, save_checkpoint
+from d2l_seq2seq.runs.folder import best_checkpoint, completion_reason
+from d2l_seq2seq.runs.manifest import MANIFEST, write_manifest
+from d2l_seq2seq.training.checkpointing import MOMENTS, to_progress, to_state
 
 MEMORY = 1 << 30  # bytes that the process may take on top of what it has
 CTX = npx.cpu()
@@ -53,30 +64,44 @@ def make_model(folder, arrays, vocabs, config):
     initialize(model, CTX)
     feed, kept = Feed(arrays, 8, 0), []
     hooks = {'schedule': HalvingOnPlateau(0.01, 1)}
-    fit(model, feed, num_epochs=1, lr=hooks['schedule'], on_epoch_end=lambda metrics, state:
-        kept.append(to_progress(model, state, hooks, feed.fingerprint())))
-    subwords = Subwords.learn([src for src, _ in read_corpus('bundled').pairs[:100]], 60)
-    save_checkpoint(folder, Run(config, *vocabs, model, SidesSubwords(subwords, subwords)), kept[0])
+    fit(
+        model,
+        feed,
+        num_epochs=1,
+        lr=hooks['schedule'],
+        on_epoch_end=lambda metrics, state: kept.append(
+            to_progress(model, state, hooks, feed.fingerprint())
+        ),
+    )
+    subwords = Subwords.train([src for src, _ in read_corpus('bundled').pairs[:100]], 60)
+    save_checkpoint(folder, Run(config, *vocabs, model, SubwordPair(subwords, subwords)), kept[0])
 
 
 def load(folder, feed):
     """All that reads a checkpoint."""
     run = load_checkpoint(folder, CTX)
     progress = load_progress(folder, run.model, MOMENTS)
-    to_state(progress, run.model, feed, UpdateRules(), {'schedule': HalvingOnPlateau(0.01, 1)},
-             feed.fingerprint())
+    to_state(
+        progress,
+        run.model,
+        feed,
+        UpdateRules(),
+        {'schedule': HalvingOnPlateau(0.01, 1)},
+        feed.fingerprint(),
+    )
     return run
 
 
 # What is done to a file's bytes.
 
+
 def flip_bit(rng, data):
     place = rng.randrange(len(data))
-    return data[:place] + bytes([data[place] ^ 1 << rng.randrange(8)]) + data[place + 1:]
+    return data[:place] + bytes([data[place] ^ 1 << rng.randrange(8)]) + data[place + 1 :]
 
 
 def truncate(rng, data):
-    return data[:rng.randrange(len(data))]
+    return data[: rng.randrange(len(data))]
 
 
 def insert(rng, data):
@@ -87,7 +112,7 @@ def insert(rng, data):
 
 def zero_block(rng, data):
     place, length = rng.randrange(len(data)), rng.randint(1, 600)
-    changed = data[:place] + b'\0' * length + data[place + length:]
+    changed = data[:place] + b'\0' * length + data[place + length :]
     return changed if changed != data else data[:-1]
 
 
@@ -107,8 +132,31 @@ def change_json(rng, data):
             if isinstance(node[key], (dict, list)) and node[key]:
                 stack.append(node[key])
     node, key = rng.choice(nodes)
-    value = rng.choice([None, -1, 0, 1, 2 ** 31, 10 ** 18, 10 ** 39, 1.5, 1e308, 'x', '../../etc',
-                        '', '\0', True, [], {}, [[]], {'a': 1}, 'a' * 10_000, [1] * 1000, '<unk>'])
+    value = rng.choice(
+        [
+            None,
+            -1,
+            0,
+            1,
+            2**31,
+            10**18,
+            10**39,
+            1.5,
+            1e308,
+            'x',
+            '../../etc',
+            '',
+            '\0',
+            True,
+            [],
+            {},
+            [[]],
+            {'a': 1},
+            'a' * 10_000,
+            [1] * 1000,
+            '<unk>',
+        ]
+    )
     if node is None:
         values = value
     elif rng.random() < 0.15:
@@ -120,9 +168,20 @@ def change_json(rng, data):
 
 def json_bomb(rng, data):
     depth = rng.choice([1000, 100_000])
-    return rng.choice([b'[' * depth, b'{"a":' * depth, b'[' * depth + b']' * depth,
-                       b'9' * depth, b'[' + b'1,' * depth + b'1]', b'"' + b'\\u0000' * depth + b'"',
-                       b'[' + b'1' * 39 + b']', b'1e999999', b'NaN', b' ' * 2_000_000])
+    return rng.choice(
+        [
+            b'[' * depth,
+            b'{"a":' * depth,
+            b'[' * depth + b']' * depth,
+            b'9' * depth,
+            b'[' + b'1,' * depth + b'1]',
+            b'"' + b'\\u0000' * depth + b'"',
+            b'[' + b'1' * 39 + b']',
+            b'1e999999',
+            b'NaN',
+            b' ' * 2_000_000,
+        ]
+    )
 
 
 def arrays_with(rng, data, change, save=onp.savez):
@@ -137,23 +196,36 @@ def arrays_with(rng, data, change, save=onp.savez):
 
 
 def pickle_inside(rng, data):
-    return arrays_with(rng, data, lambda array: onp.array([Trap()] * rng.randint(1, 3),
-                                                          dtype=object))
+    return arrays_with(
+        rng, data, lambda array: onp.array([Trap()] * rng.randint(1, 3), dtype=object)
+    )
 
 
 def other_array(rng, data):
-    return arrays_with(rng, data, rng.choice([
-        lambda array: array.astype('float64'), lambda array: array[..., None],
-        lambda array: array.ravel()[:-1], lambda array: onp.full_like(array, onp.nan),
-        lambda array: onp.full_like(array, 3e38), lambda array: onp.zeros(0, 'float32'),
-        lambda array: onp.asfortranarray(array), lambda array: onp.array(['x' * 100] * 10)]))
+    return arrays_with(
+        rng,
+        data,
+        rng.choice(
+            [
+                lambda array: array.astype('float64'),
+                lambda array: array[..., None],
+                lambda array: array.ravel()[:-1],
+                lambda array: onp.full_like(array, onp.nan),
+                lambda array: onp.full_like(array, 3e38),
+                lambda array: onp.zeros(0, 'float32'),
+                lambda array: onp.asfortranarray(array),
+                lambda array: onp.array(['x' * 100] * 10),
+            ]
+        ),
+    )
 
 
 def zip_bomb(rng, data):
     """Gigabytes of zeros in some kilobytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(
-            buffer, 'w', zipfile.ZIP_DEFLATED) as new:
+        buffer, 'w', zipfile.ZIP_DEFLATED
+    ) as new:
         names = old.namelist()
         bomb = rng.choice(names)
         for name in names:
@@ -167,13 +239,19 @@ def zip_bomb(rng, data):
 
 def huge_header(rng, data):
     """Shapes and sizes that claim to be large."""
-    old, new = rng.choice([
-        (b"'shape': (", b"'shape': (" + b'9' * rng.randint(1, 30)), (b'<f4', b'<f8'),
-        (b'<f4', b'|O8'), (b"{'descr'", b'{' * rng.choice([3, 90])), (b'False', b'True '),
-        (b'(', b'__import__("os").mkdir("/x")#')])
+    old, new = rng.choice(
+        [
+            (b"'shape': (", b"'shape': (" + b'9' * rng.randint(1, 30)),
+            (b'<f4', b'<f8'),
+            (b'<f4', b'|O8'),
+            (b"{'descr'", b'{' * rng.choice([3, 90])),
+            (b'False', b'True '),
+            (b'(', b'__import__("os").mkdir("/x")#'),
+        ]
+    )
     place = data.index(b'NUMPY')
-    header = data[place:place + 128].replace(old, new, 1)[:128].ljust(128)
-    return data[:place] + header + data[place + 128:]
+    header = data[place : place + 128].replace(old, new, 1)[:128].ljust(128)
+    return data[:place] + header + data[place + 128 :]
 
 
 def huge_directory(rng, data):
@@ -182,7 +260,7 @@ def huge_directory(rng, data):
     start = data.index(b'PK\x01\x02')
     damaged = bytearray(data)
     place = rng.choice([*range(end + 4, end + 22, 2), *range(start + 4, start + 46, 2)])
-    struct.pack_into('<H', damaged, place, rng.choice([0, 1, 0x7fff, 0xffff]))
+    struct.pack_into('<H', damaged, place, rng.choice([0, 1, 0x7FFF, 0xFFFF]))
     return bytes(damaged)
 
 
@@ -196,13 +274,33 @@ def many_entries(rng, data):
 
 
 def own_bytes(rng, data):
-    return rng.choice([b'', b'\0', bytes(rng.randrange(256) for _ in range(2000)),
-                       b'PK\x05\x06' + bytes(18), b'\x80\x04\x95'])
+    return rng.choice(
+        [
+            b'',
+            b'\0',
+            bytes(rng.randrange(256) for _ in range(2000)),
+            b'PK\x05\x06' + bytes(18),
+            b'\x80\x04\x95',
+        ]
+    )
 
 
 HOSTILE_JSON = [change_json] * 6 + [json_bomb, own_bytes]
-HOSTILE_ARRAYS = [flip_bit, flip_bit, truncate, insert, pickle_inside, other_array, zip_bomb,
-                  huge_header, huge_header, huge_directory, huge_directory, many_entries, own_bytes]
+HOSTILE_ARRAYS = [
+    flip_bit,
+    flip_bit,
+    truncate,
+    insert,
+    pickle_inside,
+    other_array,
+    zip_bomb,
+    huge_header,
+    huge_header,
+    huge_directory,
+    huge_directory,
+    many_entries,
+    own_bytes,
+]
 
 
 def change_manifest(rng, folder):
@@ -224,9 +322,15 @@ def change_manifest(rng, folder):
     else:
         path = folder / name
         path.unlink()
-        rng.choice([lambda: path.mkdir(), lambda: os.mkfifo(path),
-                    lambda: path.symlink_to('/dev/zero'), lambda: path.symlink_to(folder),
-                    lambda: path.symlink_to('/etc/passwd')])()
+        rng.choice(
+            [
+                lambda: path.mkdir(),
+                lambda: os.mkfifo(path),
+                lambda: path.symlink_to('/dev/zero'),
+                lambda: path.symlink_to(folder),
+                lambda: path.symlink_to('/etc/passwd'),
+            ]
+        )()
         return
     (folder / MANIFEST).write_text(json.dumps(values))
 
@@ -248,8 +352,13 @@ def mutate(rng, folder, is_hostile):
         change_manifest(rng, folder)
         return 'manifest'
     name = rng.choice([*ARRAYS, *JSON, *rng.sample(SUBWORDS, 1)])
-    change = rng.choice(HOSTILE_ARRAYS if name in ARRAYS else
-                        HOSTILE_JSON if name in JSON else [*DAMAGES, own_bytes])
+    change = rng.choice(
+        HOSTILE_ARRAYS
+        if name in ARRAYS
+        else HOSTILE_JSON
+        if name in JSON
+        else [*DAMAGES, own_bytes]
+    )
     (folder / name).write_bytes(change(rng, (folder / name).read_bytes()))
     (folder / MANIFEST).unlink()
     write_manifest(folder, {})
@@ -285,8 +394,8 @@ def main():
         shutil.copytree(good, folder)
         what = mutate(rng, folder, kind == 'hostile')
         try:
-            best_of(WORK / 'run')
-            reason_to_end(WORK / 'run', 5)
+            best_checkpoint(WORK / 'run')
+            completion_reason(WORK / 'run', 5)
             run = load(folder, feed)
         except InputError as error:
             if '\n' in str(error) or len(str(error)) > 2000:
@@ -296,8 +405,10 @@ def main():
             sys.exit(f'{number}: {what}: {error!r}')
         else:
             read[kind] += 1
-            if not all(onp.isfinite(parameter.data().asnumpy()).all()
-                       for parameter in run.model.collect_params().values()):
+            if not all(
+                onp.isfinite(parameter.data().asnumpy()).all()
+                for parameter in run.model.collect_params().values()
+            ):
                 sys.exit(f'{number}: {what}: read numbers that are none')
         if TRAP.exists():
             sys.exit(f'{number}: {what}: code was run')

@@ -1,4 +1,5 @@
 """A server on this machine that takes the place of the one that has the book's corpus."""
+
 import contextlib
 import http.server
 import io

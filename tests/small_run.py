@@ -1,4 +1,5 @@
 """A small training in a process of its own, for tests that stop it and go on with it."""
+
 import json
 import signal
 import subprocess
@@ -9,13 +10,50 @@ import numpy as onp
 from conftest import ROOT
 
 # Dropout, shuffling, a schedule, decay, accumulation: whatever has a state.
-SETTINGS = ['--corpus', 'bundled', '--num-examples', '60', '--batch-size', '8', '--min-freq', '1',
-            '--num-hiddens', '6', '--embed-size', '5', '--num-layers', '2', '--masked',
-            '--dropout', '0.3', '--lr-schedule', 'plateau', '--halve-after', '2',
-            '--weight-decay', '0.01', '--label-smoothing', '0.1', '--batches-per-update', '2',
-            '--teacher-forcing', '0.8', '--validate', '--validate-every', '2', '--held-out', '0.2',
-            '--save-every', '1', '--save-minutes', '0.002',
-            '--keep', '2', '--seed', '7']
+SETTINGS = [
+    '--corpus',
+    'bundled',
+    '--num-examples',
+    '60',
+    '--batch-size',
+    '8',
+    '--min-freq',
+    '1',
+    '--num-hiddens',
+    '6',
+    '--embed-size',
+    '5',
+    '--num-layers',
+    '2',
+    '--masked',
+    '--dropout',
+    '0.3',
+    '--lr-schedule',
+    'plateau',
+    '--halve-after',
+    '2',
+    '--weight-decay',
+    '0.01',
+    '--label-smoothing',
+    '0.1',
+    '--batches-per-update',
+    '2',
+    '--teacher-forcing',
+    '0.8',
+    '--validate',
+    '--validate-every',
+    '2',
+    '--held-out',
+    '0.2',
+    '--save-every',
+    '1',
+    '--save-minutes',
+    '0.002',
+    '--keep',
+    '2',
+    '--seed',
+    '7',
+]
 
 
 def hear_ctrl_c():
@@ -25,9 +63,14 @@ def hear_ctrl_c():
 
 def start(*arguments, preexec_fn=hear_ctrl_c):
     """A training; its standard output can be read line by line."""
-    return subprocess.Popen([sys.executable, '-m', 'd2l_seq2seq.train', *arguments], cwd=ROOT,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            preexec_fn=preexec_fn)
+    return subprocess.Popen(
+        [sys.executable, '-m', 'd2l_seq2seq.train', *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=preexec_fn,
+    )
 
 
 def finish(*arguments):

@@ -1,4 +1,5 @@
 """The house rules: who imports whom, what importing costs, what is public."""
+
 import ast
 import inspect
 import re
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 import d2l_seq2seq
+
 from conftest import ROOT
 
 PACKAGE = ROOT / 'd2l_seq2seq'
@@ -28,14 +30,31 @@ ROWS = [
     {'feed', 'graph', 'optimizer'},
     {'encoders', 'decoders', 'next_input', 'opengenus', 'references'},
     {'model', 'data', 'decoding', 'beam'},
-    {'corpus', 'recurrent', 'subwords', 'constraints', 'step_function', 'rows',
-     'showing'},
-    {'config', 'vocab', 'loss', 'device', 'plotting', 'flat', 'attention', 'synthetic',
-     'operators', 'words', 'split', 'metrics', 'distributed', 'schedule', 'interruption',
-     'tensorboard', 'diagrams', 'profiling', 'parameter_server', 'precision'},
+    {'corpus', 'recurrent', 'subwords', 'constraints', 'step_function', 'rows', 'showing'},
+    {
+        'config',
+        'vocab',
+        'loss',
+        'device',
+        'plotting',
+        'flat',
+        'attention',
+        'synthetic',
+        'operators',
+        'words',
+        'split',
+        'metrics',
+        'distributed',
+        'schedule',
+        'interruption',
+        'tensorboard',
+        'diagrams',
+        'profiling',
+        'parameter_server',
+        'precision',
+    },
     {'_mxnet'},
-    {'durable', 'manifest', 'arrays', 'fields', 'layout', 'fallback', 'findings',
-     'supervision'},
+    {'durable', 'manifest', 'arrays', 'fields', 'layout', 'fallback', 'findings', 'supervision'},
     {'errors', 'runtime', 'cuda', 'wheels', 'forwarding', 'guardian', 'version'},
 ]
 MODULES = sorted(path.stem for path in PACKAGE.glob('*.py'))
@@ -63,8 +82,11 @@ def test_every_file_has_a_place():
 
 @pytest.mark.parametrize('module', MODULES)
 def test_imports_go_to_lower_rows(module):
-    upward = [name for package, name in imports_of(module)
-              if package == 'd2l_seq2seq' and row_of(name) <= row_of(module)]
+    upward = [
+        name
+        for package, name in imports_of(module)
+        if package == 'd2l_seq2seq' and row_of(name) <= row_of(module)
+    ]
     assert upward == []
 
 
@@ -76,8 +98,11 @@ def test_one_file_owns(package, owner):
 
 def test_readme_shows_the_same_table():
     table = (ROOT / 'README.md').read_text(encoding='utf-8').split('## The house')[1]
-    rows = [set(re.findall(r'`(\w+)`', line.split('|')[2]))
-            for line in table.splitlines() if line.startswith('| ')][1:]
+    rows = [
+        set(re.findall(r'`(\w+)`', line.split('|')[2]))
+        for line in table.splitlines()
+        if line.startswith('| ')
+    ][1:]
     assert rows == ROWS
 
 
@@ -94,11 +119,23 @@ def test_unknown_name_is_an_attribute_error():
 
 def loaded_after(code):
     """The heavy packages among those that a fresh interpreter has loaded after some code."""
-    heavy = {'mxnet', 'd2l', 'numpy', 'matplotlib', 'IPython', 'pandas', 'tqdm', 'pooch',
-             'sacrebleu', 'sentencepiece', 'tensorboardX'}
+    heavy = {
+        'mxnet',
+        'd2l',
+        'numpy',
+        'matplotlib',
+        'IPython',
+        'pandas',
+        'tqdm',
+        'pooch',
+        'sacrebleu',
+        'sentencepiece',
+        'tensorboardX',
+    }
     report = f'{code}\nimport sys; print(*(set({heavy}) & set(sys.modules)))'
-    result = subprocess.run([sys.executable, '-c', report], capture_output=True, text=True,
-                            check=True)
+    result = subprocess.run(
+        [sys.executable, '-c', report], capture_output=True, text=True, check=True
+    )
     return set(result.stdout.splitlines()[-1].split())
 
 
@@ -109,14 +146,18 @@ def test_importing_the_package_loads_nothing_heavy():
 
 @pytest.mark.parametrize('command', sorted(ROWS[0]))
 def test_help_loads_nothing_heavy(command):
-    code = (f'import d2l_seq2seq.{command} as command\n'
-            "try:\n    command.main(['-h'])\nexcept SystemExit as stop:\n    assert stop.code == 0")
+    code = (
+        f'import d2l_seq2seq.{command} as command\n'
+        "try:\n    command.main(['-h'])\nexcept SystemExit as stop:\n    assert stop.code == 0"
+    )
     assert loaded_after(code) == set()
 
 
 def test_the_first_use_of_a_block_makes_mxnet_ready():
-    code = ('from d2l_seq2seq import Seq2SeqEncoder\n'
-            'from mxnet import npx\nassert npx.is_np_array() and npx.is_np_shape()')
+    code = (
+        'from d2l_seq2seq import Seq2SeqEncoder\n'
+        'from mxnet import npx\nassert npx.is_np_array() and npx.is_np_shape()'
+    )
     assert 'mxnet' in loaded_after(code)
 
 
@@ -124,25 +165,34 @@ def test_no_drawers():
     assert not {'utils', 'helpers', 'constants', 'common', 'misc'} & set(MODULES)
 
 
-@pytest.mark.parametrize('name, signature', [
-    ('Seq2SeqEncoder', 'vocab_size, embed_size, num_hiddens, num_layers, dropout=0, **kwargs'),
-    ('Seq2SeqDecoder', 'vocab_size, embed_size, num_hiddens, num_layers, dropout=0, **kwargs'),
-    ('EncoderDecoder', 'encoder, decoder, **kwargs'),
-    ('Vocab', 'tokens, min_freq=0, reserved_tokens=None'),
-    ('Animator', "xlabel=None, ylabel=None, legend=None, xlim=None, ylim=None, xscale='linear', "
-                 "yscale='linear', fmts=('-', 'm--', 'g-.', 'r:'), nrows=1, ncols=1, "
-                 'figsize=(3.5, 2.5)'),
-    ('load_data_nmt', 'batch_size, num_steps, num_examples=1000'),
-    ('preprocess_nmt', 'text'),
-    ('build_array', 'lines, vocab, num_steps, is_source'),
-    ('truncate_pad', 'line, num_steps, padding_token'),
-    ('train_s2s_ch9', 'model, data_iter, lr, num_epochs, ctx'),
-    ('predict_s2s_ch9', 'model, src_sentence, src_vocab, tgt_vocab, num_steps, ctx'),
-    ('try_gpu', 'i=0'),
-])
+@pytest.mark.parametrize(
+    'name, signature',
+    [
+        ('Seq2SeqEncoder', 'vocab_size, embed_size, num_hiddens, num_layers, dropout=0, **kwargs'),
+        ('Seq2SeqDecoder', 'vocab_size, embed_size, num_hiddens, num_layers, dropout=0, **kwargs'),
+        ('EncoderDecoder', 'encoder, decoder, **kwargs'),
+        ('Vocab', 'tokens, min_freq=0, reserved_tokens=None'),
+        (
+            'Animator',
+            "xlabel=None, ylabel=None, legend=None, xlim=None, ylim=None, xscale='linear', "
+            "yscale='linear', fmts=('-', 'm--', 'g-.', 'r:'), nrows=1, ncols=1, "
+            'figsize=(3.5, 2.5)',
+        ),
+        ('load_data_nmt', 'batch_size, num_steps, num_examples=1000'),
+        ('preprocess_nmt', 'text'),
+        ('build_array', 'lines, vocab, num_steps, is_source'),
+        ('truncate_pad', 'line, num_steps, padding_token'),
+        ('train_s2s_ch9', 'model, data_iter, lr, num_epochs, ctx'),
+        ('predict_s2s_ch9', 'model, src_sentence, src_vocab, tgt_vocab, num_steps, ctx'),
+        ('try_gpu', 'i=0'),
+    ],
+)
 def test_signatures_are_the_books(name, signature):
     """Apart from what we added, which has to be given by name."""
     parameters = inspect.signature(getattr(d2l_seq2seq, name)).parameters.values()
-    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters
-             if parameter.kind is not inspect.Parameter.KEYWORD_ONLY]
+    plain = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in parameters
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+    ]
     assert ', '.join(map(str, plain)) == signature

@@ -6,6 +6,7 @@ trains, and that the page has no noise.  What the cells compute is `test_noteboo
 Chromium is the system's; nothing is downloaded, and nobody's Jupyter settings are read or written.
 With BROWSER_SCREENSHOTS=FOLDER the page is photographed for people to look at.
 """
+
 import json
 import os
 import secrets
@@ -22,10 +23,11 @@ import nbformat
 import pytest
 from playwright.sync_api import TimeoutError as PageTimeout
 from playwright.sync_api import sync_playwright
+from test_notebooks import SMALL, notebooks
+
+from d2l_seq2seq.book.seq2seq import SENTENCES
 
 from conftest import ROOT
-from d2l_seq2seq.book.training_loop import SENTENCES
-from test_notebooks import SMALL, notebooks
 
 START_SECONDS, RUN_SECONDS, STOP_SECONDS = 60, 150, 20
 NUM_EPOCHS = 100  # ten pictures
@@ -33,11 +35,12 @@ SETTINGS = {  # those of JupyterLab that differ from its defaults
     # All cells are in the page, not only those in view.
     'notebook-extension/tracker': {'windowingMode': 'none'},
     # No question whether to fetch news, and no fetching.
-    'apputils-extension/notification': {'fetchNews': 'false', 'checkForUpdates': False}}
+    'apputils-extension/notification': {'fetchNews': 'false', 'checkForUpdates': False},
+}
 
 FIGURES = '.jp-OutputArea-output :is(img, svg)'  # svg elsewhere is JupyterLab's icons
 # Notes a cell's figures whenever something in it changes: their contents, and the outputs they are.
-WATCH = '''(cell, FIGURES) => {
+WATCH = """(cell, FIGURES) => {
     window.sightings = [];
     window.places = new Set();
     const look = () => {
@@ -47,62 +50,72 @@ WATCH = '''(cell, FIGURES) => {
     };
     new MutationObserver(look).observe(
         cell, {subtree: true, childList: true, attributes: true, characterData: true});
-}'''
+}"""
 # JupyterLab shows an exception as standard error, too.
-NOISE = ', '.join(f'[data-mime-type="application/vnd.jupyter.{kind}"]'
-                  for kind in ('error', 'stderr'))
+NOISE = ', '.join(
+    f'[data-mime-type="application/vnd.jupyter.{kind}"]' for kind in ('error', 'stderr')
+)
 # The page's own indicator says idle before it has a kernel, and what is run then is not run.
-KERNEL_IS_IDLE = '''async () => {
+KERNEL_IS_IDLE = """async () => {
     const kernels = await (await fetch('/api/kernels')).json();
     return kernels.some(one => one.connections > 0 && one.execution_state === 'idle');
-}'''
-IS_RUNNING = '''() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].some(
-    prompt => /[*\\d]/.test(prompt.textContent))'''
+}"""
+IS_RUNNING = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].some(
+    prompt => /[*\\d]/.test(prompt.textContent))"""
 # A cell that has run has its number, as in "[7]:"; after an exception the others never get one.
-HAS_STOPPED = '''([NOISE, EXPECTED]) => {
+HAS_STOPPED = """([NOISE, EXPECTED]) => {
     const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
     return [...document.querySelectorAll(NOISE)].some(one => !one.textContent.includes(EXPECTED))
         || prompts.every(prompt => /\\d/.test(prompt.textContent));
-}'''
+}"""
 NO_CORPUS = 'taking the bundled corpus instead'  # what a reader without the book's is told
 
 
 def small_notebook():
     """The notebook without outputs, with small settings but enough epochs to watch."""
     notebook = notebooks.read_twin(ROOT / 'notebooks' / 'seq2seq.py')
-    parameters, = [cell for cell in notebook.cells
-                   if 'parameters' in cell.metadata.get('tags', [])]
-    parameters.source = f"{SMALL['seq2seq']}\nnum_epochs = {NUM_EPOCHS}"
+    (parameters,) = [
+        cell for cell in notebook.cells if 'parameters' in cell.metadata.get('tags', [])
+    ]
+    parameters.source = f'{SMALL["seq2seq"]}\nnum_epochs = {NUM_EPOCHS}'
     return notebook
 
 
 def training_cell(page, notebook):
-    number, = [number for number, cell in enumerate(notebook.cells)
-               if cell.cell_type == 'code' and 'train_s2s_ch9(' in cell.source]
+    (number,) = [
+        number
+        for number, cell in enumerate(notebook.cells)
+        if cell.cell_type == 'code' and 'train_s2s_ch9(' in cell.source
+    ]
     return page.locator('.jp-Notebook .jp-Cell').nth(number)
 
 
 def server_environment(home):
     """Jupyter at home in an empty folder, with our settings, the package and no network."""
-    environment = {name: value for name, value in os.environ.items()
-                   if not name.startswith('JUPYTER')}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith('JUPYTER')
+    }
     for name, settings in SETTINGS.items():
         path = home / 'settings' / '@jupyterlab' / f'{name}.jupyterlab-settings'
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(settings), encoding='utf-8')
-    nowhere = dict.fromkeys(['http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'],
-                            'http://127.0.0.1:9')
-    return {**environment, **nowhere,
-            'HOME': str(home),
-            'XDG_CACHE_HOME': str(home / 'cache'),
-            # The fonts are known already; finding them anew may print a warning into a cell.
-            'MPLCONFIGDIR': matplotlib.get_cachedir(),
-            'JUPYTER_CONFIG_DIR': str(home / 'config'),
-            'JUPYTER_DATA_DIR': str(home / 'data'),
-            'JUPYTER_RUNTIME_DIR': str(home / 'runtime'),
-            'JUPYTERLAB_SETTINGS_DIR': str(home / 'settings'),
-            'JUPYTERLAB_WORKSPACES_DIR': str(home / 'workspaces'),
-            'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
+    nowhere = dict.fromkeys(
+        ['http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'], 'http://127.0.0.1:9'
+    )
+    return {
+        **environment,
+        **nowhere,
+        'HOME': str(home),
+        'XDG_CACHE_HOME': str(home / 'cache'),
+        # The fonts are known already; finding them anew may print a warning into a cell.
+        'MPLCONFIGDIR': matplotlib.get_cachedir(),
+        'JUPYTER_CONFIG_DIR': str(home / 'config'),
+        'JUPYTER_DATA_DIR': str(home / 'data'),
+        'JUPYTER_RUNTIME_DIR': str(home / 'runtime'),
+        'JUPYTERLAB_SETTINGS_DIR': str(home / 'settings'),
+        'JUPYTERLAB_WORKSPACES_DIR': str(home / 'workspaces'),
+        'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]),
+    }
 
 
 def free_port():
@@ -137,14 +150,29 @@ def lab(tmp_path):
     folder, home, log = tmp_path / 'notebooks', tmp_path / 'home', tmp_path / 'server.log'
     folder.mkdir()
     port, token = free_port(), secrets.token_hex()
-    command = [sys.executable, '-m', 'jupyterlab', '--no-browser', '--allow-root',
-               '--ServerApp.ip=127.0.0.1', f'--ServerApp.port={port}', '--ServerApp.port_retries=0',
-               f'--IdentityProvider.token={token}', f'--ServerApp.root_dir={folder}',
-               '--ServerApp.terminals_enabled=False',
-               '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate']
+    command = [
+        sys.executable,
+        '-m',
+        'jupyterlab',
+        '--no-browser',
+        '--allow-root',
+        '--ServerApp.ip=127.0.0.1',
+        f'--ServerApp.port={port}',
+        '--ServerApp.port_retries=0',
+        f'--IdentityProvider.token={token}',
+        f'--ServerApp.root_dir={folder}',
+        '--ServerApp.terminals_enabled=False',
+        '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate',
+    ]
     with log.open('w') as output:
-        server = subprocess.Popen(command, env=server_environment(home), cwd=folder,
-                                  stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        server = subprocess.Popen(
+            command,
+            env=server_environment(home),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
     try:
         wait_until_up(server, port, token, log)
         yield folder, f'http://127.0.0.1:{port}/lab/tree/{{}}?token={token}'
@@ -166,8 +194,9 @@ def page():
         pytest.skip('no browser here: apt-get install chromium')
     with sync_playwright() as playwright:
         # Chromium refuses to build its sandbox for root.
-        browser = playwright.chromium.launch(executable_path=chromium,
-                                             chromium_sandbox=os.geteuid() != 0)
+        browser = playwright.chromium.launch(
+            executable_path=chromium, chromium_sandbox=os.geteuid() != 0
+        )
         try:
             yield browser.new_page(viewport={'width': 1200, 'height': 900})
         finally:

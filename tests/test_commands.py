@@ -1,4 +1,5 @@
 """The commands as a user types them."""
+
 import dataclasses
 import json
 import os
@@ -10,24 +11,45 @@ import time
 
 import pytest
 
-from conftest import ROOT
-from d2l_seq2seq import DataConfig, InputError, ModelConfig, TrainingConfig
-from d2l_seq2seq import evaluate
-from d2l_seq2seq import reproduce
-from d2l_seq2seq import train
-from d2l_seq2seq import translate
+from d2l_seq2seq import (
+    DataConfig,
+    InputError,
+    ModelConfig,
+    TrainingConfig,
+    evaluate,
+    reproduce,
+    train,
+    translate,
+)
 from d2l_seq2seq.data import pipeline
+
+from conftest import ROOT
 from small_run import hear_ctrl_c
 
-SMALL = ['--num-examples', '60', '--num-epochs', '2', '--num-hiddens', '8', '--embed-size', '4',
-         '--corpus', 'bundled']
+SMALL = [
+    '--num-examples',
+    '60',
+    '--num-epochs',
+    '2',
+    '--num-hiddens',
+    '8',
+    '--embed-size',
+    '4',
+    '--corpus',
+    'bundled',
+]
 
 
 def command(name, *arguments, **kwargs):
     """A finished command, in a process of its own."""
     environment = {**os.environ, 'PYTHONPATH': str(ROOT), **kwargs.pop('env', {})}
-    return subprocess.run([sys.executable, '-m', f'd2l_seq2seq.{name}', *arguments],
-                          capture_output=True, env=environment, timeout=300, **kwargs)
+    return subprocess.run(
+        [sys.executable, '-m', f'd2l_seq2seq.{name}', *arguments],
+        capture_output=True,
+        env=environment,
+        timeout=300,
+        **kwargs,
+    )
 
 
 def lines(data):
@@ -51,7 +73,12 @@ def test_train_prints_and_writes_what_the_readme_says(run):
     assert len(translations) == 4 and all(' => ' in line for line in translations)
     assert str(folder) in where
     assert sorted(path.name for path in folder.iterdir()) == [
-        '.lock', 'checkpoints', 'config.json', 'loss.svg', 'metrics.jsonl']
+        '.lock',
+        'checkpoints',
+        'config.json',
+        'loss.svg',
+        'metrics.jsonl',
+    ]
     assert [path.name for path in (folder / 'checkpoints').iterdir()] == ['epoch-2']
 
 
@@ -59,11 +86,12 @@ def test_metrics_have_a_line_for_each_epoch(run):
     folder, result = run
     rows = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
     assert [row['epoch'] for row in rows] == [1, 2]
-    assert all(set(row) == {'epoch', 'book_loss', 'nll_per_token', 'tokens_per_sec', 'lr'}
-               for row in rows)
+    assert all(
+        set(row) == {'epoch', 'book_loss', 'nll_per_token', 'tokens_per_sec', 'lr'} for row in rows
+    )
     for row in rows:  # nine label positions
         assert row['nll_per_token'] == pytest.approx(9 * row['book_loss'])
-    assert f"loss {rows[-1]['book_loss']:.3f}," in result.stdout.decode()
+    assert f'loss {rows[-1]["book_loss"]:.3f},' in result.stdout.decode()
 
 
 def test_config_holds_every_setting(run):
@@ -82,50 +110,73 @@ def test_the_same_seed_gives_the_same_weights(run, tmp_path):
 
 
 def test_the_chapters_sentences_are_translated_where_the_corpus_has_them(run, tmp_path):
-    result = command('train', '--corpus', 'bundled', '--num-epochs', '1', '--out', 'run',
-                     cwd=tmp_path)
+    result = command(
+        'train', '--corpus', 'bundled', '--num-epochs', '1', '--out', 'run', cwd=tmp_path
+    )
     sources = [line.split(' => ')[0] for line in lines(result.stdout) if ' => ' in line]
     assert sources == ['Go .', 'Wow !', "I'm OK .", 'I won !']
 
 
 def test_a_corpus_of_ones_own(tmp_path):
-    (tmp_path / 'pairs.tsv').write_bytes('\ufeffEins.\tUn.\r\n\r\nZwei.\tDeux.\r\nno pair\r\n'
-                                         .encode('utf-8'))
-    result = command('train', '--corpus', 'pairs.tsv', '--num-epochs', '1', '--num-examples', 'all',
-                     '--out', 'run', cwd=tmp_path)
+    (tmp_path / 'pairs.tsv').write_bytes(
+        '\ufeffEins.\tUn.\r\n\r\nZwei.\tDeux.\r\nno pair\r\n'.encode('utf-8')
+    )
+    result = command(
+        'train',
+        '--corpus',
+        'pairs.tsv',
+        '--num-epochs',
+        '1',
+        '--num-examples',
+        'all',
+        '--out',
+        'run',
+        cwd=tmp_path,
+    )
     assert result.returncode == 0
     assert lines(result.stdout)[0].startswith('corpus pairs.tsv: 2 sentence pairs')
     assert [line.split(' => ')[0] for line in lines(result.stdout) if ' => ' in line] == [
-        'Eins.', 'Zwei.']
+        'Eins.',
+        'Zwei.',
+    ]
     assert '1 of 3 lines dropped' in result.stderr.decode()
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['--cell', 'LSTM'], '--cell: expected one of rnn, gru, lstm'),
-    (['--preset', 'keras'], '--preset: invalid choice'),
-    (['--tied', '--embed-size', '16'], 'tied: expected embed_size equal to num_hiddens'),
-    (['--share-embedding'], 'share_embedding: expected share_vocab with it'),
-    (['--max-norm', '0'], "--max-norm: expected a number above 0, or 'none'"),
-    (['--num-epochs', '0'], '--num-epochs: expected a whole number from 1 to'),
-    (['--num-steps', '1'], '--num-steps: expected a whole number from 2 to'),
-    (['--lr', 'fast'], "--lr: expected a number above 0, got 'fast'"),
-    (['--dropout', '1'], '--dropout: expected a number from 0 up to, not including, 1'),
-    (['--num-examples', 'some'], "--num-examples: expected a whole number of at least 1, or 'all'"),
-    (['--num-epoch', '3'], 'unrecognized arguments: --num-epoch 3'),
-    (['--max-tokens', '100'], 'max_tokens: expected a bucket_width with it'),
-    (['--held-out', '0.5'], '--held-out: expected a number from 0 to 0.4'),
-    (['--held-out', '0.001'], 'held_out: expected enough pairs for all parts, got 61 to train on'),
-    (['--corpus', 'missing.tsv'], 'missing.tsv: expected a corpus'),
-    (['--corpus', 'latin1.tsv'], 'latin1.tsv: expected UTF-8, got the byte 0xc9 in line 2'),
-    (['--corpus', '.'], 'expected a file, got a folder'),
-    (['--device', 'cpu(0),gpu(7)'], '--device cpu(0),gpu(7): there is no gpu(7)'),
-    (['--device', 'cpu(0),cpu(1),cpu(0)'], 'cpu(0): expected different devices of one kind'),
-    (['--device', 'cpu(0),'], 'or several with commas between, got'),
-    (['--device', 'tpu'], "got 'tpu'"),
-    (['--out', 'latin1.tsv'], 'expected a new or an empty folder, found latin1.tsv'),
-    (['--out', 'full'], 'expected a new or an empty folder, found full/precious; name another'),
-    (['--lr', '1e38'], 'the loss is nan in epoch 2, batch 1 (update 2, learning rate 1e+38)'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--cell', 'LSTM'], '--cell: expected one of rnn, gru, lstm'),
+        (['--preset', 'keras'], '--preset: invalid choice'),
+        (['--tied', '--embed-size', '16'], 'tied: expected embed_size equal to num_hiddens'),
+        (['--share-embedding'], 'share_embedding: expected share_vocab with it'),
+        (['--max-norm', '0'], "--max-norm: expected a number above 0, or 'none'"),
+        (['--num-epochs', '0'], '--num-epochs: expected a whole number from 1 to'),
+        (['--num-steps', '1'], '--num-steps: expected a whole number from 2 to'),
+        (['--lr', 'fast'], "--lr: expected a number above 0, got 'fast'"),
+        (['--dropout', '1'], '--dropout: expected a number from 0 up to, not including, 1'),
+        (
+            ['--num-examples', 'some'],
+            "--num-examples: expected a whole number of at least 1, or 'all'",
+        ),
+        (['--num-epoch', '3'], 'unrecognized arguments: --num-epoch 3'),
+        (['--max-tokens', '100'], 'max_tokens: expected a bucket_width with it'),
+        (['--held-out', '0.5'], '--held-out: expected a number from 0 to 0.4'),
+        (
+            ['--held-out', '0.001'],
+            'held_out: expected enough pairs for all parts, got 61 to train on',
+        ),
+        (['--corpus', 'missing.tsv'], 'missing.tsv: expected a corpus'),
+        (['--corpus', 'latin1.tsv'], 'latin1.tsv: expected UTF-8, got the byte 0xc9 in line 2'),
+        (['--corpus', '.'], 'expected a file, got a folder'),
+        (['--device', 'cpu(0),gpu(7)'], '--device cpu(0),gpu(7): there is no gpu(7)'),
+        (['--device', 'cpu(0),cpu(1),cpu(0)'], 'cpu(0): expected different devices of one kind'),
+        (['--device', 'cpu(0),'], 'or several with commas between, got'),
+        (['--device', 'tpu'], "got 'tpu'"),
+        (['--out', 'latin1.tsv'], 'expected a new or an empty folder, found latin1.tsv'),
+        (['--out', 'full'], 'expected a new or an empty folder, found full/precious; name another'),
+        (['--lr', '1e38'], 'the loss is nan in epoch 2, batch 1 (update 2, learning rate 1e+38)'),
+    ],
+)
 def test_mistakes_get_one_line_and_exit_2(tmp_path, arguments, message):
     (tmp_path / 'latin1.tsv').write_bytes('Go.\tVa.\nÉté.\tSummer.\n'.encode('latin-1'))
     (tmp_path / 'full').mkdir()
@@ -145,11 +196,19 @@ def test_a_folder_that_can_not_be_written(tmp_path):
     assert lines(result.stderr)[0].startswith('error: /proc/run: can not be made a folder (')
 
 
-@pytest.mark.parametrize('options', [
-    ['--cell', 'gru', '--masked', '--dropout', '0.2'], ['--cell', 'rnn', '--context-every-step'],
-    ['--attention', 'additive', '--bidirectional'], ['--attention', 'dot', '--tied'],
-    ['--preset', 'opengenus', '--num-hiddens', '8'], ['--teacher-forcing', '0.5'],
-    ['--objective', 'per-token', '--max-norm', 'none']], ids=' '.join)
+@pytest.mark.parametrize(
+    'options',
+    [
+        ['--cell', 'gru', '--masked', '--dropout', '0.2'],
+        ['--cell', 'rnn', '--context-every-step'],
+        ['--attention', 'additive', '--bidirectional'],
+        ['--attention', 'dot', '--tied'],
+        ['--preset', 'opengenus', '--num-hiddens', '8'],
+        ['--teacher-forcing', '0.5'],
+        ['--objective', 'per-token', '--max-norm', 'none'],
+    ],
+    ids=' '.join,
+)
 def test_the_family_trains_and_translates(options, tmp_path):
     """Whatever was trained is known again from its folder."""
     sizes = ['--embed-size', '8', '--num-epochs', '2', '--corpus', 'bundled', '--out', 'run']
@@ -161,8 +220,19 @@ def test_the_family_trains_and_translates(options, tmp_path):
 
 
 def test_a_preset_is_overridden_by_options(tmp_path):
-    result = command('train', '--preset', 'opengenus', '--corpus', 'pseudo', '--num-hiddens', '4',
-                     '--no-reverse-source', '--out', 'run', cwd=tmp_path)
+    result = command(
+        'train',
+        '--preset',
+        'opengenus',
+        '--corpus',
+        'pseudo',
+        '--num-hiddens',
+        '4',
+        '--no-reverse-source',
+        '--out',
+        'run',
+        cwd=tmp_path,
+    )
     assert result.returncode == 0
     assert 'corpus pseudo: 1,000 sentence pairs, 100 source and 100 target' in str(result.stdout)
     config = json.loads((tmp_path / 'run' / 'config.json').read_text())
@@ -176,14 +246,16 @@ def test_a_preset_is_overridden_by_options(tmp_path):
 
 def test_what_attention_looked_at_is_drawn(run, tmp_path):
     command('train', *SMALL, '--attention', 'general', '--out', 'run', cwd=tmp_path)
-    result = command('translate', 'run', 'Go.', '', "I'm OK.", '--attention', 'seen.svg',
-                     cwd=tmp_path)
+    result = command(
+        'translate', 'run', 'Go.', '', "I'm OK.", '--attention', 'seen.svg', cwd=tmp_path
+    )
     assert (result.returncode, len(lines(result.stdout))) == (0, 3)
     assert (tmp_path / 'seen.svg').read_bytes().startswith(b'<?xml')
     for arguments, message in [
-            (['run', 'Go.', '--attention', 'seen.gif'], "expected a picture's name to end in"),
-            ([str(run[0]), 'Go.', '--attention', 'a.svg'], 'expected a model with attention'),
-            (['run', 'Go.', '--attention', 'no/where.svg'], 'in a folder that is there')]:
+        (['run', 'Go.', '--attention', 'seen.gif'], "expected a picture's name to end in"),
+        ([str(run[0]), 'Go.', '--attention', 'a.svg'], 'expected a model with attention'),
+        (['run', 'Go.', '--attention', 'no/where.svg'], 'in a folder that is there'),
+    ]:
         result = command('translate', *arguments, cwd=tmp_path)
         assert (result.returncode, result.stdout) == (2, b'') and message in str(result.stderr)
 
@@ -197,9 +269,21 @@ def test_another_context(tmp_path):
 
 def test_ctrl_c_keeps_what_was_trained(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, '-m', 'd2l_seq2seq.train', *SMALL, '--num-epochs', '100000', '--out',
-         str(tmp_path / 'run')], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
-        preexec_fn=hear_ctrl_c)
+        [
+            sys.executable,
+            '-m',
+            'd2l_seq2seq.train',
+            *SMALL,
+            '--num-epochs',
+            '100000',
+            '--out',
+            str(tmp_path / 'run'),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        preexec_fn=hear_ctrl_c,
+    )
     metrics = tmp_path / 'run' / 'metrics.jsonl'
     try:
         for _ in range(600):
@@ -212,10 +296,15 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path):
         process.kill()
     assert process.returncode == 130 and stderr.startswith(b'\nstopping after')
     *_, stopped, where = lines(stdout)
-    assert re.fullmatch(r'stopped in epoch \d+ of 100000; go on with: .* -m d2l_seq2seq.train '
-                        f'--resume {re.escape(str(metrics.parent))}', stopped)
-    assert all(json.loads(line)['epoch'] == number
-               for number, line in enumerate(metrics.read_text().splitlines(), 1))
+    assert re.fullmatch(
+        r'stopped in epoch \d+ of 100000; go on with: .* -m d2l_seq2seq.train '
+        f'--resume {re.escape(str(metrics.parent))}',
+        stopped,
+    )
+    assert all(
+        json.loads(line)['epoch'] == number
+        for number, line in enumerate(metrics.read_text().splitlines(), 1)
+    )
     assert command('translate', str(tmp_path / 'run'), 'Go.').returncode == 0
 
 
@@ -241,8 +330,12 @@ def test_translate_gives_a_line_for_each_line(run, tmp_path):
 
 
 def test_translate_survives_bytes_that_are_no_text(run):
-    result = command('translate', str(run[0]), input=b'\xff\xfe.\nGo.\n\x00\x1b[31m\n',
-                     env={'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C'})
+    result = command(
+        'translate',
+        str(run[0]),
+        input=b'\xff\xfe.\nGo.\n\x00\x1b[31m\n',
+        env={'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C'},
+    )
     assert (result.returncode, len(lines(result.stdout))) == (0, 3)
     assert lines(result.stderr)[0].startswith('line 1 is not UTF-8 and is read with gaps: ')
 
@@ -265,8 +358,12 @@ def test_translate_survives_a_line_without_end(run):
 
 def test_translate_answers_what_it_was_asked_before_more_comes(run):
     """Another process may wait for a translation before it sends the next sentence."""
-    with subprocess.Popen([sys.executable, '-m', 'd2l_seq2seq.translate', str(run[0])],
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as process:
+    with subprocess.Popen(
+        [sys.executable, '-m', 'd2l_seq2seq.translate', str(run[0])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+    ) as process:
         answers = []
         for line in (b'Go.\n', b'\n', b'Wait.\nGo.\n'):
             process.stdin.write(line)
@@ -282,41 +379,71 @@ def test_translate_a_file(run, tmp_path):
     result = command('translate', str(run[0]), '--input', 'lines.txt', cwd=tmp_path)
     expected = command('translate', str(run[0]), 'Go.', '', 'Wait!')
     assert result.returncode == 0 and result.stdout == expected.stdout
-    for arguments, message in [(['--input', 'none.txt'], 'none.txt: can not be read'),
-                               (['--input', '.'], '.: can not be read'),
-                               (['--input', 'lines.txt', 'Go.'], 'expected no sentences beside')]:
+    for arguments, message in [
+        (['--input', 'none.txt'], 'none.txt: can not be read'),
+        (['--input', '.'], '.: can not be read'),
+        (['--input', 'lines.txt', 'Go.'], 'expected no sentences beside'),
+    ]:
         result = command('translate', str(run[0]), *arguments, cwd=tmp_path)
         assert (result.returncode, len(lines(result.stderr))) == (2, 1)
         assert message in result.stderr.decode()
 
 
 def test_several_translations_with_scores(run):
-    result = command('translate', str(run[0]), 'Go.', '', 'Wait!', '--beam-size', '4', '--n-best',
-                     '2', '--length-penalty', 'gnmt', '--alpha', '0.6')
+    result = command(
+        'translate',
+        str(run[0]),
+        'Go.',
+        '',
+        'Wait!',
+        '--beam-size',
+        '4',
+        '--n-best',
+        '2',
+        '--length-penalty',
+        'gnmt',
+        '--alpha',
+        '0.6',
+    )
     rows = [line.split('\t') for line in lines(result.stdout)]
     assert [row[0] for row in rows] == ['1', '1', '3', '3']
     scores = [float(row[1]) for row in rows]
     assert scores[0] >= scores[1] and scores[2] >= scores[3]
-    best = command('translate', str(run[0]), 'Go.', 'Wait!', '--beam-size', '4',
-                   '--length-penalty', 'gnmt', '--alpha', '0.6')
+    best = command(
+        'translate',
+        str(run[0]),
+        'Go.',
+        'Wait!',
+        '--beam-size',
+        '4',
+        '--length-penalty',
+        'gnmt',
+        '--alpha',
+        '0.6',
+    )
     assert lines(best.stdout) == [rows[0][2], rows[2][2]]
 
 
 def test_samples_are_the_same_for_a_seed(run):
-    drawn = [command('translate', str(run[0]), '--sample', '--n-best', '5', '--seed', seed, 'Go.'
-                     ).stdout for seed in ('1', '1', '2')]
+    drawn = [
+        command('translate', str(run[0]), '--sample', '--n-best', '5', '--seed', seed, 'Go.').stdout
+        for seed in ('1', '1', '2')
+    ]
     assert drawn[0] == drawn[1] != drawn[2] and len(lines(drawn[0])) == 5
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['--beam-size', '0'], '--beam-size: expected a whole number from 1 to 500'),
-    (['--n-best', '3', '--beam-size', '2'], 'n_best: expected beam_size at most, which is 2'),
-    (['--sample', '--beam-size', '2'], 'sample: expected a beam_size of 1 with it, got 2'),
-    (['--min-length', '5', '--max-length', '5'], 'min_length: expected less than max_length'),
-    (['--length-penalty', 'long'], '--length-penalty: expected one of book, gnmt, none'),
-    (['--temperature', '0'], '--temperature: expected a number from 0.001 to 1000'),
-    (['--replace-unk'], 'replace_unk: expected a model with attention, got one without'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--beam-size', '0'], '--beam-size: expected a whole number from 1 to 500'),
+        (['--n-best', '3', '--beam-size', '2'], 'n_best: expected beam_size at most, which is 2'),
+        (['--sample', '--beam-size', '2'], 'sample: expected a beam_size of 1 with it, got 2'),
+        (['--min-length', '5', '--max-length', '5'], 'min_length: expected less than max_length'),
+        (['--length-penalty', 'long'], '--length-penalty: expected one of book, gnmt, none'),
+        (['--temperature', '0'], '--temperature: expected a number from 0.001 to 1000'),
+        (['--replace-unk'], 'replace_unk: expected a model with attention, got one without'),
+    ],
+)
 def test_mistakes_in_a_search(run, arguments, message):
     result = command('translate', str(run[0]), 'Go.', *arguments)
     assert (result.returncode, result.stdout, len(lines(result.stderr))) == (2, b'', 1)
@@ -324,22 +451,45 @@ def test_mistakes_in_a_search(run, arguments, message):
 
 
 def test_validation_is_reported_and_stops_early(tmp_path):
-    result = command('train', '--corpus', 'bundled', '--num-examples', '300', '--num-hiddens', '8',
-                     '--embed-size', '8', '--early-stopping', 'nll', '--validate-every', '1',
-                     '--lr', '0.5', '--patience', '2', '--num-epochs', '50', '--out', 'run',
-                     cwd=tmp_path)
+    result = command(
+        'train',
+        '--corpus',
+        'bundled',
+        '--num-examples',
+        '300',
+        '--num-hiddens',
+        '8',
+        '--embed-size',
+        '8',
+        '--early-stopping',
+        'nll',
+        '--validate-every',
+        '1',
+        '--lr',
+        '0.5',
+        '--patience',
+        '2',
+        '--num-epochs',
+        '50',
+        '--out',
+        'run',
+        cwd=tmp_path,
+    )
     assert (result.returncode, result.stderr) == (0, b'')
     out = lines(result.stdout)
     assert re.match(r'corpus bundled: \d+ sentence pairs \(\d+ for validation and \d+ for', out[0])
     validations = [line for line in out if line.startswith('epoch ')]
-    assert re.fullmatch(r'epoch 1: validation nll_per_token \d+\.\d{3}, BLEU \d+\.\d',
-                        validations[0])
+    assert re.fullmatch(
+        r'epoch 1: validation nll_per_token \d+\.\d{3}, BLEU \d+\.\d', validations[0]
+    )
     assert re.match(r'  .+ => .* \(.+\)', out[2])
     rows = [json.loads(line) for line in (tmp_path / 'run/metrics.jsonl').read_text().splitlines()]
     assert len(rows) == len(validations) < 50
     best = min(rows, key=lambda row: row['valid_nll_per_token'])
-    assert any(line.startswith(f"the weights are those of epoch {best['epoch']}, the best in")
-               for line in out)
+    assert any(
+        line.startswith(f'the weights are those of epoch {best["epoch"]}, the best in')
+        for line in out
+    )
     assert (tmp_path / 'run/loss.svg').read_text().count('validation') >= 1
     # What was kept are those weights.
     result = command('evaluate', 'run', '--split', 'valid', '--worst', '2', cwd=tmp_path)
@@ -350,34 +500,65 @@ def test_validation_is_reported_and_stops_early(tmp_path):
 
 
 def test_evaluate_prints_a_table_and_writes_json(run, tmp_path):
-    result = command('evaluate', str(run[0]), '--beam-size', '3', '--json', 'figures.json',
-                     cwd=tmp_path)
+    result = command(
+        'evaluate', str(run[0]), '--beam-size', '3', '--json', 'figures.json', cwd=tmp_path
+    )
     assert (result.returncode, result.stderr) == (0, b'')
     out = lines(result.stdout)
     assert out[0].startswith('corpus bundled, train split (nothing was kept back: it has seen all')
     names = [line[:16].strip() for line in out[1:7]]
-    assert names == ['nll_per_token', 'perplexity', 'BLEU', 'chrF', "the book's BLEU",
-                     'exact matches']
+    assert names == [
+        'nll_per_token',
+        'perplexity',
+        'BLEU',
+        'chrF',
+        "the book's BLEU",
+        'exact matches',
+    ]
     assert '|version:' in out[3] and 'the 5 worst:' in out
     figures = json.loads((tmp_path / 'figures.json').read_text())
     assert (figures['split'], figures['search']['beam_size']) == ('train', 3)
     metrics = [json.loads(line) for line in (run[0] / 'metrics.jsonl').read_text().splitlines()]
     assert figures['nll_per_token'] < metrics[0]['nll_per_token']
     for arguments, message in [
-            (['--split', 'test'], 'expected a run with sentences kept back, got one without'),
-            (['--worst', 'all'], "--worst: expected a whole number of at least 0, got 'all'"),
-            (['--json', 'no/such.json'], 'no/such.json: can not be written'),
-            (['--split', 'dev'], '--split: invalid choice')]:
+        (['--split', 'test'], 'expected a run with sentences kept back, got one without'),
+        (['--worst', 'all'], "--worst: expected a whole number of at least 0, got 'all'"),
+        (['--json', 'no/such.json'], 'no/such.json: can not be written'),
+        (['--split', 'dev'], '--split: invalid choice'),
+    ]:
         result = command('evaluate', str(run[0]), *arguments, cwd=tmp_path)
         assert (result.returncode, len(lines(result.stderr))) == (2, 1)
         assert message in result.stderr.decode()
 
 
 def test_subwords_in_batches_of_tokens(tmp_path):
-    result = command('train', '--corpus', 'bundled', '--num-examples', 'all', '--text-rules',
-                     'subwords', '--num-subwords', '200', '--min-freq', '1', '--bucket-width', '4',
-                     '--max-tokens', '512', '--masked', '--attention', 'dot', '--num-steps', '40',
-                     '--num-epochs', '2', '--out', 'run', cwd=tmp_path)
+    result = command(
+        'train',
+        '--corpus',
+        'bundled',
+        '--num-examples',
+        'all',
+        '--text-rules',
+        'subwords',
+        '--num-subwords',
+        '200',
+        '--min-freq',
+        '1',
+        '--bucket-width',
+        '4',
+        '--max-tokens',
+        '512',
+        '--masked',
+        '--attention',
+        'dot',
+        '--num-steps',
+        '40',
+        '--num-epochs',
+        '2',
+        '--out',
+        'run',
+        cwd=tmp_path,
+    )
     assert (result.returncode, result.stderr) == (0, b'')
     printed = dict(line.split(' => ') for line in lines(result.stdout) if ' => ' in line)
     again = command('translate', 'run', *printed, cwd=tmp_path)
@@ -397,27 +578,47 @@ def test_translate_without_a_run(tmp_path, folder):
 
 def test_a_reader_that_closes_early_is_no_error(run):
     result = subprocess.run(
-        f'yes Go. | {sys.executable} -m d2l_seq2seq.translate {run[0]} | head -n 2', shell=True,
-        capture_output=True, cwd=ROOT, timeout=60)
+        f'yes Go. | {sys.executable} -m d2l_seq2seq.translate {run[0]} | head -n 2',
+        shell=True,
+        capture_output=True,
+        cwd=ROOT,
+        timeout=60,
+    )
     assert (result.returncode, result.stderr, len(lines(result.stdout))) == (0, b'', 2)
 
 
 def test_every_setting_is_an_option_with_its_default():
     help_text = ' '.join(train._parser().format_help().split())
-    for option in ('--corpus', '--num-examples', '--batch-size', '--num-steps', '--embed-size',
-                   '--num-hiddens', '--num-layers', '--dropout', '--lr', '--num-epochs', '--seed',
-                   '--device', '--out'):
+    for option in (
+        '--corpus',
+        '--num-examples',
+        '--batch-size',
+        '--num-steps',
+        '--embed-size',
+        '--num-hiddens',
+        '--num-layers',
+        '--dropout',
+        '--lr',
+        '--num-epochs',
+        '--seed',
+        '--device',
+        '--out',
+    ):
         assert option in help_text
     for config_class in (DataConfig, ModelConfig, TrainingConfig):
         for field in dataclasses.fields(config_class):
-            default = ('all' if field.name == 'num_examples' else 'none') if (
-                field.default is None) else field.default
+            default = (
+                ('all' if field.name == 'num_examples' else 'none')
+                if (field.default is None)
+                else field.default
+            )
             assert f'(default: {default})' in help_text
 
 
 def test_a_defect_keeps_its_traceback():
-    code = ('from d2l_seq2seq import cli\n'
-            "def defect():\n    raise ValueError('ours')\ncli.run(defect)")
+    code = (
+        "from d2l_seq2seq import cli\ndef defect():\n    raise ValueError('ours')\ncli.run(defect)"
+    )
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, cwd=ROOT)
     assert result.returncode == 1
     assert result.stderr.startswith(b'Traceback') and b'ValueError: ours' in result.stderr
@@ -426,7 +627,8 @@ def test_a_defect_keeps_its_traceback():
 @pytest.mark.parametrize('main, code', [(train.main, 0), (translate.main, 2), (evaluate.main, 2)])
 def test_main_can_be_called(main, code, tmp_path, capsys):
     arguments = {train.main: [*SMALL, '--out', str(tmp_path / 'run')]}.get(
-        main, [str(tmp_path / 'none')])
+        main, [str(tmp_path / 'none')]
+    )
     if code == 0:
         assert main(arguments) == 0
     else:
@@ -455,27 +657,39 @@ def test_reproduce_exits_1_when_a_cell_differs(monkeypatch, capsys):
     monkeypatch.setattr(reproduce, '_training_rows', lambda *args: [])
     assert reproduce.main(['--corpus', 'bundled']) == 0
     assert 'all 6 judged cells agree; the loss and the translations are not compared' in (
-        capsys.readouterr().out)
-    monkeypatch.setattr(reproduce, '_training_rows',
-                        lambda *args: [reproduce.Row('Go .', 'va !', 'pars !', False)])
+        capsys.readouterr().out
+    )
+    monkeypatch.setattr(
+        reproduce, '_training_rows', lambda *args: [reproduce.Row('Go .', 'va !', 'pars !', False)]
+    )
     assert reproduce.main(['--corpus', 'bundled']) == 1
     out = capsys.readouterr().out
     assert 'DIFFERS' in out and '1 of 7 cells differ: Go .' in out
 
 
-@pytest.mark.parametrize('what, expected', [
-    ('raise InputError("no")', 2), ('raise ValueError', 1), ('raise OSError(28, "no space")', 1),
-    ('raise BrokenPipeError', 141), ('raise KeyboardInterrupt', 130), ('return 143', 143),
-    ('return 0', 0)])
+@pytest.mark.parametrize(
+    'what, expected',
+    [
+        ('raise InputError("no")', 2),
+        ('raise ValueError', 1),
+        ('raise OSError(28, "no space")', 1),
+        ('raise BrokenPipeError', 141),
+        ('raise KeyboardInterrupt', 130),
+        ('return 143', 143),
+        ('return 0', 0),
+    ],
+)
 def test_who_fails_in_a_group_does_not_wait_for_the_others(what, expected):
     """MXNet's wait at the exit is Python's here: functions that are registered with atexit."""
-    code = ('import atexit\n'
-            'from d2l_seq2seq import cli\nfrom d2l_seq2seq.engine import workers\n'
-            'from d2l_seq2seq.errors import InputError\n'
-            'distributed.WorkerGroup.connected = object()\n'
-            'atexit.register(print, "waits for the others", flush=True)\n'
-            f'def main():\n    {what}\n'
-            'cli.run(main)\n')
+    code = (
+        'import atexit\n'
+        'from d2l_seq2seq import cli\nfrom d2l_seq2seq.engine import workers\n'
+        'from d2l_seq2seq.errors import InputError\n'
+        'distributed.WorkerGroup.connected = object()\n'
+        'atexit.register(print, "waits for the others", flush=True)\n'
+        f'def main():\n    {what}\n'
+        'cli.run(main)\n'
+    )
     result = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == expected
     assert ('waits' in result.stdout) == (expected == 0)

@@ -1,8 +1,8 @@
 """Words for devices."""
+
 import pytest
 
-from d2l_seq2seq import InputError, try_gpu
-from d2l_seq2seq import device
+from d2l_seq2seq import InputError, device, try_gpu
 from d2l_seq2seq._mxnet import mx, npx
 
 
@@ -24,9 +24,13 @@ def test_without_a_gpu(monkeypatch):
         device.device_from_name('gpu')
 
 
-@pytest.mark.parametrize('gpu_build, way_out', [
-    (False, r'install the GPU build \(mxnet-cu112\) on a machine with an NVIDIA driver'),
-    (True, 'see what nvidia-smi lists')])
+@pytest.mark.parametrize(
+    'gpu_build, way_out',
+    [
+        (False, r'install the GPU build \(mxnet-cu112\) on a machine with an NVIDIA driver'),
+        (True, 'see what nvidia-smi lists'),
+    ],
+)
 def test_the_way_out_is_that_of_the_build(monkeypatch, gpu_build, way_out):
     monkeypatch.setattr(npx, 'num_gpus', lambda: 0)
     monkeypatch.setattr(mx.runtime.Features, 'is_enabled', lambda self, name: gpu_build)

@@ -1,19 +1,21 @@
 """Diagrams: what stands in them, and where."""
+
 import math
 
 import pytest
 
-from d2l_seq2seq.inference.beam_search import TreeNode
-from d2l_seq2seq.diagrams import layers_diagram, tree_figure, unrolled_diagram
 from d2l_seq2seq.book.animator import figure_bytes
+from d2l_seq2seq.inference.beam_search import TreeNode
+from d2l_seq2seq.plotting import layers_diagram, tree_figure, unrolled_diagram
 
 SOURCE, TARGET = ['they', 'watch', '.'], ['ils', 'regardent', '.']
 
 
 def texts(figure):
     """The texts of a diagram with their places."""
-    return [(text.get_text(), *text.get_position()) for text in figure.axes[0].texts
-            if text.get_text()]
+    return [
+        (text.get_text(), *text.get_position()) for text in figure.axes[0].texts if text.get_text()
+    ]
 
 
 def read(figure):
@@ -40,8 +42,10 @@ def test_in_prediction_it_reads_what_it_wrote():
 
 
 def test_layers_stand_on_each_other_beside_those_of_the_other_part():
-    figure = layers_diagram({'encoder': ['source', 'LSTM'], 'decoder': ['target', 'LSTM', 'dense']},
-                            [(('encoder', 'LSTM'), ('decoder', 'LSTM'))])
+    figure = layers_diagram(
+        {'encoder': ['source', 'LSTM'], 'decoder': ['target', 'LSTM', 'dense']},
+        [(('encoder', 'LSTM'), ('decoder', 'LSTM'))],
+    )
     places = {(text, x): y for text, x, y in texts(figure)}
     (left, right) = sorted({x for _, x in places})
     assert places['source', left] == places['target', right]
@@ -53,16 +57,22 @@ def test_a_link_needs_layers_that_are_there():
         layers_diagram({'encoder': ['source']}, [(('encoder', 'source'), ('decoder', 'target'))])
 
 
-TREE = [TreeNode(5, math.log(0.6), None), TreeNode(6, math.log(0.4), None),
-        TreeNode(7, math.log(0.5), 0), TreeNode(8, math.log(0.3), 1),
-        TreeNode(3, math.log(0.45), 2), TreeNode(9, math.log(0.05), 2)]
+TREE = [
+    TreeNode(5, math.log(0.6), None),
+    TreeNode(6, math.log(0.4), None),
+    TreeNode(7, math.log(0.5), 0),
+    TreeNode(8, math.log(0.3), 1),
+    TreeNode(3, math.log(0.45), 2),
+    TreeNode(9, math.log(0.05), 2),
+]
 NAMES = ['je', 'nous', 'vais', 'allons', '<eos>', 'bien']
 
 
 def test_a_tree_has_each_node_once_with_its_probability():
     figure = tree_figure(TREE, NAMES, ['je', 'vais', '<eos>'])
     assert sorted(text for text, _, _ in texts(figure)) == sorted(
-        ['<bos>', 'je  0.6', 'nous  0.4', 'vais  0.5', 'allons  0.3', '<eos>  0.45', 'bien  0.05'])
+        ['<bos>', 'je  0.6', 'nous  0.4', 'vais  0.5', 'allons  0.3', '<eos>  0.45', 'bien  0.05']
+    )
     colors = {text.get_text().split()[0]: text.get_color() for text in figure.axes[0].texts}
     assert colors['je'] == colors['vais'] == colors['<eos>'] != colors['nous']
     assert colors['nous'] == colors['allons'] == colors['bien']

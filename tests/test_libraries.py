@@ -1,4 +1,5 @@
 """CUDA's libraries, loaded before MXNet where the system has none: with libraries that pretend."""
+
 import ctypes
 import ctypes.util
 import os
@@ -9,15 +10,18 @@ import sys
 
 import pytest
 
-from conftest import ROOT
 from d2l_seq2seq import _libraries
+
+from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / 'benchmarks'))
 import environments  # noqa: E402
 
 # Which of the libraries the linker wants for which, in the wheels themselves.
-NEEDED = {'libcublas.so.11': ['libcublasLt.so.11'],
-          'libcusolver.so.11': ['libcublas.so.11', 'libcublasLt.so.11']}
+NEEDED = {
+    'libcublas.so.11': ['libcublasLt.so.11'],
+    'libcusolver.so.11': ['libcublas.so.11', 'libcublasLt.so.11'],
+}
 
 
 class Linker:
@@ -88,34 +92,55 @@ def test_each_comes_after_those_that_it_needs():
 
 
 def test_the_extra_brings_a_wheel_for_each():
-    wheels = {line.split('==')[0].strip() for line in (ROOT / 'setup.cfg').read_text().splitlines()
-              if line.strip().startswith('nvidia-')}
-    assert {f"nvidia-{package.replace('_', '-')}-cu11" for package, _ in _libraries.LIBRARIES} == wheels
+    wheels = {
+        line.split('==')[0].strip()
+        for line in (ROOT / 'setup.cfg').read_text().splitlines()
+        if line.strip().startswith('nvidia-')
+    }
+    assert {
+        f'nvidia-{package.replace("_", "-")}-cu11' for package, _ in _libraries.LIBRARIES
+    } == wheels
 
 
 @pytest.fixture
 def linked(tmp_path):
     """A folder `wheels` of libraries, `driver`, and a program's library that needs them all."""
+
     def build(path, needed=()):
         path.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(['cc', '-shared', '-o', path, source, f'-Wl,-soname,{path.name}',
-                        '-Wl,--no-as-needed,--allow-shlib-undefined', *needed], check=True)
+        subprocess.run(
+            [
+                'cc',
+                '-shared',
+                '-o',
+                path,
+                source,
+                f'-Wl,-soname,{path.name}',
+                '-Wl,--no-as-needed,--allow-shlib-undefined',
+                *needed,
+            ],
+            check=True,
+        )
         return path
 
     source = tmp_path / 'empty.c'
     source.touch()
     built = {'libcuda.so.1': build(tmp_path / 'driver' / 'libcuda.so.1')}
     for package, name in _libraries.LIBRARIES:
-        built[name] = build(tmp_path / 'wheels' / 'nvidia' / package / 'lib' / name,
-                            [built[other] for other in NEEDED.get(name, [])])
+        built[name] = build(
+            tmp_path / 'wheels' / 'nvidia' / package / 'lib' / name,
+            [built[other] for other in NEEDED.get(name, [])],
+        )
     build(tmp_path / 'libmxnet.so', built.values())
     return tmp_path
 
 
-@pytest.mark.skipif(shutil.which('cc') is None or platform.system() != 'Linux',
-                    reason='builds libraries with a C compiler on Linux')
+@pytest.mark.skipif(
+    shutil.which('cc') is None or platform.system() != 'Linux',
+    reason='builds libraries with a C compiler on Linux',
+)
 def test_the_linker_takes_what_is_loaded(linked):
-    code = '''
+    code = """
 import ctypes, sys
 from d2l_seq2seq import _libraries
 try:
@@ -129,12 +154,17 @@ try:
     print('loaded')
 except OSError as error:
     print(type(error).__name__, error)
-'''
+"""
 
     def lines(library_path):
         result = subprocess.run(
-            [sys.executable, '-c', code], cwd=linked, capture_output=True, text=True, check=True,
-            env={**os.environ, 'LD_LIBRARY_PATH': library_path, 'PYTHONPATH': str(ROOT)})
+            [sys.executable, '-c', code],
+            cwd=linked,
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, 'LD_LIBRARY_PATH': library_path, 'PYTHONPATH': str(ROOT)},
+        )
         return result.stdout.splitlines()
 
     missing = 'cannot open shared object file: No such file or directory'
@@ -149,10 +179,21 @@ except OSError as error:
 
 
 # All that MXNet takes from NVIDIA's driver, each function saying that there is no device.
-DRIVER = '\n'.join(f'int {name}(void) {{ return 100; }}' for name in (
-    'cuDeviceGet', 'cuDevicePrimaryCtxRetain', 'cuGetErrorString', 'cuGraphKernelNodeGetParams',
-    'cuGraphNodeGetType', 'cuLaunchKernel', 'cuModuleGetFunction', 'cuModuleLoadData',
-    'cuModuleLoadDataEx', 'cuModuleUnload'))
+DRIVER = '\n'.join(
+    f'int {name}(void) {{ return 100; }}'
+    for name in (
+        'cuDeviceGet',
+        'cuDevicePrimaryCtxRetain',
+        'cuGetErrorString',
+        'cuGraphKernelNodeGetParams',
+        'cuGraphNodeGetType',
+        'cuLaunchKernel',
+        'cuModuleGetFunction',
+        'cuModuleLoadData',
+        'cuModuleLoadDataEx',
+        'cuModuleUnload',
+    )
+)
 
 
 @pytest.fixture(scope='module')
@@ -164,8 +205,14 @@ def on_the_gpu_build():
         pytest.skip(str(reason))
 
     def run(*arguments, library_path=''):
-        return subprocess.run([python, *arguments], cwd=ROOT, capture_output=True, text=True,
-                              env={**os.environ, 'LD_LIBRARY_PATH': str(library_path)})
+        return subprocess.run(
+            [python, *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env={**os.environ, 'LD_LIBRARY_PATH': str(library_path)},
+        )
+
     return run
 
 
@@ -175,15 +222,27 @@ def driver(tmp_path):
     if shutil.which('cc') is None:
         pytest.skip('builds a driver with a C compiler')
     (tmp_path / 'driver.c').write_text(DRIVER)
-    subprocess.run(['cc', '-shared', '-fPIC', '-Wl,-soname,libcuda.so.1', '-o', 'libcuda.so.1',
-                    'driver.c'], cwd=tmp_path, check=True)
+    subprocess.run(
+        ['cc', '-shared', '-fPIC', '-Wl,-soname,libcuda.so.1', '-o', 'libcuda.so.1', 'driver.c'],
+        cwd=tmp_path,
+        check=True,
+    )
     return tmp_path
 
 
 def train(on_the_gpu_build, folder, *options, library_path=''):
     return on_the_gpu_build(
-        '-m', 'd2l_seq2seq.train', '--corpus', 'bundled', '--num-epochs', '1', '--out',
-        str(folder / 'run'), *options, library_path=library_path)
+        '-m',
+        'd2l_seq2seq.train',
+        '--corpus',
+        'bundled',
+        '--num-epochs',
+        '1',
+        '--out',
+        str(folder / 'run'),
+        *options,
+        library_path=library_path,
+    )
 
 
 @pytest.mark.slow
@@ -198,12 +257,14 @@ def test_the_gpu_build_without_a_driver(on_the_gpu_build, tmp_path):
 
 @pytest.mark.slow
 def test_the_gpu_build_computes_on_the_cpu(on_the_gpu_build, driver, tmp_path):
-    code = ("from d2l_seq2seq._mxnet import mx, np, npx\n"
-            "print(mx.runtime.Features().is_enabled('CUDA'), npx.num_gpus(), np.ones(3).sum())\n"
-            "maps = open('/proc/self/maps').read()\n"
-            'from d2l_seq2seq._libraries import LIBRARIES\n'
-            "print([name for package, name in LIBRARIES\n"
-            "       if f'/nvidia/{package}/lib/{name}' not in maps])")
+    code = (
+        'from d2l_seq2seq._mxnet import mx, np, npx\n'
+        "print(mx.runtime.Features().is_enabled('CUDA'), npx.num_gpus(), np.ones(3).sum())\n"
+        "maps = open('/proc/self/maps').read()\n"
+        'from d2l_seq2seq._libraries import LIBRARIES\n'
+        'print([name for package, name in LIBRARIES\n'
+        "       if f'/nvidia/{package}/lib/{name}' not in maps])"
+    )
     result = on_the_gpu_build('-c', code, library_path=driver)
     assert (result.stdout, result.stderr) == ('True 0 3.0\n[]\n', '')
     result = train(on_the_gpu_build, tmp_path, library_path=driver)
@@ -214,6 +275,10 @@ def test_the_gpu_build_computes_on_the_cpu(on_the_gpu_build, driver, tmp_path):
 @pytest.mark.slow
 def test_the_gpu_build_without_a_gpu(on_the_gpu_build, driver, tmp_path):
     result = train(on_the_gpu_build, tmp_path, '--device', 'gpu(0)', library_path=driver)
-    assert (result.returncode, result.stderr) == (2, (
-        'error: --device gpu(0): there is no gpu(0): MXNet sees 0 GPUs here; use --device cpu, or '
-        'see what nvidia-smi lists\n'))
+    assert (result.returncode, result.stderr) == (
+        2,
+        (
+            'error: --device gpu(0): there is no gpu(0): MXNet sees 0 GPUs here; use --device cpu, or '
+            'see what nvidia-smi lists\n'
+        ),
+    )

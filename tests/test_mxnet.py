@@ -1,4 +1,5 @@
 """MXNet is found once, with NumPy's names and its libraries, or one line says what to type."""
+
 import ast
 import importlib
 import subprocess
@@ -8,11 +9,10 @@ from pathlib import Path
 import numpy as onp
 import pytest
 
-from conftest import ROOT
-from d2l_seq2seq import _mxnet
-from d2l_seq2seq import _libraries
-from d2l_seq2seq import _wheels
+from d2l_seq2seq import _libraries, _mxnet
 from d2l_seq2seq._mxnet import mx
+
+from conftest import ROOT
 
 PIP_INSTALL = 'pip install' + (' --no-deps' if sys.version_info >= (3, 13) else '')
 CPU_INSTEAD = f'type: pip uninstall -y mxnet-cu112; then: {PIP_INSTALL} mxnet==1.9.1'
@@ -34,23 +34,34 @@ def test_two_wheels_say_what_to_type():
 
 
 def test_this_environment_has_one_wheel():
-    assert len(_wheels.installed_wheels()) == 1
+    assert len(_libraries.installed_wheels()) == 1
 
 
 def names_taken_from_numpy(path):
     """What a file reads in NumPy, under whatever name it has imported it."""
     tree = ast.parse(path.read_text(encoding='utf-8'))
-    aliases = {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.Import)
-               for alias in node.names if alias.name == 'numpy'}
-    return {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
-            and isinstance(node.value, ast.Name) and node.value.id in aliases}
+    aliases = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name == 'numpy'
+    }
+    return {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in aliases
+    }
 
 
 @pytest.mark.filterwarnings('ignore')  # of NumPy, about the names that it will remove next
 def test_numpy_has_all_that_mxnet_reads_in_it():
     files = set(Path(mx.__file__).parent.rglob('*.py'))
-    names = set().union(*(names_taken_from_numpy(path) for path in files
-                          if path.name != 'test_utils.py'))  # for MXNet's own tests
+    names = set().union(
+        *(names_taken_from_numpy(path) for path in files if path.name != 'test_utils.py')
+    )  # for MXNet's own tests
     assert {'asarray', 'bool', 'PZERO', 'msort', 'compat'} <= names
     assert [name for name in sorted(names) if not hasattr(onp, name)] == []
 
@@ -58,7 +69,7 @@ def test_numpy_has_all_that_mxnet_reads_in_it():
 def test_numpys_numbers_are_numbers_in_an_operators_parameters():
     two = onp.int64(2)
     array = mx.np.arange(6).reshape(two, 3)
-    assert array[:two - 1, two].tolist() == [2]
+    assert array[: two - 1, two].tolist() == [2]
     assert mx.nd.zeros((two, onp.int32(3))).shape == (2, 3)
     assert mx.sym.zeros((two, 3)).infer_shape()[1] == [(2, 3)]
     assert mx.nd.random.uniform(onp.float32(2), onp.float32(3), (two, 3)).min().asscalar() >= 2
@@ -66,8 +77,10 @@ def test_numpys_numbers_are_numbers_in_an_operators_parameters():
 
 
 def test_names_that_numpy_has_are_left_alone():
-    code = ("import numpy\nnumpy.PZERO = 'kept'\nfrom d2l_seq2seq._mxnet import np\n"
-            "assert numpy.PZERO == np.PZERO == 'kept'")
+    code = (
+        "import numpy\nnumpy.PZERO = 'kept'\nfrom d2l_seq2seq._mxnet import np\n"
+        "assert numpy.PZERO == np.PZERO == 'kept'"
+    )
     subprocess.run([sys.executable, '-c', code], check=True, cwd=ROOT)
 
 
@@ -79,7 +92,11 @@ def test_names_mean_what_they_meant():
     assert names['round_'](2.567, 1) == 2.6
     assert (names['PINF'], names['NINF']) == (float('inf'), -float('inf'))
     assert [str(names[name]) for name in ('PZERO', 'NZERO', 'NaN', 'NAN')] == [
-        '0.0', '-0.0', 'nan', 'nan']
+        '0.0',
+        '-0.0',
+        'nan',
+        'nan',
+    ]
     with pytest.raises(RuntimeError, match='no npv any more; the package numpy_financial has'):
         names['npv'](0.1, [1, 2])
 
@@ -131,7 +148,8 @@ def test_other_builds_have_no_use_for_them(importer, wheels):
         _mxnet._import_mxnet(wheels)
     assert str(caught.value).startswith(
         'MXNet is installed but its libraries do not load (libcudnn.so.8: cannot open shared '
-        'object file); for another build type: pip uninstall -y ' + (wheels or ['mxnet'])[0])
+        'object file); for another build type: pip uninstall -y ' + (wheels or ['mxnet'])[0]
+    )
     assert importer.calls == ['mxnet']
 
 
@@ -141,11 +159,17 @@ def test_what_is_still_missing_is_told(importer):
         _mxnet._import_mxnet(['mxnet-cu112'])
 
 
-@pytest.mark.parametrize('error, line', [
-    (_libraries.NoDriver('libcuda.so.1: cannot open'), f'no NVIDIA driver here; {CPU_INSTEAD}'),
-    (_libraries.NoLibrary('libcufft.so.10: cannot open'),
-     'a CUDA library does not load (libcufft.so.10: cannot open); '
-     "type: pip install 'd2l-seq2seq[cu112]'")])
+@pytest.mark.parametrize(
+    'error, line',
+    [
+        (_libraries.NoDriver('libcuda.so.1: cannot open'), f'no NVIDIA driver here; {CPU_INSTEAD}'),
+        (
+            _libraries.NoLibrary('libcufft.so.10: cannot open'),
+            'a CUDA library does not load (libcufft.so.10: cannot open); '
+            "type: pip install 'd2l-seq2seq[cu112]'",
+        ),
+    ],
+)
 def test_a_library_that_is_missing_says_what_to_type(importer, monkeypatch, error, line):
     def fail():
         raise error
@@ -164,17 +188,21 @@ def test_a_driver_that_cuda_refuses_says_what_to_type(monkeypatch):
     monkeypatch.setattr(mx.context, 'num_gpus', fail)
     with pytest.raises(_mxnet.MXNetImportError) as caught:
         _mxnet._check_driver(mx)
-    assert str(caught.value) == ('CUDA can not work with the NVIDIA driver here (CUDA: unknown '
-                                 f'error); install a newer driver, or {CPU_INSTEAD}')
+    assert str(caught.value) == (
+        'CUDA can not work with the NVIDIA driver here (CUDA: unknown '
+        f'error); install a newer driver, or {CPU_INSTEAD}'
+    )
 
 
 def test_a_command_without_mxnet_exits_with_one_line(tmp_path):
-    hide = ("import importlib.util, sys\nfind = importlib.util.find_spec\n"
-            "importlib.util.find_spec = lambda name, *rest: "
-            "None if name == 'mxnet' else find(name, *rest)\n"
-            'from d2l_seq2seq import cli\nfrom d2l_seq2seq import train\n'
-            f"sys.argv = ['train', '--corpus', 'bundled', '--out', {str(tmp_path / 'run')!r}]\n"
-            'cli.run(train.main)')
+    hide = (
+        'import importlib.util, sys\nfind = importlib.util.find_spec\n'
+        'importlib.util.find_spec = lambda name, *rest: '
+        "None if name == 'mxnet' else find(name, *rest)\n"
+        'from d2l_seq2seq import cli\nfrom d2l_seq2seq import train\n'
+        f"sys.argv = ['train', '--corpus', 'bundled', '--out', {str(tmp_path / 'run')!r}]\n"
+        'cli.run(train.main)'
+    )
     result = subprocess.run([sys.executable, '-c', hide], capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 2
     assert result.stderr.startswith('error: MXNet is not installed; type: pip install')

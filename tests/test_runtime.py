@@ -1,4 +1,5 @@
 """Threads chosen before MXNet is loaded; freed memory kept; tiny numbers flushed by MXNet alone."""
+
 import os
 import platform
 import subprocess
@@ -10,8 +11,10 @@ import pytest
 from d2l_seq2seq import _runtime
 
 
-@pytest.mark.parametrize('batch_size, num_hiddens, all_cores', [
-    (64, 32, False), (64, 127, False), (64, 128, True), (16, 512, True)])
+@pytest.mark.parametrize(
+    'batch_size, num_hiddens, all_cores',
+    [(64, 32, False), (64, 127, False), (64, 128, True), (16, 512, True)],
+)
 def test_threads_follow_the_size_of_a_step(monkeypatch, batch_size, num_hiddens, all_cores):
     for name in ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):
         monkeypatch.setenv(name, '')  # so that it is put back
@@ -41,22 +44,27 @@ def test_what_is_given_stands(monkeypatch, name):
 
 
 def test_choosing_comes_before_loading():
-    code = ('import sys\nfrom d2l_seq2seq._runtime import choose_threads\nchoose_threads(64, 32)\n'
-            "assert 'mxnet' not in sys.modules and 'numpy' not in sys.modules")
+    code = (
+        'import sys\nfrom d2l_seq2seq._runtime import choose_threads\nchoose_threads(64, 32)\n'
+        "assert 'mxnet' not in sys.modules and 'numpy' not in sys.modules"
+    )
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
 needs_the_mode = pytest.mark.skipif(
     not (sys.platform == 'linux' and os.uname().machine == 'x86_64'),
-    reason='flushing to zero is known for 64-bit Intel and AMD processors under Linux only')
+    reason='flushing to zero is known for 64-bit Intel and AMD processors under Linux only',
+)
 
 
 @needs_the_mode
 def test_mxnets_threads_flush_and_numpy_does_not():
-    code = ('import numpy as onp\nfrom d2l_seq2seq._mxnet import mx\n'
-            'tiny = onp.float32(1e-38) * onp.float32(0.01)\nassert tiny > 0\n'
-            'assert (mx.nd.array([1e-38]) * 0.01).asscalar() == 0\n'
-            'assert mx.nd.sum(mx.nd.full((64, 64), float(tiny))).asscalar() == 0')
+    code = (
+        'import numpy as onp\nfrom d2l_seq2seq._mxnet import mx\n'
+        'tiny = onp.float32(1e-38) * onp.float32(0.01)\nassert tiny > 0\n'
+        'assert (mx.nd.array([1e-38]) * 0.01).asscalar() == 0\n'
+        'assert mx.nd.sum(mx.nd.full((64, 64), float(tiny))).asscalar() == 0'
+    )
     subprocess.run([sys.executable, '-c', code], check=True)  # see the note on forks
 
 
@@ -68,7 +76,7 @@ def test_the_callers_mode_comes_back():
     assert smallest * onp.float32(0.01) > 0
 
 
-PAGE_FAULTS = '''
+PAGE_FAULTS = """
 import resource
 from d2l_seq2seq._mxnet import mx
 
@@ -80,16 +88,22 @@ def faults_of_an_array():
 
 # Freed arrays that lie side by side make a place for the next one; that takes a dozen at most.
 print(*[faults_of_an_array() for _ in range(20)])
-'''
+"""
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='mallopt is known for glibc only')
-@pytest.mark.parametrize('environment, is_kept', [
-    ({}, True), ({'MALLOC_TRIM_THRESHOLD_': '131072'}, False)])
+@pytest.mark.parametrize(
+    'environment, is_kept', [({}, True), ({'MALLOC_TRIM_THRESHOLD_': '131072'}, False)]
+)
 def test_freed_memory_is_handed_out_again(environment, is_kept):
     unset = {name: value for name, value in os.environ.items() if not name.startswith('MALLOC_')}
-    output = subprocess.run([sys.executable, '-c', PAGE_FAULTS], check=True, text=True,
-                            stdout=subprocess.PIPE, env={**unset, **environment}).stdout
+    output = subprocess.run(
+        [sys.executable, '-c', PAGE_FAULTS],
+        check=True,
+        text=True,
+        stdout=subprocess.PIPE,
+        env={**unset, **environment},
+    ).stdout
     first, *others = map(int, output.split())
-    assert first >= 2 ** 26 // 65536  # at least one for each page, of the largest pages in use
+    assert first >= 2**26 // 65536  # at least one for each page, of the largest pages in use
     assert (min(others) < first // 10) == is_kept, output

@@ -2,38 +2,64 @@
 
 What the benchmark measures is not tested.
 """
+
 import sys
 
 import numpy as onp
 import pytest
 
-from conftest import ROOT
 from d2l_seq2seq._mxnet import npx
 from d2l_seq2seq.config import ModelConfig
-from d2l_seq2seq.book.seq2seq import initialize
-from d2l_seq2seq.data.pipeline import build_model
+from d2l_seq2seq.models.factory import build_model, initialize
+
+from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / 'benchmarks'))
 from scaling_model import (  # noqa: E402
-    ALL_TERMS, Machine, Setting, cluster_seconds, compute_seconds, dense_flops, fit_costs,
-    gather_seconds, machine_seconds, num_weights, recurrent_flops, ring_seconds, server_seconds,
-    servers_used, smallest_batch)
+    ALL_TERMS,
+    Machine,
+    Setting,
+    cluster_seconds,
+    compute_seconds,
+    dense_flops,
+    fit_costs,
+    gather_seconds,
+    machine_seconds,
+    num_weights,
+    recurrent_flops,
+    ring_seconds,
+    server_seconds,
+    servers_used,
+    smallest_batch,
+)
 
 CHAPTER = Setting(64, 32, 162, 10, 32)
-MACHINE = Machine(flops=1e12, half_batch=64, step=1e-5, host=1e-4, memory=1e11, link=1e10,
-                  server=1e9, latency=1e-3)
+MACHINE = Machine(
+    flops=1e12,
+    half_batch=64,
+    step=1e-5,
+    host=1e-4,
+    memory=1e11,
+    link=1e10,
+    server=1e9,
+    latency=1e-3,
+)
 NETWORK = 1e9
 
 
 @pytest.mark.parametrize('sizes', [(32, 162, 32, 2), (8, 20, 5, 1), (16, 30, 4, 3)])
 def test_weights_are_those_of_the_model(sizes):
     num_hiddens, vocab_size, embed_size, num_layers = sizes
-    model = build_model(ModelConfig(num_hiddens=num_hiddens, embed_size=embed_size,
-                                    num_layers=num_layers), vocab_size, vocab_size)
+    model = build_model(
+        ModelConfig(num_hiddens=num_hiddens, embed_size=embed_size, num_layers=num_layers),
+        vocab_size,
+        vocab_size,
+    )
     initialize(model, npx.cpu())
     setting = Setting(64, num_hiddens, vocab_size, 10, embed_size, num_layers)
     assert num_weights(setting) == sum(
-        onp.prod(parameter.shape) for parameter in model.collect_params().values())
+        onp.prod(parameter.shape) for parameter in model.collect_params().values()
+    )
 
 
 def test_flops_by_hand():
@@ -49,9 +75,17 @@ def test_padding_is_left_out_of_the_dense_layer_alone():
     assert recurrent_flops(padded) == recurrent_flops(CHAPTER)
 
 
-@pytest.mark.parametrize('larger', [
-    {'batch_size': 128}, {'num_hiddens': 64}, {'vocab_size': 200}, {'num_steps': 11},
-    {'embed_size': 33}, {'num_layers': 3}])
+@pytest.mark.parametrize(
+    'larger',
+    [
+        {'batch_size': 128},
+        {'num_hiddens': 64},
+        {'vocab_size': 200},
+        {'num_steps': 11},
+        {'embed_size': 33},
+        {'num_layers': 3},
+    ],
+)
 def test_what_is_larger_takes_longer(larger):
     setting = Setting(**{**vars(CHAPTER), **larger})
     costs = dict.fromkeys(ALL_TERMS, 1e-9)
@@ -73,8 +107,7 @@ def test_one_by_itself_has_nothing_to_send():
     assert gather_seconds(1000, 1, MACHINE) == 0
     assert server_seconds(1e9, 1, 1, NETWORK, MACHINE) == 0
     assert ring_seconds(1e9, 1, NETWORK, MACHINE) == 0
-    assert (cluster_seconds(CHAPTER, 1, 1, NETWORK, MACHINE)
-            == machine_seconds(CHAPTER, 1, MACHINE))
+    assert cluster_seconds(CHAPTER, 1, 1, NETWORK, MACHINE) == machine_seconds(CHAPTER, 1, MACHINE)
 
 
 def test_sums_by_hand():

@@ -1,4 +1,5 @@
 """`.ci/venv`, which make calls before every verb, with interpreters that only pretend."""
+
 import os
 import shutil
 import stat
@@ -11,7 +12,7 @@ from conftest import ROOT
 TOOLS = ('sh', 'sed', 'cat', 'cksum', 'rm', 'mkdir', 'dirname', 'printf', 'echo', 'cp', 'chmod')
 
 # What the script asks of an interpreter, with everything asked written to $LOG.
-PRETENDER = '''#!/bin/sh
+PRETENDER = """#!/bin/sh
 echo "$*" | head -c 120 | tr '\\n' ' ' >> "$LOG"; echo >> "$LOG"
 case "$*" in
     "-c import os"*) printf '%s\\n' "{path}" {version} ;;
@@ -20,7 +21,7 @@ case "$*" in
     "-m venv .venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
     "-m pip"*) exit {pip_fails} ;;
 esac
-'''
+"""
 
 
 @pytest.fixture
@@ -42,9 +43,16 @@ def add_program(machine, name, text):
 
 
 def add_python(machine, name, version, no_ensurepip=0, pip_fails=0):
-    add_program(machine, name, PRETENDER.format(
-        path=machine / 'bin' / name, version=version, no_ensurepip=no_ensurepip,
-        pip_fails=pip_fails))
+    add_program(
+        machine,
+        name,
+        PRETENDER.format(
+            path=machine / 'bin' / name,
+            version=version,
+            no_ensurepip=no_ensurepip,
+            pip_fails=pip_fails,
+        ),
+    )
 
 
 def venv(machine, *arguments):
@@ -52,8 +60,12 @@ def venv(machine, *arguments):
     log = machine / 'log'
     log.write_text('')
     result = subprocess.run(
-        ['sh', '.ci/venv', *arguments], cwd=machine / 'project', capture_output=True, text=True,
-        env={'PATH': str(machine / 'bin'), 'LOG': str(log)})
+        ['sh', '.ci/venv', *arguments],
+        cwd=machine / 'project',
+        capture_output=True,
+        text=True,
+        env={'PATH': str(machine / 'bin'), 'LOG': str(log)},
+    )
     return result, log.read_text()
 
 
@@ -61,8 +73,9 @@ def test_an_environment_is_made_once(machine):
     add_python(machine, 'python3.9', '3.9.2')
     result, log = venv(machine)
     assert result.returncode == 0
-    assert result.stderr == ('installing into .venv with Python 3.9.2 (once; it takes a minute or '
-                             'two)\n')
+    assert result.stderr == (
+        'installing into .venv with Python 3.9.2 (once; it takes a minute or two)\n'
+    )
     assert '-m venv .venv' in log and '-e .[cpu,eval,notebooks,subwords,tensorboard,test]' in log
     result, log = venv(machine)
     assert (result.returncode, result.stderr, 'pip' in log) == (0, '', False)
@@ -138,7 +151,7 @@ def test_a_failed_installation_is_tried_again(machine):
 
 def one_line(result):
     assert result.returncode == 2
-    line, = result.stderr.splitlines()
+    (line,) = result.stderr.splitlines()
     return line
 
 
@@ -148,7 +161,8 @@ def test_no_python_at_all(machine):
 
 def test_a_python_that_does_not_run(machine):
     assert one_line(venv(machine, 'python9')[0]) == (
-        'PYTHON=python9 does not run, or is not a Python 3.8 to 3.13')
+        'PYTHON=python9 does not run, or is not a Python 3.8 to 3.13'
+    )
 
 
 def test_debian_without_venv(machine):

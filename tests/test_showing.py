@@ -1,11 +1,11 @@
 """What a notebook shows."""
+
 import inspect
 
 import pytest
 from matplotlib.figure import Figure
 
-from d2l_seq2seq import Vocab, truncate_pad
-from d2l_seq2seq import showing
+from d2l_seq2seq import Vocab, plotting, truncate_pad
 
 
 @pytest.fixture
@@ -17,17 +17,18 @@ def shown(monkeypatch):
 
 
 def test_code_is_shown_as_it_stands(shown):
-    showing.show_code(Vocab, truncate_pad)
+    plotting.show_code(Vocab, truncate_pad)
     assert [output.data for output in shown] == [
-        f'```python\n{inspect.getsource(definition)}```' for definition in (Vocab, truncate_pad)]
+        f'```python\n{inspect.getsource(definition)}```' for definition in (Vocab, truncate_pad)
+    ]
 
 
 def test_what_has_no_source_is_refused(shown):
     with pytest.raises(TypeError):
-        showing.show_code(3)
+        plotting.show_code(3)
 
 
 def test_a_figure_is_shown_as_one_picture(shown):
-    showing.show(Figure())
-    picture, = shown
+    plotting.show(Figure())
+    (picture,) = shown
     assert picture.data.startswith('<svg')

@@ -1,10 +1,12 @@
 """The contestant d2l 0.14.0, its own train_s2s_ch9: python d2l_0_14.py JOB"""
+
 import json
 import sys
 from pathlib import Path
 
 import numpy as onp
-from mxnet import cpu, nd, np, npx, random as mx_random
+from mxnet import cpu, nd, np, npx
+from mxnet import random as mx_random
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from quiet_d2l import Recorded, d2l  # noqa: E402
@@ -30,12 +32,17 @@ class TurnTaking:
         return iter(self.loader)
 
 
-arrays = [np.array(array) if array.ndim == 2 else np.array(array, dtype='int64')
-          for array in onp.load(job['arrays']).values()]
+arrays = [
+    np.array(array) if array.ndim == 2 else np.array(array, dtype='int64')
+    for array in onp.load(job['arrays']).values()
+]
 mx_random.seed(0)
 onp.random.seed(0)
 sizes = job['embed_size'], job['num_hiddens'], job['num_layers']
-model = d2l.EncoderDecoder(d2l.Seq2SeqEncoder(job['src_vocab_size'], *sizes),
-                           d2l.Seq2SeqDecoder(job['tgt_vocab_size'], *sizes))
-d2l.train_s2s_ch9(model, TurnTaking(d2l.load_array(arrays, job['batch_size'])), job['lr'],
-                  10 ** 6, cpu())
+model = d2l.EncoderDecoder(
+    d2l.Seq2SeqEncoder(job['src_vocab_size'], *sizes),
+    d2l.Seq2SeqDecoder(job['tgt_vocab_size'], *sizes),
+)
+d2l.train_s2s_ch9(
+    model, TurnTaking(d2l.load_array(arrays, job['batch_size'])), job['lr'], 10**6, cpu()
+)

@@ -1,4 +1,5 @@
 """The OpenGenus article's model in Keras and TensorFlow Addons: python keras_opengenus.py JOB"""
+
 import json
 import os
 import sys
@@ -34,11 +35,19 @@ enc_X, dec_X = (keras.layers.Input(shape=[None], dtype=np.int32) for _ in range(
 embedding = keras.layers.Embedding(job['src_vocab_size'], job['embed_size'])
 _, *state = keras.layers.LSTM(job['num_hiddens'], return_state=True)(embedding(enc_X))
 decoder = tfa.seq2seq.BasicDecoder(
-    keras.layers.LSTMCell(job['num_hiddens']), tfa.seq2seq.sampler.TrainingSampler(),
-    output_layer=keras.layers.Dense(job['tgt_vocab_size']))
+    keras.layers.LSTMCell(job['num_hiddens']),
+    tfa.seq2seq.sampler.TrainingSampler(),
+    output_layer=keras.layers.Dense(job['tgt_vocab_size']),
+)
 lengths = keras.layers.Input(shape=[], dtype=np.int32)
 outputs, _, _ = decoder(embedding(dec_X), initial_state=state, sequence_length=lengths)
 model = keras.Model([enc_X, dec_X, lengths], tf.nn.softmax(outputs.rnn_output))
 model.compile(loss='sparse_categorical_crossentropy', optimizer='adam')
-model.fit([src, tgt[:, :-1], np.full(len(src), tgt.shape[1] - 1)], tgt[:, 1:],
-          batch_size=job['batch_size'], epochs=10 ** 6, verbose=0, callbacks=[HandOver()])
+model.fit(
+    [src, tgt[:, :-1], np.full(len(src), tgt.shape[1] - 1)],
+    tgt[:, 1:],
+    batch_size=job['batch_size'],
+    epochs=10**6,
+    verbose=0,
+    callbacks=[HandOver()],
+)

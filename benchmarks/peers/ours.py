@@ -2,6 +2,7 @@
 
 The job names the arrays and, by their names in `config.py`, what differs from the book's settings.
 """
+
 import dataclasses
 import json
 import sys
@@ -16,11 +17,12 @@ from d2l_seq2seq._runtime import choose_threads  # noqa: E402
 
 choose_threads(job['batch_size'], job['num_hiddens'])
 import numpy as onp  # noqa: E402
-from d2l_seq2seq import (BucketFeed, Feed, ModelConfig, TrainingConfig,  # noqa: E402
-                         build_model, fit, initialize)
-from d2l_seq2seq._mxnet import mx, np, npx, seed_generators  # noqa: E402
-from d2l_seq2seq.data.encoding import Batch  # noqa: E402
-from d2l_seq2seq.data.pipeline import INITIALIZERS, update_rules  # noqa: E402
+
+from d2l_seq2seq import BucketFeed, Feed, ModelConfig, TrainingConfig, build_model, fit, initialize  # noqa: E402
+from d2l_seq2seq._mxnet import mx, npx, seed_generators  # noqa: E402
+from d2l_seq2seq.data.encoding import EncodedCorpus  # noqa: E402
+from d2l_seq2seq.data.pipeline import update_rules  # noqa: E402
+from d2l_seq2seq.models.factory import INITIALIZERS
 
 
 def config_of(config_class):
@@ -29,7 +31,7 @@ def config_of(config_class):
     return config_class(**{name: job[name] for name in names})
 
 
-arrays = Batch(*(np.array(array) for array in onp.load(job['arrays']).values()))
+arrays = EncodedCorpus(*(array for array in onp.load(job['arrays']).values()))
 config, training = config_of(ModelConfig), config_of(TrainingConfig)
 seed_generators(training.seed)
 model = build_model(config, job['src_vocab_size'], job['tgt_vocab_size'])
@@ -46,5 +48,11 @@ def between_epochs(metrics, state):
 common = arrays, job['batch_size'], training.seed, npx.cpu()
 feed = BucketFeed(*common, job['bucket_width']) if job.get('bucket_width') else Feed(*common)
 turns.wait()
-fit(model, feed, num_epochs=10 ** 6, lr=training.lr, on_epoch_end=between_epochs,
-    rules=update_rules(training, npx.cpu()))
+fit(
+    model,
+    feed,
+    num_epochs=10**6,
+    lr=training.lr,
+    on_epoch_end=between_epochs,
+    rules=update_rules(training, npx.cpu()),
+)

@@ -5,6 +5,7 @@ layer on labels alone, decoder inputs cut to the longest, clipping without waiti
 denormals flushed, freed memory kept, losses read once an epoch.  Where the job asks for buckets,
 both take their batches from the same buckets as `fit`.
 """
+
 import json
 import os
 import sys
@@ -15,8 +16,9 @@ import torch
 from torch import nn
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[number]) for number in (1, 2)]
-from d2l_seq2seq._runtime import keep_memory  # noqa: E402
 from rounds import Turns  # noqa: E402
+
+from d2l_seq2seq._runtime import keep_memory  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())
 turns = Turns()
@@ -33,7 +35,10 @@ class Seq2Seq(nn.Module):
     def __init__(self):
         super().__init__()
         embed_size, num_hiddens, num_layers = (
-            job['embed_size'], job['num_hiddens'], job['num_layers'])
+            job['embed_size'],
+            job['num_hiddens'],
+            job['num_layers'],
+        )
         self.src_embedding = nn.Embedding(job['src_vocab_size'], embed_size)
         self.encoder = nn.LSTM(embed_size, num_hiddens, num_layers)
         self.tgt_embedding = nn.Embedding(job['tgt_vocab_size'], embed_size)
@@ -62,19 +67,24 @@ class BatchNumbers:
             limits = torch.tensor([arrays[0].shape[1], arrays[2].shape[1]])
             lengths = torch.stack([arrays[1], arrays[3]], dim=1)
             widths = torch.minimum(-(-lengths // width) * width, limits)
-            self._buckets = [(widths == these).all(dim=1).nonzero().squeeze(1)
-                             for these in torch.unique(widths, dim=0)]
+            self._buckets = [
+                (widths == these).all(dim=1).nonzero().squeeze(1)
+                for these in torch.unique(widths, dim=0)
+            ]
 
     def __iter__(self):
-        batches = [batch for bucket in self._buckets
-                   for batch in bucket[torch.randperm(len(bucket))].split(job['batch_size'])]
+        batches = [
+            batch
+            for bucket in self._buckets
+            for batch in bucket[torch.randperm(len(bucket))].split(job['batch_size'])
+        ]
         return (batches[number].tolist() for number in torch.randperm(len(batches)))
 
 
 def cut(sentences, valid_len):
     """Sentences up to the width of their bucket, or whole where there are no buckets."""
     width = job.get('bucket_width')
-    return sentences[:, :-(-int(valid_len.max()) // width) * width] if width else sentences
+    return sentences[:, : -(-int(valid_len.max()) // width) * width] if width else sentences
 
 
 def plain_epochs(model):
@@ -104,15 +114,16 @@ def plain_epochs(model):
             mask[~(steps[None, :] < valid_len[:, None])] = 0
             loss = (cross_entropy(logits.permute(1, 2, 0), labels) * mask).mean(dim=1)
             loss.sum().backward()
-            norm = torch.sqrt(sum(torch.sum(weight.grad ** 2) for weight in weights))
+            norm = torch.sqrt(sum(torch.sum(weight.grad**2) for weight in weights))
             if norm > 1:
                 for weight in weights:
                     weight.grad[:] *= 1 / norm
             num_tokens = valid_len.sum()
             optimizer.step()
             with torch.no_grad():
-                sums = [total + float(value)
-                        for total, value in zip(sums, (loss.sum(), num_tokens))]
+                sums = [
+                    total + float(value) for total, value in zip(sums, (loss.sum(), num_tokens))
+                ]
         yield sums[0] / sums[1]
 
 
@@ -133,7 +144,7 @@ def strong_epochs(model):
             batch_tgt = cut(tgt[chosen], tgt_valid_len[chosen])
             mask = (torch.arange(longest) < valid_len[:, None]).T.flatten()
             rows = mask.nonzero().squeeze(1)
-            labels = batch_tgt[:, 1:longest + 1].T.flatten()[rows]
+            labels = batch_tgt[:, 1 : longest + 1].T.flatten()[rows]
             features = model.features(batch_src, batch_tgt[:, :longest]).flatten(0, 1)
             logits = model.dense(features.index_select(0, rows))
             loss_sum = nn.functional.cross_entropy(logits, labels, reduction='sum')

@@ -4,6 +4,7 @@ The attention model as one would write it in PyTorch: packed sequences, nn.LSTM 
 loss over all label positions with padding ignored, clipping, Adam.  The weights are written under
 the names that a run of ours has for them.
 """
+
 import json
 import sys
 import time
@@ -26,7 +27,10 @@ class AttentionModel(nn.Module):
     def __init__(self):
         super().__init__()
         embed_size, num_hiddens, num_layers = (
-            config['embed_size'], config['num_hiddens'], config['num_layers'])
+            config['embed_size'],
+            config['num_hiddens'],
+            config['num_layers'],
+        )
         sizes = embed_size, num_hiddens, num_layers
         self.src_embedding = nn.Embedding(job['src_vocab_size'], embed_size)
         self.encoder = nn.LSTM(*sizes, dropout=config['dropout'])
@@ -44,8 +48,9 @@ class AttentionModel(nn.Module):
 
     def forward(self, src, lengths, tgt):
         """Logits (batch_size, num_steps, vocab_size)."""
-        packed = nn.utils.rnn.pack_padded_sequence(self.src_embedding(src.T), lengths,
-                                                   enforce_sorted=False)
+        packed = nn.utils.rnn.pack_padded_sequence(
+            self.src_embedding(src.T), lengths, enforce_sorted=False
+        )
         outputs, state = self.encoder(packed)
         values, _ = nn.utils.rnn.pad_packed_sequence(outputs, True, total_length=src.shape[1])
         queries = self.decoder(self.tgt_embedding(tgt.T), state)[0].transpose(0, 1)
@@ -71,20 +76,38 @@ def batches():
 
 def named_weights(model):
     """The weights by our names; a masked layer has a column more, which keeps its memory."""
-    named = {'encoder.embedding.weight': model.src_embedding.weight,
-             'decoder.embedding.weight': model.tgt_embedding.weight,
-             'decoder.attention.W.weight': model.keys.weight,
-             'decoder.W_c.weight': model.combine.weight,
-             'decoder.dense.weight': model.dense.weight, 'decoder.dense.bias': model.dense.bias}
-    closed = torch.cat([torch.tensor([-CLOSED, CLOSED, 0.0, 0.0])[number:number + 1].repeat(
-        config['num_hiddens']) for number in range(4)])[:, None]
+    named = {
+        'encoder.embedding.weight': model.src_embedding.weight,
+        'decoder.embedding.weight': model.tgt_embedding.weight,
+        'decoder.attention.W.weight': model.keys.weight,
+        'decoder.W_c.weight': model.combine.weight,
+        'decoder.dense.weight': model.dense.weight,
+        'decoder.dense.bias': model.dense.bias,
+    }
+    closed = torch.cat(
+        [
+            torch.tensor([-CLOSED, CLOSED, 0.0, 0.0])[number : number + 1].repeat(
+                config['num_hiddens']
+            )
+            for number in range(4)
+        ]
+    )[:, None]
     for side, layers in (('encoder', model.encoder), ('decoder', model.decoder)):
         for number in range(config['num_layers']):
-            prefix = (f'encoder.rnn.forward{number}.rnn._unfused.0' if side == 'encoder'
-                      else f'decoder.rnn.layer{number}._unfused.0')
-            own = {ours: getattr(layers, f'{theirs}_l{number}')
-                   for ours, theirs in (('i2h_weight', 'weight_ih'), ('h2h_weight', 'weight_hh'),
-                                        ('i2h_bias', 'bias_ih'), ('h2h_bias', 'bias_hh'))}
+            prefix = (
+                f'encoder.rnn.forward{number}.rnn._unfused.0'
+                if side == 'encoder'
+                else f'decoder.rnn.layer{number}._unfused.0'
+            )
+            own = {
+                ours: getattr(layers, f'{theirs}_l{number}')
+                for ours, theirs in (
+                    ('i2h_weight', 'weight_ih'),
+                    ('h2h_weight', 'weight_hh'),
+                    ('i2h_bias', 'bias_ih'),
+                    ('h2h_bias', 'bias_hh'),
+                )
+            }
             if side == 'encoder':
                 own['i2h_weight'] = torch.cat([own['i2h_weight'], closed], 1)
             named.update({f'{prefix}.{name}': value for name, value in own.items()})
@@ -101,10 +124,11 @@ while True:
     nll_sum = num_tokens = 0
     for chosen in batches():
         src, src_len, tgt, tgt_len = (array[chosen] for array in arrays)
-        src = src[:, :-(-int(src_len.max()) // width) * width]
-        tgt = tgt[:, :int(tgt_len.max())]
+        src = src[:, : -(-int(src_len.max()) // width) * width]
+        tgt = tgt[:, : int(tgt_len.max())]
         labels = tgt[:, 1:].masked_fill(
-            torch.arange(tgt.shape[1] - 1) >= (tgt_len - 1)[:, None], -1)
+            torch.arange(tgt.shape[1] - 1) >= (tgt_len - 1)[:, None], -1
+        )
         optimizer.zero_grad()
         nll = loss(model(src, src_len, tgt[:, :-1]).flatten(0, 1), labels.flatten())
         count = int((tgt_len - 1).sum())

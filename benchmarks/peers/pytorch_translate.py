@@ -4,6 +4,7 @@ Greedy search and a beam search on tensors, in batches of similar length; the sa
 so that both give the same translations.  `plain` takes all steps, as the book's torch edition does
 of a sentence without an end; `strong` looks after each step whether every sentence has ended.
 """
+
 import json
 import os
 import sys
@@ -14,8 +15,9 @@ import torch
 from torch import nn
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[number]) for number in (1, 2)]
-from d2l_seq2seq._runtime import keep_memory  # noqa: E402
 from rounds import Turns  # noqa: E402
+
+from d2l_seq2seq._runtime import keep_memory  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())
 ends_early = sys.argv[2] == 'strong'
@@ -28,8 +30,9 @@ torch.set_flush_denormal(True)
 
 run = Path(job['checkpoint'])
 config = json.loads((run / 'config.json').read_text())
-src_tokens, tgt_tokens = (json.loads((run / f'{side}_vocab.json').read_text())
-                          for side in ('src', 'tgt'))
+src_tokens, tgt_tokens = (
+    json.loads((run / f'{side}_vocab.json').read_text()) for side in ('src', 'tgt')
+)
 src_ids = {token: number for number, token in enumerate(src_tokens)}
 UNK, PAD, BOS, EOS = (src_ids[token] for token in ('<unk>', '<pad>', '<bos>', '<eos>'))
 num_steps, num_layers = config['data']['num_steps'], config['model']['num_layers']
@@ -40,8 +43,10 @@ arrays = {name: torch.from_numpy(array) for name, array in np.load(run / 'weight
 def lstm(prefix, is_masked):
     """Our layers' weights in an LSTM; a masked layer's column for the padding is left out."""
     kept = slice(None, -1) if is_masked else slice(None)
-    names = [f'{prefix}.{f"rnn.forward{n}.rnn._unfused.0" if is_masked else f"rnn._unfused.{n}"}.'
-             for n in range(num_layers)]
+    names = [
+        f'{prefix}.{f"rnn.forward{n}.rnn._unfused.0" if is_masked else f"rnn._unfused.{n}"}.'
+        for n in range(num_layers)
+    ]
     sizes = arrays[f'{names[0]}i2h_weight'][:, kept].shape[1], config['model']['num_hiddens']
     layers = nn.LSTM(*sizes, num_layers)
     with torch.no_grad():
@@ -59,8 +64,7 @@ class Model:
     def __init__(self):
         self.encoder = lstm('encoder', has_attention)
         self.decoder = lstm('decoder', False)
-        self.weights = {name: array for name, array in arrays.items()
-                        if 'rnn' not in name}
+        self.weights = {name: array for name, array in arrays.items() if 'rnn' not in name}
 
     def encode(self, src, lengths):
         """The state (hidden, cell), and for attention keys, values and the mask."""
@@ -86,10 +90,14 @@ class Model:
             queries = outputs.view(len(keys), num_rows, -1)
             scores = (queries @ keys.transpose(1, 2)).masked_fill(mask, -1e9)
             context = (scores.softmax(-1) @ values).view(len(outputs), -1)
-            outputs = torch.tanh(nn.functional.linear(torch.cat([context, outputs], 1),
-                                                      self.weights['decoder.W_c.weight']))
-        return nn.functional.linear(outputs, self.weights['decoder.dense.weight'],
-                                    self.weights['decoder.dense.bias']), state
+            outputs = torch.tanh(
+                nn.functional.linear(
+                    torch.cat([context, outputs], 1), self.weights['decoder.W_c.weight']
+                )
+            )
+        return nn.functional.linear(
+            outputs, self.weights['decoder.dense.weight'], self.weights['decoder.dense.bias']
+        ), state
 
 
 def greedy(model, src, lengths):
@@ -105,8 +113,7 @@ def greedy(model, src, lengths):
         has_ended |= tokens == EOS
         if ends_early and has_ended.all():
             break
-    return [row[:row.index(EOS)] if EOS in row else row
-            for row in torch.stack(found, 1).tolist()]
+    return [row[: row.index(EOS)] if EOS in row else row for row in torch.stack(found, 1).tolist()]
 
 
 def beam(model, src, lengths, size=5, alpha=0.75):
@@ -143,9 +150,12 @@ def backtrack(history, count, size, alpha):
     """The best ended hypothesis of each sentence, or the best open one where none has ended."""
     results = []
     for sentence in range(count):
-        ended = [(total / (step + 1) ** alpha, step, place)
-                 for step, (_, _, _, ends, parents) in enumerate(history)
-                 for total, place in zip(ends[sentence], parents[sentence]) if total > -5e8][:size]
+        ended = [
+            (total / (step + 1) ** alpha, step, place)
+            for step, (_, _, _, ends, parents) in enumerate(history)
+            for total, place in zip(ends[sentence], parents[sentence])
+            if total > -5e8
+        ][:size]
         _, step, place = max(ended) if ended else (0, len(history), 0)
         ids = []
         for tokens, parents, *_ in reversed(history[:step]):
@@ -161,7 +171,7 @@ def translate(model, sentences, search, batch_size):
     order = sorted(range(len(words)), key=lambda number: len(words[number]))
     texts = [''] * len(words)
     for start in range(0, len(order), batch_size):
-        chosen = order[start:start + batch_size]
+        chosen = order[start : start + batch_size]
         rows = [[src_ids.get(word, UNK) for word in words[number]] for number in chosen]
         width = max(map(len, rows)) if has_attention else num_steps
         src = torch.tensor([row + [PAD] * (width - len(row)) for row in rows])
@@ -171,8 +181,11 @@ def translate(model, sentences, search, batch_size):
     return texts
 
 
-WAYS = {'one by one': (greedy, 1), 'batches of 64': (greedy, 64),
-        'beam 5, batches of 64': (beam, 64)}
+WAYS = {
+    'one by one': (greedy, 1),
+    'batches of 64': (greedy, 64),
+    'beam 5, batches of 64': (beam, 64),
+}
 with torch.inference_mode():
     model = Model()
     while True:

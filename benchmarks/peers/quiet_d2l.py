@@ -1,4 +1,5 @@
 """d2l 0.14.0 made fit for a process without a notebook; for scripts that run in its environment."""
+
 from d2l import mxnet as d2l
 
 

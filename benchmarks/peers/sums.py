@@ -3,6 +3,7 @@
 The job has the numbers of floats and the number of rounds.  Worker 0's line of JSON has the seconds
 for each vector and round.
 """
+
 import json
 import sys
 import time
@@ -10,10 +11,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from d2l_seq2seq._mxnet import mx  # noqa: E402
-from d2l_seq2seq.engine.workers import WorkerGroup  # noqa: E402
+from d2l_seq2seq.engine.workers import KVStoreWorkers  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())
-group = WorkerGroup()
+group = KVStoreWorkers()
 vectors = [mx.nd.ones(count) for count in job['num_floats']]
 
 

@@ -6,6 +6,7 @@ of the thread that gives orders and of those that carry them out, and the rate o
 of two devices.  Meant for OMP_NUM_THREADS=1: then the greater of the two is what an update takes on
 a machine that does nothing else.
 """
+
 from __future__ import annotations
 
 import json
@@ -15,9 +16,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as onp  # noqa: E402
+
 from d2l_seq2seq import Feed, ModelConfig, build_model, fit, initialize  # noqa: E402
-from d2l_seq2seq._mxnet import mx, np, npx  # noqa: E402
-from d2l_seq2seq.data.encoding import Batch  # noqa: E402
+from d2l_seq2seq._mxnet import mx, npx  # noqa: E402
+from d2l_seq2seq.data.encoding import EncodedCorpus  # noqa: E402
 
 WARM_UP = 2  # updates of each turn that are not counted: graphs are compiled in them
 
@@ -27,8 +29,9 @@ class Paced:
 
     def __init__(self, setting: dict, num_updates: int):
         self._num_updates = num_updates + WARM_UP
-        config = ModelConfig(**{name: setting[name] for name in
-                                ('embed_size', 'num_hiddens', 'num_layers')})
+        config = ModelConfig(
+            **{name: setting[name] for name in ('embed_size', 'num_hiddens', 'num_layers')}
+        )
         self._model = build_model(config, setting['vocab_size'], setting['vocab_size'])
         initialize(self._model, npx.cpu())
         self._feed = Feed(self._sentences(**setting), setting['batch_size'], 0)
@@ -43,7 +46,7 @@ class Paced:
         # Every second sentence is shorter, so that the longest is as long as without padding.
         lengths = full - (onp.arange(shape[0]) % 2) * round(2 * (1 - label_share) * (num_steps - 1))
         tgt = onp.where(onp.arange(num_steps) < lengths[:, None], tgt, 1)
-        return Batch(*(np.array(value, dtype='float32') for value in (src, full, tgt, lengths)))
+        return EncodedCorpus(*(value.astype('int32') for value in (src, full, tgt, lengths)))
 
     def turn(self) -> tuple[float, float]:
         """Seconds an update: of the thread that gives orders, of the others."""
@@ -55,8 +58,14 @@ class Paced:
                 times.append((time.thread_time(), time.process_time()))
 
         epoch = 0 if self._state is None else self._state.epoch
-        self._state = fit(self._model, self._feed, num_epochs=epoch + 1, lr=0.001,
-                          state=self._state, on_update=watch)
+        self._state = fit(
+            self._model,
+            self._feed,
+            num_epochs=epoch + 1,
+            lr=0.001,
+            state=self._state,
+            on_update=watch,
+        )
         own, total = ((end - start) / (self._num_updates - WARM_UP) for start, end in zip(*times))
         return own, total - own
 

@@ -4,6 +4,7 @@
 prints ``<Figure size ...>`` at every point.  This one draws with matplotlib's `Figure` alone, so
 it neither needs a display nor touches pyplot's state.
 """
+
 from __future__ import annotations
 
 import io
@@ -53,19 +54,38 @@ class Animator:
     axes : list of matplotlib.axes.Axes
     """
 
-    def __init__(self, xlabel=None, ylabel=None, legend=None, xlim=None, ylim=None,
-                 xscale='linear', yscale='linear', fmts=('-', 'm--', 'g-.', 'r:'), nrows=1,
-                 ncols=1, figsize=(3.5, 2.5)):
+    def __init__(
+        self,
+        xlabel=None,
+        ylabel=None,
+        legend=None,
+        xlim=None,
+        ylim=None,
+        xscale='linear',
+        yscale='linear',
+        fmts=('-', 'm--', 'g-.', 'r:'),
+        nrows=1,
+        ncols=1,
+        figsize=(3.5, 2.5),
+    ):
         self.fig = Figure(figsize=figsize, layout='tight')
         self.axes = list(self.fig.subplots(nrows, ncols, squeeze=False).flat)
         self.X, self.Y, self.fmts = None, None, fmts
         self._names = legend or [ylabel or '']
         self._legend = legend
         # Matplotlib warns of an axis from 1 to 1, which is what one epoch asks for.
-        limits = {name: ends for name, ends in (('xlim', xlim), ('ylim', ylim))
-                  if ends and ends[0] != ends[1]}
-        self._settings = {'xlabel': xlabel, 'ylabel': ylabel, 'xscale': xscale, 'yscale': yscale,
-                          **limits}
+        limits = {
+            name: ends
+            for name, ends in (('xlim', xlim), ('ylim', ylim))
+            if ends and ends[0] != ends[1]
+        }
+        self._settings = {
+            'xlabel': xlabel,
+            'ylabel': ylabel,
+            'xscale': xscale,
+            'yscale': yscale,
+            **limits,
+        }
         self._view = _NotebookFigure() if _in_notebook() else _ProgressBar(xlabel, xlim)
 
     def add(self, x, y) -> None:
@@ -94,8 +114,11 @@ class Animator:
 
     def latest(self) -> tuple[float, str]:
         """The largest x so far, and each line's name with its last value."""
-        values = [f'{name} {ys[-1]:.3f}'.strip()
-                  for name, ys in zip(itertools.cycle(self._names), self.Y) if ys]
+        values = [
+            f'{name} {ys[-1]:.3f}'.strip()
+            for name, ys in zip(itertools.cycle(self._names), self.Y)
+            if ys
+        ]
         return max(xs[-1] for xs in self.X if xs), ', '.join(values)
 
     def to_bytes(self, suffix: str) -> bytes:
@@ -125,27 +148,6 @@ class Animator:
         self._view.close()
 
 
-def attention_figure(weights: Sequence, sources: Sequence[Sequence[str]],
-                     targets: Sequence[Sequence[str]]) -> Figure:
-    """Heat-maps of attention weights, one for each sentence, side by side.
-
-    Parameters
-    ----------
-    weights : sequence of arrays of shape (num_target_tokens, num_source_tokens)
-        Dark where a target token looks.
-    sources, targets : sequences of lists of str
-        The tokens at the columns and at the rows.
-    """
-    figure = Figure(figsize=(0.4 + 1.8 * len(weights), 2.4), layout='tight')
-    axes = figure.subplots(1, len(weights), squeeze=False)[0]
-    for ax, values, source, target in zip(axes, weights, sources, targets):
-        ax.imshow(values, cmap='Greys', vmin=0, vmax=1, aspect='auto')
-        ax.set_xticks(range(len(source)), source, rotation=45, ha='right')
-        ax.set_yticks(range(len(target)), target)
-        ax.tick_params(labelsize=8)
-    return figure
-
-
 def picture_suffix(path: str | Path) -> str:
     """The suffix of a picture's file name.
 
@@ -156,8 +158,10 @@ def picture_suffix(path: str | Path) -> str:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in _FORMATS:
-        raise InputError(f"{path}: expected a picture's name to end in {', '.join(_FORMATS)}, got "
-                         f"{suffix or 'no suffix'}")
+        raise InputError(
+            f"{path}: expected a picture's name to end in {', '.join(_FORMATS)}, got "
+            f'{suffix or "no suffix"}'
+        )
     return suffix
 
 
@@ -205,8 +209,9 @@ class _ProgressBar:
     def __init__(self, unit: str | None, xlim: tuple[float, float] | None):
         from tqdm import tqdm
 
-        self._bar = tqdm(total=xlim and xlim[1], unit=f' {unit or "points"}', disable=None,
-                         leave=False)
+        self._bar = tqdm(
+            total=xlim and xlim[1], unit=f' {unit or "points"}', disable=None, leave=False
+        )
 
     def show(self, animator: Animator) -> None:
         x, text = animator.latest()

@@ -2,6 +2,7 @@
 
 Later editions order the tokens otherwise and give other ids; see `Vocab`.
 """
+
 from __future__ import annotations
 
 import collections
@@ -42,8 +43,12 @@ class Vocab:
     ([2, 0], ['go', '<unk>'])
     """
 
-    def __init__(self, tokens: Iterable[Sequence[str]], min_freq: int = 0,
-                 reserved_tokens: list[str] | None = None):
+    def __init__(
+        self,
+        tokens: Iterable[Sequence[str]],
+        min_freq: int = 0,
+        reserved_tokens: list[str] | None = None,
+    ):
         counts = collections.Counter(token for sentence in tokens for token in sentence)
         self.token_freqs = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         frequent = [token for token, freq in self.token_freqs if freq >= min_freq]
@@ -66,8 +71,10 @@ class Vocab:
             If there is no ``<unk>`` or a token stands twice.
         """
         if '<unk>' not in idx_to_token or len(set(idx_to_token)) != len(idx_to_token):
-            raise ValueError("expected different tokens, '<unk>' one of them, "
-                             f'got {str(idx_to_token[:4])[:100]} ... ({len(idx_to_token)} tokens)')
+            raise ValueError(
+                "expected different tokens, '<unk>' one of them, "
+                f'got {str(idx_to_token[:4])[:100]} ... ({len(idx_to_token)} tokens)'
+            )
         vocab = cls([])
         vocab._set_tokens(list(idx_to_token))
         return vocab
@@ -79,8 +86,10 @@ class Vocab:
         """The id of a token, or the (nested) list of ids of a (nested) list of tokens."""
         if isinstance(tokens, (list, tuple)):
             ids, unk = self.token_to_idx, self.unk
-            return [self[token] if isinstance(token, (list, tuple)) else ids.get(token, unk)
-                    for token in tokens]
+            return [
+                self[token] if isinstance(token, (list, tuple)) else ids.get(token, unk)
+                for token in tokens
+            ]
         return self.token_to_idx.get(tokens, self.unk)
 
     def to_tokens(self, indices):

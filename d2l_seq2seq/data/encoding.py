@@ -1,220 +1,223 @@
-"""Text to tokens to ids to batches, as in d2l 0.14, section 9.5.
+"""Sentence pairs to arrays of token ids, on the host.
 
-Where the pairs come from is `corpus.py`'s business.  Later editions use the same names for other
-rules (``<eos>`` on the source, 600 examples, rarer words kept); the figures that are printed in
-the chapter hold for these only.
+A corpus is divided into its parts, tokenized, and encoded with the vocabularies of its training
+part.  The arrays are NumPy's: a feed brings them to a device, batch by batch.  The rules follow
+d2l 0.14, section 9.5, whose own functions are in `book.machine_translation`.
 """
+
 from __future__ import annotations
 
+import hashlib
 import logging
-import re
-from typing import Callable, NamedTuple, Sequence
+import unicodedata
+from dataclasses import dataclass
+from typing import NamedTuple, Sequence
 
-from .._mxnet import gluon, np
-from ..config import DataConfig
-from .corpus import read_corpus
+import numpy as onp
+
 from ..book.vocab import Vocab
+from .tokenizers import CHAPTER_TOKENIZER, OPENGENUS_TOKENS, RESERVED_TOKENS, PairTokenizer
 
 logger = logging.getLogger(__name__)
 
-RESERVED_TOKENS = ('<pad>', '<bos>', '<eos>')
+Pairs = Sequence[tuple]  # of (source sentence, target sentence)
+
+NUM_PSEUDO_IDS = 100  # ids of the OpenGenus article's pseudo-data
+PSEUDO_START_ID = 0  # the id from which the decoder starts there
 
 
-class Batch(NamedTuple):
-    """The four arrays of a batch, or of a whole corpus, in the book's order."""
+class EncodedCorpus(NamedTuple):
+    """The token ids of sentence pairs and their lengths, in the book's order."""
 
-    src: np.ndarray  # float32 (batch_size, num_steps), token ids
-    src_valid_len: np.ndarray  # int64 (batch_size,), source tokens that aren't padding
-    tgt: np.ndarray  # float32 (batch_size, num_steps), token ids: <bos> ... <eos>
-    tgt_valid_len: np.ndarray  # int64 (batch_size,), target tokens with <bos> and <eos>
-
-
-def preprocess_nmt(text: str) -> str:
-    """Lower-case text with a space before each ``,``, ``.`` and ``!``.
-
-    Non-breaking spaces become spaces.  ``?`` is left alone in this edition: ``who?`` is one token.
-
-    Examples
-    --------
-    >>> preprocess_nmt("I'm OK, you see!")
-    "i'm ok , you see !"
-    """
-    text = text.replace('\u202f', ' ').replace('\xa0', ' ').lower()
-    return re.sub(r'(?<=[^ ])(?=[,.!])', ' ', text)
+    src: onp.ndarray  # int32 (num_sentences, num_src_steps), token ids
+    src_valid_len: onp.ndarray  # int64 (num_sentences,), source tokens that are not padding
+    tgt: onp.ndarray  # int32 (num_sentences, num_tgt_steps), token ids: <bos> ... <eos>
+    tgt_valid_len: onp.ndarray  # int64 (num_sentences,), target tokens, <bos> and <eos> included
 
 
-def first_examples(pairs: Sequence[tuple[str, str]],
-                   num_examples: int | None) -> Sequence[tuple[str, str]]:
-    """The first `num_examples` pairs and, as in the book, one more; all of them for None.
+@dataclass(frozen=True)
+class Split:
+    """The parts of a corpus, each in the order of the corpus."""
+
+    train: Pairs
+    valid: Pairs
+    test: Pairs
+
+
+def first_examples(pairs: Pairs, num_examples: int | None) -> Pairs:
+    """Return the first `num_examples` pairs and, as the book does, one more; None returns all.
 
     The book counts lines from 0 and keeps those up to and including `num_examples`.
     """
-    return pairs if num_examples is None else pairs[:num_examples + 1]
+    return pairs if num_examples is None else pairs[: num_examples + 1]
 
 
-class TextRules(NamedTuple):
-    """How the text of a corpus becomes tokens and vocabularies; `CHAPTER_RULES` are the book's."""
+def split_pairs(pairs: Pairs, held_out: float) -> Split:
+    """Divide sentence pairs into those for training, validation and testing.
 
-    src_tokens: Callable[[str], list[str]]  # of a source sentence
-    tgt_tokens: Callable[[str], list[str]]  # of a target sentence
-    vocab_of: Callable[[list[list[str]]], Vocab]  # of all sentences of a side
-    share_vocab: bool = False  # True: one vocabulary, made of both sides
-    join: Callable[[list[str]], str] = ' '.join  # target tokens to a sentence
-
-
-def chapter_tokens(sentence: str) -> list[str]:
-    """The words of a sentence, preprocessed.
-
-    Examples
-    --------
-    >>> chapter_tokens('Go.')
-    ['go', '.']
-    """
-    return preprocess_nmt(sentence).split(' ')
-
-
-def chapter_vocab(sentences: list[list[str]], min_freq: int = DataConfig.min_freq) -> Vocab:
-    """The words seen `min_freq` times or more, behind ``<unk> <pad> <bos> <eos>``."""
-    return Vocab(sentences, min_freq, list(RESERVED_TOKENS))
-
-
-CHAPTER_RULES = TextRules(chapter_tokens, chapter_tokens, chapter_vocab)
-
-
-def tokenize_nmt(pairs: Sequence[tuple[str, str]], rules: TextRules = CHAPTER_RULES,
-                 ) -> tuple[list[list[str]], list[list[str]]]:
-    """The tokens of the source and of the target sentences, each preprocessed.
-
-    Examples
-    --------
-    >>> tokenize_nmt([('Go.', 'Va !')])
-    ([['go', '.']], [['va', '!']])
-    """
-    sources, targets = zip(*pairs)
-    return list(map(rules.src_tokens, sources)), list(map(rules.tgt_tokens, targets))
-
-
-def truncate_pad(line: list, num_steps: int, padding_token) -> list:
-    """The first `num_steps` elements of a list, filled up with `padding_token`.
-
-    Examples
-    --------
-    >>> truncate_pad([7, 8, 9], 2, 1), truncate_pad([7, 8, 9], 5, 1)
-    ([7, 8], [7, 8, 9, 1, 1])
-    """
-    return line[:num_steps] + [padding_token] * (num_steps - len(line))
-
-
-def build_array(lines: list[list[str]], vocab: Vocab, num_steps: int,
-                is_source: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Token ids of sentences, and how many of them are not padding.
+    The part of a pair follows from a hash of its source sentence alone, so it is the same on every
+    machine, in any order and whatever else is in the corpus.  All translations of a source are in
+    one part, and so are sources that differ only in case, spaces and punctuation.
 
     Parameters
     ----------
-    lines : list of list of str
-        The tokenized sentences.
-    is_source : bool
-        True: as they are.  False: between ``<bos>`` and ``<eos>``; a sentence that is cut loses
-        its ``<eos>``.
-
-    Returns
-    -------
-    array : float32 array of shape (num_sentences, num_steps)
-    valid_len : int64 array of shape (num_sentences,)
+    pairs : sequence of (str, str)
+    held_out : float
+        Fraction of the source sentences that is held out for validation; the same fraction again
+        is held out for testing.
     """
-    ids = vocab[lines]
-    if not is_source:
-        ids = [[vocab['<bos>']] + line + [vocab['<eos>']] for line in ids]
-    array = np.array([truncate_pad(line, num_steps, vocab['<pad>']) for line in ids])
-    return array, (array != vocab['<pad>']).sum(axis=1)
+    parts = Split([], [], [])
+    for pair in pairs:
+        position = hash_to_unit_interval(pair[0])
+        if position < held_out:
+            parts.valid.append(pair)
+        elif position < 2 * held_out:
+            parts.test.append(pair)
+        else:
+            parts.train.append(pair)
+    return parts
 
 
-def encode_pairs(pairs: Sequence[tuple[str, str]], num_steps: int,
-                 rules: TextRules = CHAPTER_RULES) -> tuple[Vocab, Vocab, Batch]:
-    """Vocabularies and arrays of sentence pairs, all of them as one batch in order.
+def hash_to_unit_interval(sentence: str) -> float:
+    """Return a number in [0, 1) that follows from the letters and digits of a sentence."""
+    letters = ''.join(filter(str.isalnum, unicodedata.normalize('NFKC', sentence).lower()))
+    digest = hashlib.sha256((letters or sentence).encode('utf-8', 'surrogatepass')).digest()
+    return int.from_bytes(digest[:6], 'big') / 2**48
+
+
+def tokenize_pairs(
+    pairs: Pairs, tokenizer: PairTokenizer = CHAPTER_TOKENIZER
+) -> tuple[list[list[str]], list[list[str]]]:
+    """Return the tokens of the source sentences and of the target sentences.
+
+    Examples
+    --------
+    >>> tokenize_pairs([('Go.', 'Va !')])
+    ([['go', '.']], [['va', '!']])
+    """
+    sources, targets = zip(*pairs)
+    return list(map(tokenizer.tokenize_src, sources)), list(map(tokenizer.tokenize_tgt, targets))
+
+
+def encode_pairs(
+    pairs: Pairs, num_steps: int, tokenizer: PairTokenizer = CHAPTER_TOKENIZER
+) -> tuple[Vocab, Vocab, EncodedCorpus]:
+    """Build the vocabularies of sentence pairs and encode them.
 
     Parameters
     ----------
     pairs : sequence of (str, str)
         Source and target sentences, not preprocessed.
     num_steps : int
-        Tokens that every sentence is cut or padded to.
-    rules : TextRules
-        The book's by default: words seen three times or more.
+        Length that every sentence is cut or padded to.
+    tokenizer : PairTokenizer
+        The chapter's by default, with words that occur three times or more.
 
     Returns
     -------
     src_vocab, tgt_vocab : Vocab
-        The same one twice where the rules share it.
-    arrays : Batch
+        The same object twice if the tokenizer shares the vocabulary.
+    corpus : EncodedCorpus
     """
-    source, target = tokenize_nmt(pairs, rules)
-    if rules.share_vocab:
-        src_vocab = tgt_vocab = rules.vocab_of(source + target)
+    source, target = tokenize_pairs(pairs, tokenizer)
+    if tokenizer.share_vocab:
+        src_vocab = tgt_vocab = tokenizer.build_vocab(source + target)
     else:
-        src_vocab, tgt_vocab = rules.vocab_of(source), rules.vocab_of(target)
-    _warn_of_losses(source, target, src_vocab, tgt_vocab, num_steps)
-    return src_vocab, tgt_vocab, build_arrays(source, target, src_vocab, tgt_vocab, num_steps)
+        src_vocab, tgt_vocab = tokenizer.build_vocab(source), tokenizer.build_vocab(target)
+    _warn_about_losses(source, target, src_vocab, tgt_vocab, num_steps)
+    return src_vocab, tgt_vocab, encode_tokens(source, target, src_vocab, tgt_vocab, num_steps)
 
 
-def build_arrays(source: list[list[str]], target: list[list[str]], src_vocab: Vocab,
-                 tgt_vocab: Vocab, num_steps: int) -> Batch:
-    """The arrays of tokenized sentences, all of them as one batch in order; see `build_array`."""
-    return Batch(*build_array(source, src_vocab, num_steps, is_source=True),
-                 *build_array(target, tgt_vocab, num_steps, is_source=False))
+def encode_tokens(
+    source: list[list[str]],
+    target: list[list[str]],
+    src_vocab: Vocab,
+    tgt_vocab: Vocab,
+    num_steps: int,
+) -> EncodedCorpus:
+    """Encode tokenized sentences with vocabularies that exist.
+
+    The ids are those of `book.machine_translation.build_array`: targets stand between ``<bos>`` and
+    ``<eos>``, and a target that is cut loses its ``<eos>``.
+    """
+    bos, eos = tgt_vocab['<bos>'], tgt_vocab['<eos>']
+    src_ids = src_vocab[source]
+    tgt_ids = [[bos, *ids, eos] for ids in tgt_vocab[target]]
+    return EncodedCorpus(
+        *_pad(src_ids, num_steps, src_vocab['<pad>']),
+        *_pad(tgt_ids, num_steps, tgt_vocab['<pad>']),
+    )
 
 
-def load_pairs(pairs: Sequence[tuple[str, str]], batch_size: int,
-               num_steps: int) -> tuple[Vocab, Vocab, gluon.data.DataLoader]:
-    """Vocabularies and shuffled batches of the sentence pairs given; see `load_data_nmt`."""
-    src_vocab, tgt_vocab, arrays = encode_pairs(pairs, num_steps)
-    dataset = gluon.data.ArrayDataset(*arrays)
-    return src_vocab, tgt_vocab, gluon.data.DataLoader(dataset, batch_size, shuffle=True)
+def _pad(sentences: list[list[int]], num_steps: int, pad_id: int) -> tuple:
+    """Return the ids as an array (num_sentences, num_steps), and how many are not padding."""
+    ids = onp.full((len(sentences), num_steps), pad_id, dtype='int32')
+    for row, sentence in zip(ids, sentences):
+        kept = sentence[:num_steps]
+        row[: len(kept)] = kept
+    return ids, (ids != pad_id).sum(axis=1)
 
 
-def _warn_of_losses(source, target, src_vocab, tgt_vocab, num_steps) -> None:
-    """Say what of the corpus the model will not see; nothing is lost of the chapter's."""
-    num_cut = (sum(len(line) > num_steps for line in source)
-               + sum(len(line) + 2 > num_steps for line in target))  # <bos> and <eos>
-    if num_cut:
-        logger.warning('%d of %d sentences are longer than num_steps = %d and were cut', num_cut,
-                       len(source) + len(target), num_steps)
-    for side, vocab in (('source', src_vocab), ('target', tgt_vocab)):
-        if len(vocab) == len(RESERVED_TOKENS) + 1:
-            logger.warning('no %s word occurs often enough, so all of them are <unk>: the corpus '
-                           'is too small to learn from', side)
+def encode_pseudo_pairs(pairs: Pairs) -> tuple[Vocab, EncodedCorpus]:
+    """Encode the OpenGenus article's pseudo-data, whose words are token ids already.
 
-
-def load_data_nmt(batch_size: int, num_steps: int, num_examples: int | None = 1000
-                  ) -> tuple[Vocab, Vocab, gluon.data.DataLoader]:
-    """The chapter's data: English to French (d2l 0.14, section 9.5.5).
+    Every id counts as a word here, the special ones included, and there is no end of sequence.
+    The decoder starts from id 0, which is padding elsewhere: a quirk of the article, kept.
 
     Parameters
     ----------
-    batch_size : int
-    num_steps : int
-        Tokens that every sentence is cut or padded to.
-    num_examples : int or None
-        Pairs to take from the start of the corpus, and one more as in the book; None takes all.
+    pairs : sequence of (str, str)
+        As `corpus.pseudo_pairs` returns them.
 
     Returns
     -------
-    src_vocab, tgt_vocab : Vocab
-        Of the words seen three times or more.
-    data_iter : iterable of lists of four arrays, as `Batch` names them
-        One pass is one epoch, in an order drawn anew from NumPy's global generator
-        (``numpy.random.seed`` fixes it), as in the book.
-
-    Raises
-    ------
-    InputError
-        If an argument is out of its range.
-
-    Notes
-    -----
-    The corpus is the book's where it can be had, else the one that comes with the package, and the
-    log says which (``read_corpus('auto')``).
+    vocab : Vocab
+        Names of the 100 ids, for both sides.
+    corpus : EncodedCorpus
+        Targets have one step more than there are words.
     """
-    DataConfig(num_examples=num_examples, batch_size=batch_size, num_steps=num_steps)  # checks them
-    pairs = first_examples(read_corpus('auto').pairs, num_examples)
-    return load_pairs(pairs, batch_size, num_steps)
+    src, tgt = (
+        onp.array([[int(word) for word in sentence.split()] for sentence in side], dtype='int32')
+        for side in zip(*pairs)
+    )
+    start = onp.full((len(tgt), 1), PSEUDO_START_ID, dtype='int32')
+    tgt = onp.concatenate([start, tgt], axis=1)
+    src_valid_len, tgt_valid_len = (
+        onp.full(len(pairs), ids.shape[1], dtype='int64') for ids in (src, tgt)
+    )
+    names = [*OPENGENUS_TOKENS, *map(str, range(len(OPENGENUS_TOKENS), NUM_PSEUDO_IDS))]
+    return Vocab.from_tokens(names), EncodedCorpus(src, src_valid_len, tgt, tgt_valid_len)
+
+
+def group_references(pairs: Pairs, tokenizer: PairTokenizer) -> dict[str, list[str]]:
+    """Return the distinct translations of each source sentence, in the order of the corpus.
+
+    Sources with the same tokens are one source, under its first spelling.
+    """
+    first_spellings, references = {}, {}
+    for src, tgt in pairs:
+        spelling = first_spellings.setdefault(tuple(tokenizer.tokenize_src(src)), src)
+        translations = references.setdefault(spelling, [])
+        if tgt not in translations:
+            translations.append(tgt)
+    return references
+
+
+def _warn_about_losses(source, target, src_vocab, tgt_vocab, num_steps) -> None:
+    """Log what the model will not see of a corpus; of the chapter's data nothing is lost."""
+    num_cut = sum(len(tokens) > num_steps for tokens in source)
+    num_cut += sum(len(tokens) + 2 > num_steps for tokens in target)  # with <bos> and <eos>
+    if num_cut:
+        logger.warning(
+            '%d of %d sentences are longer than num_steps = %d and were cut',
+            num_cut,
+            len(source) + len(target),
+            num_steps,
+        )
+    for side, vocab in (('source', src_vocab), ('target', tgt_vocab)):
+        if len(vocab) == len(RESERVED_TOKENS) + 1:
+            logger.warning(
+                'no %s word occurs often enough to have an id, so all of them are <unk>: the '
+                'corpus is too small to learn from',
+                side,
+            )

@@ -1,87 +1,109 @@
-"""Batches brought to the device: their order, their random state, their upload.
+"""Feeds: shuffled minibatches on the device, without a wait for the device.
 
-MXNet copies an array to the device behind everything that is still to be computed, so the usual
-upload waits each time.  Here a batch is laid out in one array of the host, handed to MXNet without
-a copy (or copied to a GPU in one piece), and its parts are views.  That happens while the device is
-still busy with the batches before.
+MXNet copies an array to the device after everything that is still to be computed, so the usual
+upload waits for each batch.  A feed lays out a batch in one array on the host, hands it to MXNet
+without a copy (or copies it to a GPU in one piece), and makes the batch's arrays views of it.  This
+happens while the device is still busy with earlier batches.
 """
+
 from __future__ import annotations
 
 import hashlib
 import itertools
 from dataclasses import dataclass
-from typing import Iterator, Sequence, Union
+from typing import Iterator, NamedTuple, Sequence, Union
 
 import numpy as onp
 
-from .._mxnet import mx, npx
-from .encoding import Batch
+from .._mxnet import gluon, mx, np, npx
+from ..book.machine_translation import load_array
+from ..book.vocab import Vocab
+from .encoding import EncodedCorpus, Pairs, encode_pairs
 
 Devices = Union[mx.Context, Sequence[mx.Context], None]
 
-ROW_BLOCK = 32  # label rows are filled up to a multiple of it, so that few shapes occur
+LABEL_BLOCK = 32  # the labels are padded to a multiple of it, so that few shapes occur
 
 
 @dataclass(frozen=True)
 class DeviceBatch:
-    """A batch as the training step wants it: views on the device, and counts on the host."""
+    """A batch as the training step takes it: views on the device, and counts on the host.
+
+    `num_tgt_steps` is the length of the longest decoder input of the batch.
+    """
 
     src: mx.nd.NDArray  # float32 (batch_size, num_src_steps), token ids
     src_valid_len: mx.nd.NDArray  # float32 (batch_size,)
-    tgt: mx.nd.NDArray  # float32 (batch_size, num_tgt_steps), decoder input, cut to its longest
+    tgt: mx.nd.NDArray  # float32 (batch_size, num_tgt_steps), decoder input
     tgt_valid_len: mx.nd.NDArray  # float32 (batch_size,), labels of each sentence
-    rows: mx.nd.NDArray  # float32 (num_rows,), places among batch_size * num_tgt_steps with a label
-    label_index: mx.nd.NDArray  # float32 (2, num_rows): 0, 1, 2, ... and the labels' token ids
-    row_weight: mx.nd.NDArray  # float32 (num_rows,), 1 for a label and 0 for a row that fills up
-    num_tokens: int  # labels, the rows of weight 1; they come first
-    num_label_steps: int  # label positions of a sentence before the cut, the book's divisor
+    label_positions: mx.nd.NDArray  # float32 (num_padded,), in the flattened decoder input
+    label_index: mx.nd.NDArray  # float32 (2, num_padded): 0, 1, 2, ... and the labels' token ids
+    label_weight: mx.nd.NDArray  # float32 (num_padded,), 1 for a label and 0 for padding
+    num_tokens: int  # labels; they come before the padding
+    num_label_steps: int  # label positions per sentence before the cut: the book's divisor
 
 
 @dataclass(frozen=True)
 class GlobalBatch:
-    """A batch of the corpus: the parts of it that are this process's, and the counts of all."""
+    """A batch of the corpus: the parts that belong to this process, and the counts of all."""
 
-    parts: list[DeviceBatch]  # one for each device at most; none without sentences
+    parts: list[DeviceBatch]  # at most one per device; parts without sentences are left out
     num_tokens: int  # labels
     num_label_steps: int  # see `DeviceBatch`
 
 
-class Feed:
-    """The shuffled batches of a corpus; one pass over it is an epoch.
+class Batch(NamedTuple):
+    """The sentences of a batch on the host, all arrays float32."""
 
-    The order is drawn from a generator of its own, in the way in which the book's data loader draws
-    it from NumPy's global one: with the same seed the batches are the same.
+    src: onp.ndarray  # (batch_size, num_src_steps), token ids
+    src_valid_len: onp.ndarray  # (batch_size,)
+    tgt: onp.ndarray  # (batch_size, num_tgt_steps), token ids: <bos> ... <eos>
+    tgt_valid_len: onp.ndarray  # (batch_size,), <bos> and <eos> included
+
+
+class Feed:
+    """The shuffled batches of a corpus; one pass over them is an epoch.
+
+    The order comes from a random generator of the feed's own, drawn as the book's data loader draws
+    it from NumPy's global generator: the same seed gives the same batches.
 
     Parameters
     ----------
-    arrays : Batch
-        The whole corpus: token ids (num_sentences, num_steps) and valid lengths (num_sentences,).
+    corpus : EncodedCorpus
     batch_size : int
-        Sentences of a batch, on all devices of all workers together.
+        Sentences per batch, over all devices of all workers.
     seed : int
     ctx : mxnet.Context or sequence of mxnet.Context, optional
-        The devices that share a batch.
+        The devices that share a batch; the CPU by default.
     worker : (int, int)
-        The number of this process, from 0, and how many share a batch.
+        The rank of this process and the number of processes that share a batch.
 
     Attributes
     ----------
     devices : list of mxnet.Context
     random_state : numpy.random.RandomState
-        What draws the orders; its `get_state` before an epoch is all that is needed to repeat it.
+        The generator of the orders.  Its state before an epoch is all that is needed to repeat it.
 
     Raises
     ------
     ValueError
-        If there is no sentence, `batch_size` is below 1, or a device is there twice.
+        If there is no sentence, `batch_size` is below 1, or a device is listed twice.
     """
 
-    def __init__(self, arrays: Batch, batch_size: int, seed: int, ctx: Devices = None,
-                 worker: tuple[int, int] = (0, 1)):
-        if batch_size < 1 or len(arrays.src) == 0:
-            raise ValueError(f'expected sentences and a batch_size of at least 1, got '
-                             f'{len(arrays.src)} sentences and {batch_size}')
-        self._arrays = Batch(*(array.asnumpy().astype('float32') for array in arrays))
+    def __init__(
+        self,
+        corpus: EncodedCorpus,
+        batch_size: int,
+        seed: int,
+        ctx: Devices = None,
+        worker: tuple[int, int] = (0, 1),
+    ):
+        if batch_size < 1 or len(corpus.src) == 0:
+            raise ValueError(
+                f'expected sentences and a batch_size of at least 1, got {len(corpus.src)} '
+                f'sentences and {batch_size}'
+            )
+        self._sentences = Batch(*(array.astype('float32') for array in corpus))
         self.batch_size = batch_size
         self.devices = list(ctx) if isinstance(ctx, Sequence) else [ctx or npx.cpu()]
         if not self.devices or len(set(self.devices)) < len(self.devices):
@@ -90,156 +112,194 @@ class Feed:
         self.random_state = onp.random.RandomState(seed)
 
     def __len__(self) -> int:
-        return -(-len(self._arrays.src) // self.batch_size)
+        return -(-len(self._sentences.src) // self.batch_size)
 
     def __iter__(self) -> Iterator[DeviceBatch]:
         return itertools.chain.from_iterable(batch.parts for batch in self.batches())
 
     def batches(self, first: int = 0) -> Iterator[GlobalBatch]:
-        """One pass, from the batch of that number on; the order is drawn as for a whole pass."""
-        return map(self._batch, self._draw()[first:])
-
-    def _draw(self) -> list[onp.ndarray]:
-        """The sentence numbers of each batch of a pass, in a drawn order."""
-        order = onp.arange(len(self._arrays.src))
-        self.random_state.shuffle(order)
-        return [order[start:start + self.batch_size]
-                for start in range(0, len(order), self.batch_size)]
+        """Iterate over one epoch, starting at a batch number of its order."""
+        return map(self._batch, self._draw_order()[first:])
 
     def fingerprint(self) -> str:
-        """SHA-256 of the corpus that it feeds: the same ids, the same fingerprint."""
+        """Return the SHA-256 of the corpus, which tells whether two feeds have the same one."""
         digest = hashlib.sha256()
-        for array in self._arrays:
+        for array in self._sentences:
             digest.update(str(array.shape).encode())
             digest.update(onp.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
-    def _batch(self, chosen: onp.ndarray) -> GlobalBatch:
-        """The sentences of these numbers, the share of each device brought there."""
-        batch = self._chosen(chosen)
+    def _draw_order(self) -> list[onp.ndarray]:
+        """Draw the sentence numbers of each batch of an epoch."""
+        order = onp.arange(len(self._sentences.src))
+        self.random_state.shuffle(order)
+        return [
+            order[start : start + self.batch_size]
+            for start in range(0, len(order), self.batch_size)
+        ]
+
+    def _batch(self, numbers: onp.ndarray) -> GlobalBatch:
+        """Upload each device's share of the sentences with these numbers."""
+        batch = self._select(numbers)
         rank, num_workers = self.worker
-        own = [onp.array_split(array, num_workers)[rank] for array in batch]
-        shares = zip(*(onp.array_split(array, len(self.devices)) for array in own))
-        parts = [_upload(_layout(Batch(*share)), device)
-                 for share, device in zip(shares, self.devices) if len(share[0])]
+        worker_share = [onp.array_split(array, num_workers)[rank] for array in batch]
+        shares = zip(*(onp.array_split(array, len(self.devices)) for array in worker_share))
+        parts = [
+            _upload(_arrange(Batch(*share)), device)
+            for share, device in zip(shares, self.devices)
+            if len(share[0])
+        ]
         return GlobalBatch(parts, int(_num_labels(batch).sum()), batch.tgt.shape[1] - 1)
 
-    def _chosen(self, chosen: onp.ndarray) -> Batch:
-        """The sentences of these numbers on the host, as far padded as they came."""
-        return Batch(*(array[chosen] for array in self._arrays))
+    def _select(self, numbers: onp.ndarray) -> Batch:
+        """Return the sentences with these numbers, padded as in the corpus."""
+        return Batch(*(array[numbers] for array in self._sentences))
 
 
 class BucketFeed(Feed):
-    """Batches of sentences of similar length, cut to it, in a drawn order.
+    """Batches of sentences of similar length, cut to that length.
 
-    For corpora whose lengths vary: most of the padding that a fixed `num_steps` brings is never
-    computed.  Sentences are alike when both sides, rounded up to a multiple of `width`, are; a
-    bucket's last batch is smaller than the others.
+    For corpora whose lengths vary: most of the padding that a fixed `num_steps` needs is never
+    computed.  A bucket holds the sentences whose source and target lengths, rounded up to multiples
+    of `width`, are the same.  The last batch of a bucket may be smaller than the others.
 
     Parameters
     ----------
-    arrays, batch_size, seed, ctx, worker : as for `Feed`
+    corpus, batch_size, seed, ctx, worker : as for `Feed`
     width : int
-        Tokens between one bucket and the next.
+        Difference in tokens between one bucket and the next.
 
     Notes
     -----
-    An encoder that reads padding, as the chapter's does, sees less of it here than with a `Feed`,
-    so it learns another function, and `book_objective` takes its mean over fewer positions.
+    An encoder that reads padding, like the chapter's, sees less of it here than with a `Feed`, so
+    it learns another function, and `book_objective` averages over fewer positions.
     """
 
-    def __init__(self, arrays: Batch, batch_size: int, seed: int, ctx: Devices = None,
-                 width: int = 4, worker: tuple[int, int] = (0, 1)):
-        super().__init__(arrays, batch_size, seed, ctx, worker)
+    def __init__(
+        self,
+        corpus: EncodedCorpus,
+        batch_size: int,
+        seed: int,
+        ctx: Devices = None,
+        width: int = 4,
+        worker: tuple[int, int] = (0, 1),
+    ):
+        super().__init__(corpus, batch_size, seed, ctx, worker)
         if width < 1:
             raise ValueError(f'expected a width of at least 1, got {width}')
-        limits = self._arrays.src.shape[1], self._arrays.tgt.shape[1]
-        # (num_sentences, 2): how many source and target tokens are kept.
-        self._widths = onp.stack([
-            onp.minimum(-(-lengths // width) * width, limit).astype(int)
-            for lengths, limit in zip((self._arrays.src_valid_len, self._arrays.tgt_valid_len),
-                                      limits)], axis=1)
-
-    def _capacity(self, src_width: int, tgt_width: int) -> int:
-        """How many sentences of these widths make a batch."""
-        return self.batch_size
-
-    def _buckets(self, order: onp.ndarray) -> Iterator[onp.ndarray]:
-        """Batches of sentence numbers, bucket by bucket, each bucket in the given order."""
-        for widths in onp.unique(self._widths, axis=0):
-            members = order[(self._widths[order] == widths).all(axis=1)]
-            capacity = self._capacity(*widths)
-            yield from (members[start:start + capacity]
-                        for start in range(0, len(members), capacity))
+        src_widths, tgt_widths = (
+            onp.minimum(-(-lengths // width) * width, ids.shape[1]).astype(int)
+            for lengths, ids in (
+                (self._sentences.src_valid_len, self._sentences.src),
+                (self._sentences.tgt_valid_len, self._sentences.tgt),
+            )
+        )
+        self._widths = onp.stack([src_widths, tgt_widths], axis=1)  # (num_sentences, 2)
 
     def __len__(self) -> int:
         return sum(1 for _ in self._buckets(onp.arange(len(self._widths))))
 
-    def _draw(self) -> list[onp.ndarray]:
+    def _capacity(self, src_width: int, tgt_width: int) -> int:
+        """Return the number of sentences of these widths in a batch."""
+        return self.batch_size
+
+    def _buckets(self, order: onp.ndarray) -> Iterator[onp.ndarray]:
+        """Yield batches of sentence numbers, bucket by bucket, in the given order within each."""
+        for widths in onp.unique(self._widths, axis=0):
+            members = order[(self._widths[order] == widths).all(axis=1)]
+            capacity = self._capacity(*widths)
+            for start in range(0, len(members), capacity):
+                yield members[start : start + capacity]
+
+    def _draw_order(self) -> list[onp.ndarray]:
         order = onp.arange(len(self._widths))
         self.random_state.shuffle(order)
         batches = list(self._buckets(order))
         return [batches[number] for number in self.random_state.permutation(len(batches))]
 
-    def _chosen(self, chosen: onp.ndarray) -> Batch:
-        src_width, tgt_width = self._widths[chosen[0]]
-        src, src_valid_len, tgt, tgt_valid_len = super()._chosen(chosen)
+    def _select(self, numbers: onp.ndarray) -> Batch:
+        src_width, tgt_width = self._widths[numbers[0]]
+        src, src_valid_len, tgt, tgt_valid_len = super()._select(numbers)
         return Batch(src[:, :src_width], src_valid_len, tgt[:, :tgt_width], tgt_valid_len)
 
 
 class TokenFeed(BucketFeed):
-    """Batches of similar length with as many tokens each: many short sentences, few long ones.
+    """Batches of similar length with about the same number of tokens each.
 
     Parameters
     ----------
-    arrays, seed, ctx, width, worker : as for `BucketFeed`
+    corpus, seed, ctx, width, worker : as for `BucketFeed`
     max_tokens : int
-        The most tokens of a batch, padding included, on the side that has more of them.  A single
+        Maximum number of tokens in a batch, padding included, on the side that has more.  A single
         sentence may be longer.
     """
 
-    def __init__(self, arrays: Batch, max_tokens: int, seed: int, ctx: Devices = None,
-                 width: int = 4, worker: tuple[int, int] = (0, 1)):
-        super().__init__(arrays, len(arrays.src), seed, ctx, width, worker)
+    def __init__(
+        self,
+        corpus: EncodedCorpus,
+        max_tokens: int,
+        seed: int,
+        ctx: Devices = None,
+        width: int = 4,
+        worker: tuple[int, int] = (0, 1),
+    ):
+        super().__init__(corpus, len(corpus.src), seed, ctx, width, worker)
         self.max_tokens = max_tokens
 
     def _capacity(self, src_width: int, tgt_width: int) -> int:
         return max(1, self.max_tokens // max(src_width, tgt_width))
 
 
+def load_pairs(
+    pairs: Pairs, batch_size: int, num_steps: int
+) -> tuple[Vocab, Vocab, gluon.data.DataLoader]:
+    """Return vocabularies and the book's kind of minibatches for any sentence pairs.
+
+    The same as `book.machine_translation.load_data_nmt` for another corpus than the book's.
+    """
+    src_vocab, tgt_vocab, corpus = encode_pairs(pairs, num_steps)
+    data_arrays = [
+        np.array(array, dtype='float32' if array.ndim == 2 else 'int64') for array in corpus
+    ]
+    return src_vocab, tgt_vocab, load_array(data_arrays, batch_size)
+
+
 def _num_labels(batch: Batch) -> onp.ndarray:
-    """The labels of each sentence: its target tokens without the first."""
+    """Return the number of labels of each sentence: its target tokens without the first."""
     return onp.maximum(batch.tgt_valid_len.astype(int) - 1, 0)
 
 
-def _layout(batch: Batch) -> dict:
-    """A batch's arrays on the host, by the names of `DeviceBatch`, and its counts."""
+def _arrange(batch: Batch) -> dict:
+    """Return the arrays and counts of a `DeviceBatch` by name, on the host."""
     num_labels = _num_labels(batch)
-    num_tgt_steps = max(1, num_labels.max())  # behind that, all is padding
-    steps = onp.arange(num_tgt_steps)
-    sentence, step = onp.nonzero(steps < num_labels[:, None])
+    num_tgt_steps = max(1, num_labels.max())  # after that there is only padding
+    sentence, step = onp.nonzero(onp.arange(num_tgt_steps) < num_labels[:, None])
     num_tokens = len(sentence)
-    num_rows = max(ROW_BLOCK, num_tokens + -num_tokens % ROW_BLOCK)
-    rows, labels, weight = onp.zeros((3, num_rows), dtype='float32')
-    rows[:num_tokens] = sentence * num_tgt_steps + step
+    num_padded = max(LABEL_BLOCK, num_tokens + -num_tokens % LABEL_BLOCK)
+    positions, labels, weight = onp.zeros((3, num_padded), dtype='float32')
+    positions[:num_tokens] = sentence * num_tgt_steps + step
     labels[:num_tokens] = batch.tgt[sentence, step + 1]
     weight[:num_tokens] = 1
     return {
-        'src': batch.src, 'src_valid_len': batch.src_valid_len,
-        'tgt': batch.tgt[:, :num_tgt_steps], 'tgt_valid_len': batch.tgt_valid_len - 1, 'rows': rows,
-        'label_index': onp.stack([onp.arange(num_rows, dtype='float32'), labels]),
-        'row_weight': weight, 'num_tokens': num_tokens,
+        'src': batch.src,
+        'src_valid_len': batch.src_valid_len,
+        'tgt': batch.tgt[:, :num_tgt_steps],
+        'tgt_valid_len': batch.tgt_valid_len - 1,
+        'label_positions': positions,
+        'label_index': onp.stack([onp.arange(num_padded, dtype='float32'), labels]),
+        'label_weight': weight,
+        'num_tokens': num_tokens,
         'num_label_steps': batch.tgt.shape[1] - 1,
     }
 
 
-def _upload(layout: dict, ctx: mx.Context) -> DeviceBatch:
-    """The batch's arrays as views of one array on the device."""
-    arrays = {name: value for name, value in layout.items() if isinstance(value, onp.ndarray)}
+def _upload(arranged: dict, ctx: mx.Context) -> DeviceBatch:
+    """Bring a batch to the device, its arrays as views of one array."""
+    arrays = {name: value for name, value in arranged.items() if isinstance(value, onp.ndarray)}
     host = onp.concatenate([array.ravel() for array in arrays.values()])
     device = mx.nd.from_numpy(host, zero_copy=True).as_in_context(ctx)
     start = 0
     for name, array in arrays.items():
-        layout[name] = device[start:start + array.size].reshape(array.shape)
+        arranged[name] = device[start : start + array.size].reshape(array.shape)
         start += array.size
-    return DeviceBatch(**layout)
+    return DeviceBatch(**arranged)

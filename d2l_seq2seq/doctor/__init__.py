@@ -3,6 +3,7 @@
 Its lines are meant to be pasted into a report, so they stand for themselves and name the home
 folder ``~``.
 """
+
 from __future__ import annotations
 
 import collections
@@ -16,9 +17,11 @@ from .report import BROKEN, WARNING, Finding
 
 def _parser() -> cli.Parser:
     return cli.parser_for(
-        'doctor', 'Look at the installation and the machine: versions, MXNet, devices, threads, '
-                  'the corpus, speed, disk and memory. Each line is ok, info, a warning or broken, '
-                  'with what to type beneath it. Exits with 1 if something is broken.')
+        'doctor',
+        'Look at the installation and the machine: versions, MXNet, devices, threads, '
+        'the corpus, speed, disk and memory. Each line is ok, info, a warning or broken, '
+        'with what to type beneath it. Exits with 1 if something is broken.',
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 def _lines(finding: Finding) -> str:
     """A finding in columns, with what to do in a line beneath it."""
     line = f'{finding.severity:8} {finding.subject:9} {finding.text}'
-    return f"{line}\n{'':18} -> {finding.remedy}" if finding.remedy else line
+    return f'{line}\n{"":18} -> {finding.remedy}' if finding.remedy else line
 
 
 def _without_home(text: str) -> str:
@@ -51,4 +54,3 @@ def _summary(num_broken: int, num_warnings: int) -> str:
     if num_warnings:
         parts.append('1 warning' if num_warnings == 1 else f'{num_warnings} warnings')
     return ', '.join(parts) or 'all is well'
-

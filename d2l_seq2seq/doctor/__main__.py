@@ -1,5 +1,6 @@
 """Run ``python -m d2l_seq2seq.doctor``."""
+
 from .. import cli
-from . import main
+from ..doctor import main
 
 cli.run(main)

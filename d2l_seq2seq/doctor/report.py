@@ -1,4 +1,5 @@
 """What a check finds, and checks that can't end each other."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -22,22 +23,22 @@ class Finding:
 Check = Callable[[str], Iterator[Finding]]  # of its own name
 
 
-def examine(checks: dict[str, Check]) -> Iterator[Finding]:
+def run_checks(checks: dict[str, Check]) -> Iterator[Finding]:
     """What the checks find, one after the other; one that fails itself is a finding too."""
     for subject, check in checks.items():
         try:
             yield from check(subject)
         except (Exception, SystemExit) as error:  # whatever it is, the next one may say more
-            yield Finding(subject, BROKEN, described(error), _REPORT)
+            yield Finding(subject, BROKEN, describe_error(error), _REPORT)
 
 
-def told(subject: str, severity: str, error: Exception) -> Finding:
+def finding_from_error(subject: str, severity: str, error: Exception) -> Finding:
     """The finding that one of the package's own errors makes: what is wrong; what to do."""
     text, _, remedy = str(error).partition('; ')
     return Finding(subject, severity, text, remedy)
 
 
-def described(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """The type and the message of an exception in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ['no message']
     # MXNet's messages are tracebacks of their own, with what is wrong at the end.

@@ -4,18 +4,22 @@ A function is traced with symbols the first time that arrays of some shapes come
 is a single call of MXNet, whatever it is made of.  The graph is for inference: it draws no random
 numbers, so what it would compute twice from the same inputs it computes once.
 """
+
 from __future__ import annotations
 
 import collections
-import json
-import math
 from typing import Any, Callable, NamedTuple
 
 from .._mxnet import mx
+from ..book.encoder_decoder import EncoderDecoder
 from .flat_parameters import storage_of
-from .graphs import MAX_STATIC_SIZE, take_packed_weights, trace
-from ..book.seq2seq import EncoderDecoder
-
+from .graphs import (
+    MAX_STATIC_SIZE,
+    merge_equal_nodes,
+    pack_recurrent_weights,
+    trace,
+    without_idle_swaps,
+)
 
 # That are kept.  Each of them holds memory, of which MXNet gives some 100 KB never back.
 MAX_GRAPHS = 512
@@ -71,10 +75,12 @@ class CompiledFunctions:
                 self._compiled.popitem(last=False)
         compiled = self._compiled[key]
         inputs = dict(zip(_names(len(leaves)), leaves))
-        outputs = compiled.operator(*(
-            inputs[name] if name in inputs else self._variables[name] for name in compiled.inputs))
-        return unflatten(compiled.structure,
-                         iter(outputs if isinstance(outputs, list) else [outputs]))
+        outputs = compiled.operator(
+            *(inputs[name] if name in inputs else self._variables[name] for name in compiled.inputs)
+        )
+        return unflatten(
+            compiled.structure, iter(outputs if isinstance(outputs, list) else [outputs])
+        )
 
     def _find_variables(self) -> None:
         """Take the parameters from where they lie now: a training may have bound them anew."""
@@ -88,13 +94,16 @@ class CompiledFunctions:
         outputs = []
         out_structure = flatten(function(*static, unflatten(structure, symbols)), outputs)
         graph = mx.sym.Group([output.as_nd_ndarray() for output in outputs])
-        graph, largest = _without_idle_swaps(graph, data)
-        graph, _ = take_packed_weights(_merge_equal_nodes(graph))
+        graph, largest = without_idle_swaps(graph, data)
+        graph, _ = pack_recurrent_weights(merge_equal_nodes(graph))
         names = graph.list_inputs()
         is_static = max(largest, self._storage.weights.size) < MAX_STATIC_SIZE
-        flags = [('static_alloc', is_static), ('static_shape', is_static),
-                 ('data_indices', [place for place, name in enumerate(names) if name in data]),
-                 ('param_indices', [place for place, name in enumerate(names) if name not in data])]
+        flags = [
+            ('static_alloc', is_static),
+            ('static_shape', is_static),
+            ('data_indices', [place for place, name in enumerate(names) if name in data]),
+            ('param_indices', [place for place, name in enumerate(names) if name not in data]),
+        ]
         return _Compiled(names, mx.nd.CachedOp(graph, flags), out_structure)
 
 
@@ -126,34 +135,3 @@ def unflatten(structure: Any, leaves) -> Any:
     if isinstance(structure, tuple):
         return [unflatten(part, leaves) for part in structure]
     return None if structure is None else next(leaves)
-
-
-def _without_idle_swaps(symbol: mx.sym.Symbol,
-                        shapes: dict[str, tuple]) -> tuple[mx.sym.Symbol, int]:
-    """The graph in which a swap of an axis of one step is a reshape, which copies nothing.
-
-    And the size of the largest array in it.
-    """
-    internals = symbol.get_internals()
-    _, found, _ = internals.infer_shape(**shapes)
-    shape_of_output = dict(zip(internals.list_outputs(), found))
-    graph = json.loads(symbol.tojson())
-    for node in graph['nodes']:
-        if node['op'] == 'SwapAxis':
-            shape = shape_of_output[f"{node['name']}_output"]
-            if 1 in (shape[int(node['attrs'][axis])] for axis in ('dim1', 'dim2')):
-                node.update(op='Reshape', attrs={'shape': str(shape)})
-    return mx.sym.load_json(json.dumps(graph)), max(map(math.prod, found))
-
-
-def _merge_equal_nodes(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
-    """The graph in which nodes that compute the same from the same inputs are one node."""
-    graph = json.loads(symbol.tojson())
-    same, place_of = [], {}
-    for place, node in enumerate(graph['nodes']):
-        node['inputs'] = [[same[index], *rest] for index, *rest in node['inputs']]
-        key = json.dumps([node['op'], node.get('attrs'), node['inputs']]
-                         if node['op'] != 'null' else place, sort_keys=True)
-        same.append(place_of.setdefault(key, place))
-    graph['heads'] = [[same[index], *rest] for index, *rest in graph['heads']]
-    return mx.sym.load_json(json.dumps(graph))

@@ -6,6 +6,7 @@ that are on the device before they are needed (`feed`), all weights in one array
 as one graph without padding in its head (`graph`), and a step that never waits for the device
 (`step`).
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -15,14 +16,14 @@ from dataclasses import dataclass
 from typing import Callable, Iterator
 
 from .._mxnet import mx, use_np
-from .workers import OneWorker
+from ..book.encoder_decoder import EncoderDecoder
 from ..data.feed import Feed, GlobalBatch
 from .flat_parameters import FlatParameters, storage_of
-from .graphs import draws_numbers, trace
-from ..book.seq2seq import EncoderDecoder
+from .graphs import trace, uses_random_numbers
+from .loss_accumulator import EpochSums, LossAccumulator, LossSums, sum_losses
 from .optimizer import Adam
 from .step import Forward, TrainStep, UpdateRules
-from .loss_accumulator import EpochSums, LossSums, Tally, sum_losses
+from .workers import SingleWorker
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class TrainState:
     batch: int  # batches done of the epoch under way
     optimizer: Adam
     feed_state: tuple  # of the training feed's random generator, before it drew that epoch's order
-    tally: Tally  # of that epoch's batches
+    tally: LossAccumulator  # of that epoch's batches
     started: float  # when that epoch's training began or was gone on with, by time.perf_counter
 
     def sums(self) -> EpochSums:
@@ -72,11 +73,19 @@ class TrainState:
 
 
 @use_np
-def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None, *,
-        num_epochs: int, lr: float | Callable[[int], float], state: TrainState | None = None,
-        rules: UpdateRules = UpdateRules(), group: OneWorker = OneWorker(),
-        on_epoch_end: Callable[[EpochMetrics, TrainState], None] = lambda metrics, state: None,
-        on_update: Callable[[TrainState], None] = lambda state: None) -> TrainState:
+def fit(
+    model: EncoderDecoder,
+    train_feed: Feed,
+    valid_feed: Feed | None = None,
+    *,
+    num_epochs: int,
+    lr: float | Callable[[int], float],
+    state: TrainState | None = None,
+    rules: UpdateRules = UpdateRules(),
+    group: SingleWorker = SingleWorker(),
+    on_epoch_end: Callable[[EpochMetrics, TrainState], None] = lambda metrics, state: None,
+    on_update: Callable[[TrainState], None] = lambda state: None,
+) -> TrainState:
     """Train a model with Adam, its gradient clipped.
 
     Parameters
@@ -124,14 +133,16 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
     _check_places(train_feed, flat, group)
     if valid_feed is not None:
         _check_alone(valid_feed, flat)
-    if rules.seed is not None and not draws_numbers(model):
+    if rules.seed is not None and not uses_random_numbers(model):
         rules = dataclasses.replace(rules, seed=None)
     if state is None:
-        state = first_state(model, train_feed, rules)
+        state = initial_state(model, train_feed, rules)
     train_feed.random_state.set_state(state.feed_state)
-    group.take_over([flat.weights, state.optimizer.mean, state.optimizer.variance])
-    replicas = [(Forward(model, storage.variables(packed), rules.dtype), storage)
-                for storage in (flat, *map(flat.copy_to, train_feed.devices[1:]))]
+    group.broadcast_arrays([flat.weights, state.optimizer.mean, state.optimizer.variance])
+    replicas = [
+        (Forward(model, storage.variables(packed), rules.dtype), storage)
+        for storage in (flat, *map(flat.copy_to, train_feed.devices[1:]))
+    ]
     step = TrainStep(replicas, state.optimizer, rules, group)
     lr_of = lr if callable(lr) else lambda update: lr
     for epoch in range(state.epoch + 1, num_epochs + 1):
@@ -142,8 +153,11 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
             rate = lr_of(update)
             values = step(batches, rate)
             state.batch += len(batches)
-            state.tally.add(batches, values, f' in epoch {epoch}, batch {state.batch} (update '
-                                             f'{update}, learning rate {rate:g})')
+            state.tally.add(
+                batches,
+                values,
+                f' in epoch {epoch}, batch {state.batch} (update {update}, learning rate {rate:g})',
+            )
             on_update(state)
         mx.nd.waitall()
         sums = state.sums()
@@ -152,20 +166,38 @@ def fit(model: EncoderDecoder, train_feed: Feed, valid_feed: Feed | None = None,
         if group.num_workers > 1:
             group.require_equal(flat.weights.asnumpy().tobytes(), f'their weights, epoch {epoch}')
         valid = None if valid_feed is None else _losses_of(replicas[0][0], valid_feed)
-        state.epoch, state.batch, state.tally = epoch, 0, Tally(EpochSums(), rules.skip_bad_batches)
+        state.epoch, state.batch, state.tally = (
+            epoch,
+            0,
+            LossAccumulator(EpochSums(), rules.skip_bad_batches),
+        )
         state.feed_state = train_feed.random_state.get_state()
-        on_epoch_end(EpochMetrics(epoch, sums.losses, valid, sums.seconds,
-                                  lr_of(max(1, state.optimizer.num_updates)), sums.num_skipped),
-                     state)
+        on_epoch_end(
+            EpochMetrics(
+                epoch,
+                sums.losses,
+                valid,
+                sums.seconds,
+                lr_of(max(1, state.optimizer.num_updates)),
+                sums.num_skipped,
+            ),
+            state,
+        )
     return state
 
 
-def first_state(model: EncoderDecoder, train_feed: Feed, rules: UpdateRules) -> TrainState:
+def initial_state(model: EncoderDecoder, train_feed: Feed, rules: UpdateRules) -> TrainState:
     """The state of a training that has not begun."""
     flat, _ = storage_of_model(model)
     optimizer = Adam(flat, rules.weight_decay, is_guarded=rules.skip_bad_batches)
-    return TrainState(0, 0, optimizer, train_feed.random_state.get_state(),
-                      Tally(EpochSums(), rules.skip_bad_batches), time.perf_counter())
+    return TrainState(
+        0,
+        0,
+        optimizer,
+        train_feed.random_state.get_state(),
+        LossAccumulator(EpochSums(), rules.skip_bad_batches),
+        time.perf_counter(),
+    )
 
 
 def storage_of_model(model: EncoderDecoder) -> tuple[FlatParameters, dict[str, list[str]]]:
@@ -208,21 +240,27 @@ def _losses_of(forward: Forward, feed: Feed) -> LossSums:
     return sum_losses((batch, forward(batch)[1][0]) for batch in feed)
 
 
-def _check_places(feed: Feed, flat: FlatParameters, group: OneWorker) -> None:
+def _check_places(feed: Feed, flat: FlatParameters, group: SingleWorker) -> None:
     """Raise ValueError unless a feed brings its batches to where they are wanted."""
     if feed.devices[0] != flat.weights.context:
-        raise ValueError(f"expected a feed on the model's device, {flat.weights.context}, got one "
-                         f'on {feed.devices[0]}')
+        raise ValueError(
+            f"expected a feed on the model's device, {flat.weights.context}, got one "
+            f'on {feed.devices[0]}'
+        )
     if feed.worker != (group.rank, group.num_workers):
-        raise ValueError(f'expected a feed for worker {(group.rank, group.num_workers)}, got one '
-                         f'for {feed.worker}')
+        raise ValueError(
+            f'expected a feed for worker {(group.rank, group.num_workers)}, got one '
+            f'for {feed.worker}'
+        )
 
 
 def _check_alone(feed: Feed, flat: FlatParameters) -> None:
     """Raise ValueError unless a feed brings whole batches to the model's device."""
     if feed.devices != [flat.weights.context] or feed.worker != (0, 1):
-        raise ValueError(f'expected a feed for one worker on {flat.weights.context} alone, got one '
-                         f'on {feed.devices} for worker {feed.worker}')
+        raise ValueError(
+            f'expected a feed for one worker on {flat.weights.context} alone, got one '
+            f'on {feed.devices} for worker {feed.worker}'
+        )
 
 
 def _groups(batches: Iterator[GlobalBatch], size: int) -> Iterator[list[GlobalBatch]]:

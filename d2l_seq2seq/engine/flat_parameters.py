@@ -5,6 +5,7 @@ one operation each, whatever the number of parameters.  The model does not notic
 parameters hold the views, so `model(...)`, `collect_params()`, `save_parameters` and `grad()` work
 as before.
 """
+
 from __future__ import annotations
 
 from typing import Iterable, Sequence
@@ -37,8 +38,9 @@ class FlatParameters:
         Gaps for alignment hold zeros.
     """
 
-    def __init__(self, parameters: Iterable[gluon.Parameter],
-                 adjacent: Iterable[Sequence[str]] = ()):
+    def __init__(
+        self, parameters: Iterable[gluon.Parameter], adjacent: Iterable[Sequence[str]] = ()
+    ):
         self._parameters = by_name = {parameter.name: parameter for parameter in parameters}
         for parameter in by_name.values():
             _check(parameter)
@@ -60,8 +62,10 @@ class FlatParameters:
     def _bind(self, name: str, parameter: gluon.Parameter) -> None:
         """Copy a parameter's values into the storage and make it a view of its place there."""
         # Slices of the first axis and reshapes of a classic array share its memory.
-        view, gradient = (storage[self._places[name]].reshape(parameter.shape).as_np_ndarray()
-                          for storage in (self.weights, self.gradients))
+        view, gradient = (
+            storage[self._places[name]].reshape(parameter.shape).as_np_ndarray()
+            for storage in (self.weights, self.gradients)
+        )
         view[:] = parameter.data()
         autograd.mark_variables([view], [gradient], 'write')
         parameter._data, parameter._grad = [view], [gradient]
@@ -72,9 +76,9 @@ class FlatParameters:
         """Whether these are its parameters, and still views of it."""
         parameters = list(parameters)
         return len(parameters) == len(self._views) and all(
-            parameter._data is not None
-            and self._views.get(parameter.name) is parameter._data[0]
-            for parameter in parameters)
+            parameter._data is not None and self._views.get(parameter.name) is parameter._data[0]
+            for parameter in parameters
+        )
 
     def variables(self, packed: dict[str, list[str]]) -> dict[str, mx.nd.NDArray]:
         """All parameters by name, those of each group of `packed` as one vector under its name.
@@ -82,36 +86,43 @@ class FlatParameters:
         Classic arrays that share the storage; autograd puts their gradients in place.
         """
         in_groups = {name for names in packed.values() for name in names}
-        return {**{name: parameter.data().as_nd_ndarray()
-                   for name, parameter in self._parameters.items() if name not in in_groups},
-                **{group: _vector(self, self._places, names) for group, names in packed.items()}}
+        return {
+            **{
+                name: parameter.data().as_nd_ndarray()
+                for name, parameter in self._parameters.items()
+                if name not in in_groups
+            },
+            **{group: _vector(self, self._places, names) for group, names in packed.items()},
+        }
 
     def copy_to(self, ctx: mx.Context) -> FlatCopy:
         """A copy on another device."""
         shapes = {name: parameter.shape for name, parameter in self._parameters.items()}
         return FlatCopy(self, self._places, shapes, ctx)
 
-    def decaying(self) -> mx.nd.NDArray:
+    def decay_mask(self) -> mx.nd.NDArray:
         """Float32 NDArray of shape (size,): 1 for a weight that may decay, 0 for what may not.
 
-        These are biases, and what the parameter's own initializer zeroes in `hold_still`.
+        These are biases, and what the parameter's own initializer zeroes in `exclude_from_decay`.
         """
         mask = onp.zeros(self.weights.size, dtype='float32')
         for name, parameter in self._parameters.items():
             if len(parameter.shape) > 1:
                 own = mask[self._places[name]].reshape(parameter.shape)  # a view
                 own[:] = 1
-                getattr(parameter.init, 'hold_still', lambda decaying: None)(own)
+                getattr(parameter.init, 'exclude_from_decay', lambda decay_mask: None)(own)
         return mx.nd.array(mask, ctx=self.weights.context)
 
-    def by_parameter(self, vector: mx.nd.NDArray) -> dict[str, onp.ndarray]:
+    def split_by_parameter(self, vector: mx.nd.NDArray) -> dict[str, onp.ndarray]:
         """The parts of a vector that is laid out like `weights`, by Gluon's names."""
         host = vector.asnumpy()
-        return {name: host[self._places[name]].reshape(parameter.shape)
-                for name, parameter in self._parameters.items()}
+        return {
+            name: host[self._places[name]].reshape(parameter.shape)
+            for name, parameter in self._parameters.items()
+        }
 
-    def put_together(self, parts: dict[str, onp.ndarray], vector: mx.nd.NDArray) -> None:
-        """The reverse of `by_parameter`, into `vector`."""
+    def join_parameters(self, parts: dict[str, onp.ndarray], vector: mx.nd.NDArray) -> None:
+        """The reverse of `split_by_parameter`, into `vector`."""
         host = onp.zeros(self.weights.size, dtype='float32')
         for name, place in self._places.items():
             host[place] = parts[name].ravel()
@@ -133,8 +144,13 @@ class FlatCopy:
     weights, gradients : float32 NDArray of shape (size,)
     """
 
-    def __init__(self, flat: FlatParameters, places: dict[str, slice],
-                 shapes: dict[str, tuple[int, ...]], ctx: mx.Context):
+    def __init__(
+        self,
+        flat: FlatParameters,
+        places: dict[str, slice],
+        shapes: dict[str, tuple[int, ...]],
+        ctx: mx.Context,
+    ):
         self._flat, self._places, self._shapes = flat, places, shapes
         self.weights = flat.weights.copyto(ctx)
         self.gradients = mx.nd.zeros_like(self.weights)
@@ -154,8 +170,9 @@ class FlatCopy:
         return variables
 
 
-def _vector(storage: FlatParameters | FlatCopy, places: dict[str, slice],
-            names: Sequence[str]) -> mx.nd.NDArray:
+def _vector(
+    storage: FlatParameters | FlatCopy, places: dict[str, slice], names: Sequence[str]
+) -> mx.nd.NDArray:
     """Adjacent parameters as one vector with its gradient."""
     place = slice(places[names[0]].start, places[names[-1]].stop)
     view, gradient = storage.weights[place], storage.gradients[place]
@@ -163,8 +180,9 @@ def _vector(storage: FlatParameters | FlatCopy, places: dict[str, slice],
     return view
 
 
-def storage_of(parameters: Iterable[gluon.Parameter],
-               adjacent: Iterable[Sequence[str]]) -> FlatParameters:
+def storage_of(
+    parameters: Iterable[gluon.Parameter], adjacent: Iterable[Sequence[str]]
+) -> FlatParameters:
     """The storage that a model's parameters lie in; it is made where they lie in none.
 
     Whoever wants the model's weights as vectors, to train or to translate, shares it.
@@ -190,12 +208,23 @@ def storage_of(parameters: Iterable[gluon.Parameter],
 
 def _check(parameter: gluon.Parameter) -> None:
     """Raise ValueError unless one array and one update can serve the parameter."""
-    expected = {'grad_req': 'write', 'lr_mult': 1.0, 'wd_mult': 1.0, 'dtype': 'float32',
-                'contexts': 1}
-    found = {'grad_req': parameter.grad_req, 'lr_mult': parameter.lr_mult,
-             'wd_mult': parameter.wd_mult, 'dtype': onp.dtype(parameter.data().dtype).name,
-             'contexts': len(parameter.list_ctx())}
+    expected = {
+        'grad_req': 'write',
+        'lr_mult': 1.0,
+        'wd_mult': 1.0,
+        'dtype': 'float32',
+        'contexts': 1,
+    }
+    found = {
+        'grad_req': parameter.grad_req,
+        'lr_mult': parameter.lr_mult,
+        'wd_mult': parameter.wd_mult,
+        'dtype': onp.dtype(parameter.data().dtype).name,
+        'contexts': len(parameter.list_ctx()),
+    }
     for name, value in expected.items():
         if found[name] != value:
-            raise ValueError(f'{parameter.name}: expected {name} {value}, got {found[name]}; train '
-                             'it with gluon.Trainer')
+            raise ValueError(
+                f'{parameter.name}: expected {name} {value}, got {found[name]}; train '
+                'it with gluon.Trainer'
+            )

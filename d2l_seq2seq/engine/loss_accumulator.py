@@ -3,6 +3,7 @@
 What a step returns is still being computed.  It is read some steps later, when the device long has
 it: so many that the device never idles, and so few that what is wrong, and a signal, is heard soon.
 """
+
 from __future__ import annotations
 
 import collections
@@ -48,7 +49,7 @@ class EpochSums:
     seconds: float = 0.0
 
 
-class Tally:
+class LossAccumulator:
     """Adds up what batches bring, and looks at the device's numbers only when it long has them.
 
     Parameters
@@ -63,8 +64,9 @@ class Tally:
         self._sums, self._skip = sums, skip_bad_batches
         self._waiting: collections.deque = collections.deque()
 
-    def add(self, batches: Sequence[GlobalBatch | DeviceBatch], values: mx.nd.NDArray,
-            where: str = '') -> None:
+    def add(
+        self, batches: Sequence[GlobalBatch | DeviceBatch], values: mx.nd.NDArray, where: str = ''
+    ) -> None:
         """Take what `TrainStep` returned for some batches; `where` is for the error.
 
         Raises
@@ -124,7 +126,7 @@ def _what_is_wrong(values: onp.ndarray, num_batches: int) -> str:
 
 def sum_losses(results: Iterable[tuple[DeviceBatch, mx.nd.NDArray]]) -> LossSums:
     """Add up the losses of batches."""
-    tally = Tally()
+    tally = LossAccumulator()
     for batch, nll_sum in results:
         tally.add([batch], nll_sum)
     return tally.settle().losses

@@ -1,4 +1,5 @@
 """Where the time of a training goes: by the function that is at work, and by MXNet's operators."""
+
 from __future__ import annotations
 
 import collections
@@ -48,6 +49,7 @@ def stage_times(stages: Mapping[str, tuple[Any, str]], run: Callable[[], Any]) -
 
 def _timed(function: Callable, name: str, times: dict[str, float], under_way: list) -> Callable:
     """The function, which adds what it takes to `times` unless another such one is under way."""
+
     @functools.wraps(function)
     def timed(*args, **kwargs):
         if under_way:
@@ -72,8 +74,12 @@ def operator_times(run: Callable[[], Any]) -> dict[str, float]:
     """
     with tempfile.TemporaryDirectory() as folder:
         # MXNet wants a file to write at its end; what it measured is asked for before.
-        mx.profiler.set_config(profile_imperative=True, profile_symbolic=True, aggregate_stats=True,
-                               filename=os.path.join(folder, 'profile.json'))
+        mx.profiler.set_config(
+            profile_imperative=True,
+            profile_symbolic=True,
+            aggregate_stats=True,
+            filename=os.path.join(folder, 'profile.json'),
+        )
         mx.profiler.set_state('run')
         try:
             run()

@@ -1,4 +1,5 @@
 """One update: forward, loss, backward, clipping, Adam, with no wait for the device."""
+
 from __future__ import annotations
 
 import math
@@ -6,15 +7,15 @@ import zlib
 from dataclasses import dataclass
 from typing import Callable, NamedTuple, Sequence
 
+import numpy as onp
+
 from .._mxnet import autograd, mx
-from .workers import OneWorker
+from ..book.encoder_decoder import EncoderDecoder
 from ..data.feed import DeviceBatch, GlobalBatch
 from .flat_parameters import FlatCopy, FlatParameters
-from .graphs import MAX_STATIC_SIZE, trace
-from ..book.loss import cross_entropy_of_rows, logits_gradient
-from ..book.seq2seq import EncoderDecoder
+from .graphs import MAX_STATIC_SIZE, in_low_precision, trace
 from .optimizer import Adam
-from .precision import in_low_precision
+from .workers import SingleWorker
 
 
 class GradientScale(NamedTuple):
@@ -31,8 +32,11 @@ class GradientScale(NamedTuple):
 
 def book_objective(batches: Sequence[GlobalBatch]) -> GradientScale:
     """The chapter's: the mean over label positions, clipped, divided by the number of labels."""
-    return GradientScale([1 / batch.num_label_steps for batch in batches], 1.0,
-                         1 / sum(batch.num_tokens for batch in batches))
+    return GradientScale(
+        [1 / batch.num_label_steps for batch in batches],
+        1.0,
+        1 / sum(batch.num_tokens for batch in batches),
+    )
 
 
 def per_token_objective(batches: Sequence[GlobalBatch]) -> GradientScale:
@@ -49,7 +53,7 @@ class UpdateRules:
     label_smoothing: float = 0.0  # share of the target that is spread evenly over the vocabulary
     weight_decay: float = 0.0  # see `Adam`
     batches_per_update: int = 1  # whose gradients are added up
-    # What dropout and `Mixture` draw follows from the seed and the update's number; None: they draw
+    # What dropout and `ScheduledSampling` draw follows from the seed and the update's number; None: they draw
     # from MXNet's generator as it stands, and a training can't be gone on with to the bit.
     seed: int | None = None
     skip_bad_batches: bool = False  # True: a gradient that is no number is left out and counted
@@ -68,26 +72,28 @@ class Forward:
         See `UpdateRules`.
     """
 
-    def __init__(self, model: EncoderDecoder, variables: dict[str, mx.nd.NDArray],
-                 dtype: str = 'float32'):
+    def __init__(
+        self, model: EncoderDecoder, variables: dict[str, mx.nd.NDArray], dtype: str = 'float32'
+    ):
         self._model, self._variables, self._dtype = model, variables, dtype
         self._compiled = {}  # shapes of a batch: names of inputs, operators
 
     def __call__(self, batch: DeviceBatch) -> tuple[mx.nd.NDArray, list[mx.nd.NDArray]]:
-        """The logits, and the outputs of `cross_entropy_of_rows`, which autograd does not record.
-        """
-        key = (batch.src.shape, batch.tgt.shape, batch.rows.shape)
+        """The logits, and the outputs of `label_cross_entropy`, which autograd does not record."""
+        key = (batch.src.shape, batch.tgt.shape, batch.label_positions.shape)
         if key not in self._compiled:
             self._compiled[key] = self._compile(batch)
         names, logits_of, loss_of = self._compiled[key]
         logits = logits_of(*self._inputs(names, batch))
         with autograd.pause():
-            return logits, loss_of(logits, batch.label_index, batch.row_weight)
+            return logits, loss_of(logits, batch.label_index, batch.label_weight)
 
     def _inputs(self, names: list[str], batch: DeviceBatch) -> list[mx.nd.NDArray]:
         """What the graph's inputs of these names stand for."""
-        return [self._variables[name] if name in self._variables else getattr(batch, name)
-                for name in names]
+        return [
+            self._variables[name] if name in self._variables else getattr(batch, name)
+            for name in names
+        ]
 
     def _compile(self, batch: DeviceBatch) -> tuple[list[str], mx.nd.CachedOp, mx.nd.CachedOp]:
         """The graph's inputs, and the operators that give the logits and their loss."""
@@ -100,8 +106,11 @@ class Forward:
         num_weights = sum(variable.size for variable in self._variables.values())
         is_static = max(math.prod(logits_shape), num_weights) < MAX_STATIC_SIZE
         flags = [('static_alloc', is_static), ('static_shape', is_static)]
-        return (names, mx.nd.CachedOp(logits, flags),
-                mx.nd.CachedOp(cross_entropy_of_rows(), flags))
+        return (
+            names,
+            mx.nd.CachedOp(logits, flags),
+            mx.nd.CachedOp(label_cross_entropy(), flags),
+        )
 
 
 class TrainStep:
@@ -118,8 +127,13 @@ class TrainStep:
         The processes that share each batch.
     """
 
-    def __init__(self, replicas: Sequence[tuple[Forward, FlatParameters | FlatCopy]],
-                 optimizer: Adam, rules: UpdateRules, group: OneWorker = OneWorker()):
+    def __init__(
+        self,
+        replicas: Sequence[tuple[Forward, FlatParameters | FlatCopy]],
+        optimizer: Adam,
+        rules: UpdateRules,
+        group: SingleWorker = SingleWorker(),
+    ):
         self._flat, *self._copies = [storage for _, storage in replicas]
         self._optimizer, self._rules, self._group = optimizer, rules, group
         self._on = {storage.weights.context: (forward, storage) for forward, storage in replicas}
@@ -136,8 +150,9 @@ class TrainStep:
         if not any(batch.num_tokens for batch in batches):
             return mx.nd.zeros(len(batches) + 1, ctx=self._flat.weights.context)
         if self._rules.seed is not None:
-            mx.random.seed(_seed_of(self._rules.seed, self._optimizer.num_updates,
-                                    self._group.rank))
+            mx.random.seed(
+                _seed_of(self._rules.seed, self._optimizer.num_updates, self._group.rank)
+            )
         scale = self._rules.objective(batches)
         nlls, gradients = self._sum_of_gradients(batches, scale.weights)
         gradients, *nlls = self._group.sum([gradients, *nlls])
@@ -150,8 +165,7 @@ class TrainStep:
         return mx.nd.concat(*nlls, squared_norm, dim=0)
 
     def _sum_of_gradients(self, batches, weights) -> tuple[list[mx.nd.NDArray], mx.nd.NDArray]:
-        """Each batch's loss, and their weighted gradients as one; a single one without its weight.
-        """
+        """Each batch's loss, and their weighted gradients as one; a single one without its weight."""
         if len(batches) == 1:
             return [self._gradient(batches[0])], self._flat.gradients
         nlls, total = [], mx.nd.zeros_like(self._flat.gradients)
@@ -181,14 +195,16 @@ class TrainStep:
         forward, _ = self._on[part.src.context]
         with autograd.record():
             logits, (nll_sum, probs, label_probs) = forward(part)
-        gradient = logits_gradient(probs, label_probs, part.label_index, part.num_tokens,
-                                   self._rules.label_smoothing)
+        gradient = logits_gradient(
+            probs, label_probs, part.label_index, part.num_tokens, self._rules.label_smoothing
+        )
         autograd.backward([logits], [gradient])
         return nll_sum
 
 
-def clip_factor(factor: float, squared_norm: mx.nd.NDArray,
-                max_norm: float | None) -> mx.nd.NDArray:
+def clip_factor(
+    factor: float, squared_norm: mx.nd.NDArray, max_norm: float | None
+) -> mx.nd.NDArray:
     """What the gradient is multiplied with, float32 (1,): min(factor, max_norm / |g|).
 
     The norm stays on the device, so nothing waits for it.  If it is infinite the result is 0, and
@@ -203,3 +219,53 @@ def _seed_of(seed: int, update: int, rank: int) -> int:
     """What MXNet's generator starts from at an update; workers draw differently."""
     words = f'{seed} {update}' if rank == 0 else f'{seed} {update} {rank}'
     return zlib.crc32(words.encode()) >> 1  # it takes 31 bits
+
+
+def label_cross_entropy() -> mx.sym.Symbol:
+    """Softmax cross-entropy over rows, with what its gradient is made of.
+
+    Autograd would go back through the logarithm and the choice of labels, over arrays as large as
+    the logits at each step.  The gradient of a row's loss is known: its probabilities, with 1 taken
+    off at the label; `logits_gradient` makes it of the outputs.
+
+    Returns
+    -------
+    symbol of the inputs, in this order,
+        - logits : float32 array of shape (num_labels, vocab_size)
+        - label_index : float32 array of shape (2, num_labels), the rows' numbers and their labels
+        - label_weight : float32 array of shape (num_labels,), 0 keeps a row out of the sum
+    with the outputs
+        - nll_sum : float32 array of shape (1,), in nats; a label of a probability below 1.2e-38
+          counts as 87.3 nats
+        - probs : float32 array of shape (num_labels, vocab_size)
+        - label_probs : float32 array of shape (num_labels,), those of the labels
+    """
+    logits, label_index, label_weight = map(mx.sym.var, ('logits', 'label_index', 'label_weight'))
+    probs = mx.sym.softmax(logits)
+    label_probs = mx.sym.gather_nd(probs, label_index)
+    log_probs = mx.sym.log(mx.sym.maximum(label_probs, float(onp.finfo('float32').tiny)))
+    return mx.sym.Group([-mx.sym.sum(log_probs * label_weight), probs, label_probs])
+
+
+def logits_gradient(
+    probs: mx.nd.NDArray,
+    label_probs: mx.nd.NDArray,
+    label_index: mx.nd.NDArray,
+    num_tokens: int,
+    label_smoothing: float = 0.0,
+) -> mx.nd.NDArray:
+    """The gradient of `nll_sum` with respect to the logits, in the memory of `probs`.
+
+    The arrays are those of `label_cross_entropy`; the first `num_tokens` rows count.  With label
+    smoothing (Szegedy et al. 2016, section 7) it is the gradient of the cross-entropy with a target
+    that has that share spread evenly over the vocabulary.
+    """
+    on_label = label_probs - 1
+    if label_smoothing > 0:
+        evenly = label_smoothing / probs.shape[1]
+        probs -= evenly
+        on_label += label_smoothing - evenly
+    mx.nd._internal._scatter_set_nd(probs, on_label, label_index, shape=probs.shape, out=probs)
+    if num_tokens < len(probs):
+        probs[num_tokens:] = 0
+    return probs

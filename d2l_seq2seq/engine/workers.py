@@ -2,11 +2,12 @@
 
 Each worker computes the gradient of its share of a batch; a parameter server (ps-lite, which is
 part of MXNet) adds them up, and each worker makes the same update.  One process by itself is
-`OneWorker`, which does nothing.
+`SingleWorker`, which does nothing.
 
 What goes over the wire is neither encrypted nor signed, and a server unpickles what reaches it: use
 networks that are yours alone.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -21,7 +22,7 @@ from ..errors import InputError
 _ROLE = 'DMLC_ROLE'  # what ps-lite looks for in the environment, among others
 
 
-class OneWorker:
+class SingleWorker:
     """A process by itself.
 
     Attributes
@@ -42,14 +43,14 @@ class OneWorker:
         """
         return vectors
 
-    def take_over(self, vectors: Sequence[mx.nd.NDArray]) -> None:
+    def broadcast_arrays(self, vectors: Sequence[mx.nd.NDArray]) -> None:
         """Give the float32 vectors the values that they have with the first worker."""
 
     def any(self, is_so: bool) -> bool:
         """Whether it is so with at least one worker."""
         return is_so
 
-    def of_the_first(self, numbers: Sequence[float]) -> list[float]:
+    def broadcast(self, numbers: Sequence[float]) -> list[float]:
         """The numbers that the first worker gives, to the bit; others give as many, whatever."""
         return list(numbers)
 
@@ -57,7 +58,7 @@ class OneWorker:
         """Raise `InputError` unless all workers have the same value."""
 
 
-class WorkerGroup(OneWorker):
+class KVStoreWorkers(SingleWorker):
     """One of several processes, which meet at a parameter server.
 
     All of them have to call the same methods in the same order.
@@ -69,18 +70,20 @@ class WorkerGroup(OneWorker):
     """
 
     # Set once this process has met the others.  Kept, as to give it up waits for all of them.
-    connected: WorkerGroup | None = None
+    connected: KVStoreWorkers | None = None
     ask_every = 4
 
     def __init__(self):
         if os.environ.get(_ROLE) != 'worker':
-            raise InputError(f'--kvstore dist_sync: expected {_ROLE}=worker and its companions in '
-                             'the environment; start workers with python -m d2l_seq2seq.launch, '
-                             'or train in one with --kvstore none')
+            raise InputError(
+                f'--kvstore dist_sync: expected {_ROLE}=worker and its companions in '
+                'the environment; start workers with python -m d2l_seq2seq.launch, '
+                'or train in one with --kvstore none'
+            )
         self._store = mx.kv.create('dist_sync')
         self.rank, self.num_workers = self._store.rank, self._store.num_workers
         self._keys: set[str] = set()
-        WorkerGroup.connected = self
+        KVStoreWorkers.connected = self
 
     def sum(self, vectors: Sequence[mx.nd.NDArray]) -> Sequence[mx.nd.NDArray]:
         joined = mx.nd.concat(*vectors, dim=0)
@@ -96,7 +99,7 @@ class WorkerGroup(OneWorker):
         ends = onp.cumsum([0, *(vector.size for vector in vectors)]).tolist()
         return [joined[start:end] for start, end in zip(ends, ends[1:])]
 
-    def take_over(self, vectors: Sequence[mx.nd.NDArray]) -> None:
+    def broadcast_arrays(self, vectors: Sequence[mx.nd.NDArray]) -> None:
         own = [vector if self.rank == 0 else mx.nd.zeros_like(vector) for vector in vectors]
         for vector, summed in zip(vectors, self.sum(own)):
             vector[:] = summed
@@ -105,7 +108,7 @@ class WorkerGroup(OneWorker):
         (count,) = self.sum([mx.nd.array([is_so])])
         return bool(count.asscalar())
 
-    def of_the_first(self, numbers: Sequence[float]) -> list[float]:
+    def broadcast(self, numbers: Sequence[float]) -> list[float]:
         # Sums are of float32, in which a byte is exact and a double is not.
         own = onp.array(numbers, dtype='float64').view('uint8').astype('float32')
         (summed,) = self.sum([mx.nd.array(own if self.rank == 0 else own * 0)])
@@ -120,5 +123,10 @@ class WorkerGroup(OneWorker):
         rows = summed.asnumpy().reshape(table.shape)
         unlike = onp.flatnonzero((rows != rows[0]).any(axis=1)).tolist()
         if unlike:
-            raise InputError(f'workers {unlike} differ from worker 0 in {what}; start all of them '
-                             'with the same command, files and versions')
+            raise InputError(
+                f'workers {unlike} differ from worker 0 in {what}; start all of them '
+                'with the same command, files and versions'
+            )
+
+
+GROUPS = {'none': SingleWorker, 'dist_sync': KVStoreWorkers}

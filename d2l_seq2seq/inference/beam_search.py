@@ -2,20 +2,40 @@
 
 How rows are run on the device is told in `decoding.py`, which searches without competition.
 """
+
 from __future__ import annotations
 
 from typing import Generator, Iterable, Iterator, NamedTuple
 
 import numpy as onp
 
-from .constraints import BLOCKED, IMPOSSIBLE, block, longer
-from .._operators import operators_of, shape_of
-from .rows import STEPS_AT_ONCE, Inputs, Rows, beginning, in_turn, on_host, stacked
-from .search import Hypothesis, SearchRules, Stepper
+from .._mxnet import operators_of, shape_of
+from .search import (
+    BLOCKED,
+    IMPOSSIBLE,
+    STEPS_AT_ONCE,
+    Hypothesis,
+    Inputs,
+    Rows,
+    SearchRules,
+    Stepper,
+    beginning,
+    block,
+    interleave,
+    longer,
+    on_host,
+    stacked,
+)
 
 
-def beam_search(stepper: Stepper, batches: Iterable[Inputs], rules: SearchRules, *, beam_size: int,
-                n_best: int = 1) -> Iterator[list[list[Hypothesis]]]:
+def beam_search(
+    stepper: Stepper,
+    batches: Iterable[Inputs],
+    rules: SearchRules,
+    *,
+    beam_size: int,
+    n_best: int = 1,
+) -> Iterator[list[list[Hypothesis]]]:
     """The best of what `beam_size` hypotheses a sentence lead to (d2l 0.14, section 9.8.3).
 
     At each step the `beam_size` best continuations of all are kept.  Those that end in ``<eos>``
@@ -38,7 +58,7 @@ def beam_search(stepper: Stepper, batches: Iterable[Inputs], rules: SearchRules,
     """
     if not 1 <= n_best <= beam_size:
         raise ValueError(f'expected n_best from 1 to beam_size = {beam_size}, got {n_best}')
-    found = in_turn(_search(stepper, inputs, rules, beam_size) for inputs in batches)
+    found = interleave(_search(stepper, inputs, rules, beam_size) for inputs in batches)
     return (_hypotheses(*one, rules, n_best) for one in found)
 
 
@@ -50,8 +70,9 @@ class TreeNode(NamedTuple):
     parent: int | None  # number of the node before; None: this is a first token
 
 
-def search_tree(stepper: Stepper, inputs: Inputs, rules: SearchRules,
-                beam_size: int) -> list[TreeNode]:
+def search_tree(
+    stepper: Stepper, inputs: Inputs, rules: SearchRules, beam_size: int
+) -> list[TreeNode]:
     """All that the beam of one sentence held on its way (d2l 0.14, Fig. 9.8.3).
 
     Parameters
@@ -73,19 +94,25 @@ def search_tree(stepper: Stepper, inputs: Inputs, rules: SearchRules,
         If there is more than one sentence, or `beam_size` is below 1.
     """
     if len(inputs[0]) != 1 or beam_size < 1:
-        raise ValueError(f'expected one sentence and a beam_size of at least 1, got '
-                         f'{len(inputs[0])} and {beam_size}')
-    (found, _), = in_turn([_search(stepper, inputs, rules, beam_size)])
+        raise ValueError(
+            f'expected one sentence and a beam_size of at least 1, got '
+            f'{len(inputs[0])} and {beam_size}'
+        )
+    ((found, _),) = interleave([_search(stepper, inputs, rules, beam_size)])
     nodes, places, num_ended = [], [None], 0
-    for one in onp.concatenate(found)[:rules.max_length, :, 0].tolist():
+    for one in onp.concatenate(found)[: rules.max_length, :, 0].tolist():
         if num_ended >= beam_size:
             break
-        held = [TreeNode(int(token_id), log_prob, places[int(parent)])
-                for token_id, parent, log_prob in zip(one[TOKENS], one[PARENTS], one[SCORES])
-                if log_prob > IMPOSSIBLE]
-        ended = [TreeNode(rules.eos_id, log_prob, places[int(parent)])
-                 for log_prob, parent in zip(one[END_SCORES], one[END_PARENTS])
-                 if log_prob > IMPOSSIBLE][:beam_size - num_ended]
+        held = [
+            TreeNode(int(token_id), log_prob, places[int(parent)])
+            for token_id, parent, log_prob in zip(one[TOKENS], one[PARENTS], one[SCORES])
+            if log_prob > IMPOSSIBLE
+        ]
+        ended = [
+            TreeNode(rules.eos_id, log_prob, places[int(parent)])
+            for log_prob, parent in zip(one[END_SCORES], one[END_PARENTS])
+            if log_prob > IMPOSSIBLE
+        ][: beam_size - num_ended]
         num_ended += len(ended)
         places = range(len(nodes), len(nodes) + len(held))
         nodes += held + ended
@@ -94,11 +121,17 @@ def search_tree(stepper: Stepper, inputs: Inputs, rules: SearchRules,
 
 def _hypotheses(found, attention, rules, n_best) -> list[list[Hypothesis]]:
     """The best hypotheses of each sentence of what a search found."""
-    found, weights = onp.concatenate(found)[:rules.max_length], on_host(attention)
+    found, weights = onp.concatenate(found)[: rules.max_length], on_host(attention)
     _, _, num_sentences, beam_size = found.shape
-    return [_best(found[:, :, sentence],
-                  weights and [step[sentence * beam_size:][:beam_size] for step in weights],
-                  rules, n_best) for sentence in range(num_sentences)]
+    return [
+        _best(
+            found[:, :, sentence],
+            weights and [step[sentence * beam_size :][:beam_size] for step in weights],
+            rules,
+            n_best,
+        )
+        for sentence in range(num_sentences)
+    ]
 
 
 def _search(stepper, inputs, rules, beam_size) -> Generator:
@@ -134,8 +167,9 @@ def _extend_beams(stepper, rules, beam_size, position, arrays):
     What was found has the shape (STEPS_AT_ONCE, 5, num_sentences, beam_size).  The arrays are the
     inputs of a batch at position 0, and later the `Rows` that the last call left.
     """
-    tokens, history, state, scores = (Rows(*arrays) if position else
-                                      _beginning(stepper, rules, arrays, beam_size))
+    tokens, history, state, scores = (
+        Rows(*arrays) if position else _beginning(stepper, rules, arrays, beam_size)
+    )
     F, found, weights = operators_of(tokens), [], []
     for step in range(STEPS_AT_ONCE):
         logits, state, own_weights = stepper.step(tokens, state)
@@ -159,7 +193,8 @@ def _beginning(stepper, rules, arrays, beam_size) -> Rows:
     F = operators_of(rows.tokens)
     zeros = F.np.zeros_like(rows.tokens.reshape((-1, beam_size))[:, :1])  # (num_sentences, 1)
     return rows._replace(
-        scores=F.np.concatenate([zeros, *[zeros + BLOCKED] * (beam_size - 1)], axis=1))
+        scores=F.np.concatenate([zeros, *[zeros + BLOCKED] * (beam_size - 1)], axis=1)
+    )
 
 
 def best_continuations(F, log_probs, scores, eos_id):
@@ -184,11 +219,17 @@ def best_continuations(F, log_probs, scores, eos_id):
     open_scores, index = F.npx.topk(best + BLOCKED * is_end, k=beam_size, ret_typ='both')
     sentences = F.npx.arange_like(index, axis=0).reshape((-1, 1))
     index = sentences * (2 * beam_size) + index
-    open_tokens, open_parents = (F.np.take(values.reshape((-1,)), index, mode='clip')
-                                 for values in (tokens, parents))
+    open_tokens, open_parents = (
+        F.np.take(values.reshape((-1,)), index, mode='clip') for values in (tokens, parents)
+    )
     end_scores = best + BLOCKED * (1 - is_end)
-    return (open_tokens, open_parents, open_scores, end_scores[:, :beam_size],
-            parents[:, :beam_size])
+    return (
+        open_tokens,
+        open_parents,
+        open_scores,
+        end_scores[:, :beam_size],
+        parents[:, :beam_size],
+    )
 
 
 def _best(found, weights, rules, n_best) -> list[Hypothesis]:
@@ -200,15 +241,23 @@ def _best(found, weights, rules, n_best) -> list[Hypothesis]:
     weights : list of arrays of shape (beam_size, num_src_steps), one for each step, or None
     """
     beam_size, steps = found.shape[2], found.tolist()  # Python's lists are quicker to walk through
-    ended = [(step + 1, int(place), total) for step, one in enumerate(steps)
-             for total, place in zip(one[END_SCORES], one[END_PARENTS]) if total > IMPOSSIBLE]
+    ended = [
+        (step + 1, int(place), total)
+        for step, one in enumerate(steps)
+        for total, place in zip(one[END_SCORES], one[END_PARENTS])
+        if total > IMPOSSIBLE
+    ]
     ended = sorted(ended[:beam_size], key=lambda one: -rules.length_penalty(one[2], one[0]))
-    best = [_trace_back(steps[:length - 1], place, total, weights, rules)
-            for length, place, total in ended[:n_best]]
+    best = [
+        _trace_back(steps[: length - 1], place, total, weights, rules)
+        for length, place, total in ended[:n_best]
+    ]
     if len(best) < n_best:  # the open ones are in order of score
         places = [place for place, total in enumerate(steps[-1][SCORES]) if total > IMPOSSIBLE]
-        best += [_trace_back(steps, place, None, weights, rules)
-                 for place in places[:n_best - len(best)]]
+        best += [
+            _trace_back(steps, place, None, weights, rules)
+            for place in places[: n_best - len(best)]
+        ]
     return best
 
 
@@ -222,8 +271,12 @@ def _trace_back(steps, place, end_score, weights, rules) -> Hypothesis:
         place = int(one[PARENTS][place])
         places.append(place)
     # A token is due to the weights of the place that it continues.
-    places = places[::-1][:len(totals)]
+    places = places[::-1][: len(totals)]
     log_probs = [total - before for total, before in zip(totals, [*totals[1:], 0.0])][::-1]
-    return Hypothesis(token_ids[::-1], log_probs, rules.length_penalty(totals[0], len(totals)),
-                      is_finished, weights and onp.stack([weights[step][place] for step, place
-                                                          in enumerate(places)]))
+    return Hypothesis(
+        token_ids[::-1],
+        log_probs,
+        rules.length_penalty(totals[0], len(totals)),
+        is_finished,
+        weights and onp.stack([weights[step][place] for step, place in enumerate(places)]),
+    )

@@ -1,4 +1,5 @@
 """How good a trained model is on sentence pairs: its loss, and what it makes of the sources."""
+
 from __future__ import annotations
 
 import math
@@ -6,19 +7,19 @@ from dataclasses import dataclass
 from typing import Sequence
 
 from ..config import SearchConfig
-from ..data.encoding import TextRules, build_arrays, tokenize_nmt
+from ..data.encoding import encode_tokens, group_references, tokenize_pairs
 from ..data.feed import BucketFeed, Feed
-from .metrics import Score, bleu, corpus_scores, require_sacrebleu, sentence_scores
-from ..data.references import references_of
-from ..engine.loss_accumulator import LossSums
+from ..data.tokenizers import PairTokenizer
 from ..engine.fit import evaluate_loss
+from ..engine.loss_accumulator import LossSums
+from .metrics import Score, bleu, corpus_scores, require_sacrebleu, sentence_scores
 from .translator import Translator
 
 BATCH_SIZE = 64  # of the loss; which, it doesn't matter
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredSentence:
     """A source, what the model made of it, and what is right."""
 
     source: str
@@ -36,7 +37,7 @@ class Evaluation:
     losses: LossSums
     scores: dict[str, Score]  # of the corpus, by sacreBLEU
     book_bleu: float  # mean of the book's BLEU of a sentence with k = 2, from 0 to 1
-    sentences: list[Judged]  # each source once, in the order of the corpus
+    sentences: list[ScoredSentence]  # each source once, in the order of the corpus
 
     @property
     def perplexity(self) -> float:
@@ -48,22 +49,30 @@ class Evaluation:
         """Sources whose translation is one of the references."""
         return sum(one.is_match for one in self.sentences)
 
-    def worst(self, count: int) -> list[Judged]:
+    def worst(self, count: int) -> list[ScoredSentence]:
         """The sentences with the lowest scores; of equal ones the longer first."""
         return sorted(self.sentences, key=lambda one: (one.bleu, -len(one.source)))[:count]
 
     def to_dict(self) -> dict:
         """All figures as a JSON object."""
-        return {'num_pairs': self.num_pairs, 'num_sources': len(self.sentences),
-                'nll_per_token': self.losses.nll_per_token, 'num_tokens': self.losses.num_tokens,
-                'perplexity': self.perplexity, 'book_bleu': self.book_bleu,
-                'num_matches': self.num_matches,
-                **{name: {'score': score.value, 'signature': score.signature}
-                   for name, score in self.scores.items()}}
+        return {
+            'num_pairs': self.num_pairs,
+            'num_sources': len(self.sentences),
+            'nll_per_token': self.losses.nll_per_token,
+            'num_tokens': self.losses.num_tokens,
+            'perplexity': self.perplexity,
+            'book_bleu': self.book_bleu,
+            'num_matches': self.num_matches,
+            **{
+                name: {'score': score.value, 'signature': score.signature}
+                for name, score in self.scores.items()
+            },
+        }
 
 
-def evaluate(translator: Translator, pairs: Sequence[tuple[str, str]],
-             search: SearchConfig = SearchConfig()) -> Evaluation:
+def evaluate(
+    translator: Translator, pairs: Sequence[tuple[str, str]], search: SearchConfig = SearchConfig()
+) -> Evaluation:
     """Translate the sources of some pairs and compare.
 
     The loss is that of teacher forcing, with every pair counted; what is longer than the model's
@@ -88,26 +97,51 @@ def evaluate(translator: Translator, pairs: Sequence[tuple[str, str]],
         If sacreBLEU is not installed.
     """
     require_sacrebleu()
-    rules = translator.rules
-    arrays = build_arrays(*tokenize_nmt(pairs, rules), translator.src_vocab, translator.tgt_vocab,
-                          translator.num_steps)
-    references = references_of(pairs, rules)
+    tokenizer = translator.tokenizer
+    arrays = encode_tokens(
+        *tokenize_pairs(pairs, tokenizer),
+        translator.src_vocab,
+        translator.tgt_vocab,
+        translator.num_steps,
+    )
+    references = group_references(pairs, tokenizer)
     sources, translations = list(references), translator(references, search)
-    accepted = [{rules.join(rules.tgt_tokens(one)) for one in own} for own in references.values()]
+    accepted = [
+        {tokenizer.detokenize(tokenizer.tokenize_tgt(one)) for one in own}
+        for own in references.values()
+    ]
     sentences = [
-        Judged(source, translation, own, score, translation in right)
+        ScoredSentence(source, translation, own, score, translation in right)
         for source, translation, own, score, right in zip(
-            sources, translations, references.values(),
-            sentence_scores(translations, list(references.values())), accepted)]
-    book_bleu = sum(max(bleu(_spaced(rules, one.translation), _spaced(rules, reference), 2)
-                        for reference in one.references) for one in sentences) / len(sentences)
+            sources,
+            translations,
+            references.values(),
+            sentence_scores(translations, list(references.values())),
+            accepted,
+        )
+    ]
+    book_bleu = sum(
+        max(
+            bleu(_spaced(tokenizer, one.translation), _spaced(tokenizer, reference), 2)
+            for reference in one.references
+        )
+        for one in sentences
+    ) / len(sentences)
     ctx = translator.ctx
-    feed = (Feed(arrays, BATCH_SIZE, 0, ctx) if translator.bucket_width is None
-            else BucketFeed(arrays, BATCH_SIZE, 0, ctx, translator.bucket_width))
-    return Evaluation(len(pairs), evaluate_loss(translator.model, feed),
-                      corpus_scores(translations, list(references.values())), book_bleu, sentences)
+    feed = (
+        Feed(arrays, BATCH_SIZE, 0, ctx)
+        if translator.bucket_width is None
+        else BucketFeed(arrays, BATCH_SIZE, 0, ctx, translator.bucket_width)
+    )
+    return Evaluation(
+        len(pairs),
+        evaluate_loss(translator.model, feed),
+        corpus_scores(translations, list(references.values())),
+        book_bleu,
+        sentences,
+    )
 
 
-def _spaced(rules: TextRules, sentence: str) -> str:
+def _spaced(tokenizer: PairTokenizer, sentence: str) -> str:
     """The tokens of a target sentence, separated by spaces."""
-    return ' '.join(rules.tgt_tokens(sentence))
+    return ' '.join(tokenizer.tokenize_tgt(sentence))

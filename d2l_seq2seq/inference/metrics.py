@@ -3,6 +3,7 @@
 Corpus BLEU (Papineni et al. 2002) and chrF (Popovic 2015) are sacreBLEU's, so that they can be
 compared with others'; their signatures say how they were computed.
 """
+
 from __future__ import annotations
 
 import collections
@@ -45,14 +46,15 @@ def bleu(pred_seq: str, label_seq: str, k: int) -> float:
     for n in range(1, min(k, len(pred)) + 1):
         found, expected = _ngrams(pred, n), _ngrams(label, n)
         num_matches = sum((found & expected).values())
-        score *= (num_matches / sum(found.values())) ** (0.5 ** n)
+        score *= (num_matches / sum(found.values())) ** (0.5**n)
     return score
 
 
 def _ngrams(tokens: Sequence[str], n: int) -> collections.Counter:
     """How often each sequence of n tokens occurs."""
-    return collections.Counter(tuple(tokens[start:start + n])
-                               for start in range(len(tokens) - n + 1))
+    return collections.Counter(
+        tuple(tokens[start : start + n]) for start in range(len(tokens) - n + 1)
+    )
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ class Score:
     signature: str
 
 
-def corpus_scores(translations: Sequence[str], references: Sequence[Sequence[str]]
-                  ) -> dict[str, Score]:
+def corpus_scores(
+    translations: Sequence[str], references: Sequence[Sequence[str]]
+) -> dict[str, Score]:
     """BLEU and chrF of a corpus, by sacreBLEU; upper and lower case count as the same.
 
     Parameters
@@ -86,27 +89,33 @@ def corpus_scores(translations: Sequence[str], references: Sequence[Sequence[str
     metrics = _sacrebleu().metrics
     most = max(map(len, references))
     # A stream for each number of reference, with None where a sentence has no more.
-    streams = [[own[number] if number < len(own) else None for own in references]
-               for number in range(most)]
+    streams = [
+        [own[number] if number < len(own) else None for own in references] for number in range(most)
+    ]
     scores = {}
     # `force` keeps sacreBLEU from warning that full stops have a space before them.
-    for name, metric in (('BLEU', metrics.BLEU(lowercase=True, force=True)),
-                         ('chrF', metrics.CHRF(lowercase=True))):
+    for name, metric in (
+        ('BLEU', metrics.BLEU(lowercase=True, force=True)),
+        ('chrF', metrics.CHRF(lowercase=True)),
+    ):
         value = metric.corpus_score(translations, streams).score
         scores[name] = Score(value, str(metric.get_signature()))
     return scores
 
 
-def sentence_scores(translations: Sequence[str],
-                    references: Sequence[Sequence[str]]) -> list[float]:
+def sentence_scores(
+    translations: Sequence[str], references: Sequence[Sequence[str]]
+) -> list[float]:
     """sacreBLEU's BLEU of each sentence, from 0 to 100.
 
     Of n-grams only as many orders count as a sentence has (``effective_order``); else a right
     sentence of three tokens would have 0.
     """
     metric = _sacrebleu().metrics.BLEU(lowercase=True, effective_order=True, force=True)
-    return [metric.sentence_score(translation, list(own)).score
-            for translation, own in zip(translations, references)]
+    return [
+        metric.sentence_score(translation, list(own)).score
+        for translation, own in zip(translations, references)
+    ]
 
 
 def require_sacrebleu() -> None:
@@ -119,6 +128,7 @@ def _sacrebleu():
     try:
         import sacrebleu
     except ImportError as error:
-        raise InputError("sacreBLEU is not installed; type: pip install 'd2l-seq2seq[eval]'"
-                         ) from error
+        raise InputError(
+            "sacreBLEU is not installed; type: pip install 'd2l-seq2seq[eval]'"
+        ) from error
     return sacrebleu

@@ -4,6 +4,7 @@ It knows no model and no text.  What it searches over is a `Stepper`: given the 
 row and a state, the logits of the next one.  What is done to a few tokens is a plain function of
 arrays.  A stepper decides how it is run: as it stands, or traced into one graph.
 """
+
 from __future__ import annotations
 
 import zlib
@@ -12,17 +13,30 @@ from typing import Generator, Iterable, Iterator
 
 import numpy as onp
 
-from .constraints import BLOCKED, block, longer
-from .._operators import operators_of, shape_of
-from .rows import STEPS_AT_ONCE, Inputs, Rows, beginning, in_turn, on_host, stacked
-from .search import Hypothesis, SearchRules, Stepper
+from .._mxnet import operators_of, shape_of
+from .search import (
+    BLOCKED,
+    STEPS_AT_ONCE,
+    Hypothesis,
+    Inputs,
+    Rows,
+    SearchRules,
+    Stepper,
+    beginning,
+    block,
+    interleave,
+    longer,
+    on_host,
+    stacked,
+)
 
 # Logits up to which MXNet finds the greatest one faster by argmax than by topk.
 MAX_ARGMAX_SIZE = 1 << 15
 
 
-def greedy_search(stepper: Stepper, batches: Iterable[Inputs],
-                  rules: SearchRules) -> Iterator[list[list[Hypothesis]]]:
+def greedy_search(
+    stepper: Stepper, batches: Iterable[Inputs], rules: SearchRules
+) -> Iterator[list[list[Hypothesis]]]:
     """The likeliest token at each step (d2l 0.14, section 9.8.1).
 
     Parameters
@@ -37,13 +51,20 @@ def greedy_search(stepper: Stepper, batches: Iterable[Inputs],
     list of list of Hypothesis
         For each sentence of a batch, in order, a list of one.
     """
-    found = in_turn(_independent_rows(stepper, inputs, rules, _likeliest) for inputs in batches)
+    found = interleave(_independent_rows(stepper, inputs, rules, _likeliest) for inputs in batches)
     return ([[row] for row in _hypotheses(*one, rules)] for one in found)
 
 
-def sample(stepper: Stepper, batches: Iterable[Inputs], rules: SearchRules, *,
-           num_samples: int = 1, temperature: float = 1.0, top_k: int | None = None,
-           seed: int = 0) -> Iterator[list[list[Hypothesis]]]:
+def sample(
+    stepper: Stepper,
+    batches: Iterable[Inputs],
+    rules: SearchRules,
+    *,
+    num_samples: int = 1,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    seed: int = 0,
+) -> Iterator[list[list[Hypothesis]]]:
     """Tokens drawn as the model thinks them likely.
 
     What is drawn for a sentence depends on the seed and the sentence alone.
@@ -66,12 +87,22 @@ def sample(stepper: Stepper, batches: Iterable[Inputs], rules: SearchRules, *,
         are the model's, at a temperature of 1.
     """
     if not temperature > 0 or num_samples < 1 or (top_k is not None and top_k < 1):
-        raise ValueError('expected a temperature above 0, and num_samples and top_k of at least 1, '
-                         f'got {temperature}, {num_samples} and {top_k}')
+        raise ValueError(
+            'expected a temperature above 0, and num_samples and top_k of at least 1, '
+            f'got {temperature}, {num_samples} and {top_k}'
+        )
     choose = _Draw(temperature, top_k)
-    found = in_turn(_independent_rows(stepper, inputs, rules, choose, num_samples,
-                                      _draws_for(inputs, num_samples, rules.max_length, seed))
-                    for inputs in batches)
+    found = interleave(
+        _independent_rows(
+            stepper,
+            inputs,
+            rules,
+            choose,
+            num_samples,
+            _draws_for(inputs, num_samples, rules.max_length, seed),
+        )
+        for inputs in batches
+    )
     return (_best_first(_hypotheses(*one, rules), num_samples) for one in found)
 
 
@@ -85,8 +116,11 @@ def _independent_rows(stepper, inputs, rules, choose, num_rows=1, draws=None) ->
     arrays, step_rules = stepper.upload(inputs), rules.of_a_step()
     position, is_open = 0, True
     while position < rules.max_length and onp.any(is_open):
-        drawn = (None if draws is None else
-                 stepper.upload([draws[:, position:position + STEPS_AT_ONCE].copy()])[0])
+        drawn = (
+            None
+            if draws is None
+            else stepper.upload([draws[:, position : position + STEPS_AT_ONCE].copy()])[0]
+        )
         static = stepper, step_rules, choose, num_rows, rules.graphs_position(position)
         chosen, weights, arrays = stepper.run(_choose_tokens, static, [arrays, drawn])
         yield
@@ -99,16 +133,20 @@ def _independent_rows(stepper, inputs, rules, choose, num_rows=1, draws=None) ->
 
 def _hypotheses(found, attention, rules) -> list[Hypothesis]:
     """The rows of what a search found."""
-    tokens, log_probs = onp.concatenate(found, axis=2)[:, :, :rules.max_length]
+    tokens, log_probs = onp.concatenate(found, axis=2)[:, :, : rules.max_length]
     weights = on_host(attention)
-    return [_row_hypothesis(ids, own, weights and [step[row] for step in weights], rules)
-            for row, (ids, own) in enumerate(zip(tokens.astype(int).tolist(), log_probs.tolist()))]
+    return [
+        _row_hypothesis(ids, own, weights and [step[row] for step in weights], rules)
+        for row, (ids, own) in enumerate(zip(tokens.astype(int).tolist(), log_probs.tolist()))
+    ]
 
 
 def _best_first(rows: list[Hypothesis], num_rows: int) -> list[list[Hypothesis]]:
     """Each sentence's rows, in order of their scores."""
-    return [sorted(rows[first:first + num_rows], key=lambda found: -found.score)
-            for first in range(0, len(rows), num_rows)]
+    return [
+        sorted(rows[first : first + num_rows], key=lambda found: -found.score)
+        for first in range(0, len(rows), num_rows)
+    ]
 
 
 def _row_hypothesis(token_ids, log_probs, weights, rules) -> Hypothesis:
@@ -116,9 +154,14 @@ def _row_hypothesis(token_ids, log_probs, weights, rules) -> Hypothesis:
     is_finished = rules.eos_id in token_ids
     if is_finished:
         length = token_ids.index(rules.eos_id) + 1
-        token_ids, log_probs = token_ids[:length - 1], log_probs[:length]
-    return Hypothesis(token_ids, log_probs, rules.length_penalty(sum(log_probs), len(log_probs)),
-                      is_finished, weights and onp.stack(weights[:len(log_probs)]))
+        token_ids, log_probs = token_ids[: length - 1], log_probs[:length]
+    return Hypothesis(
+        token_ids,
+        log_probs,
+        rules.length_penalty(sum(log_probs), len(log_probs)),
+        is_finished,
+        weights and onp.stack(weights[: len(log_probs)]),
+    )
 
 
 def _choose_tokens(stepper, rules, choose, num_rows, position, arrays):
@@ -128,12 +171,13 @@ def _choose_tokens(stepper, rules, choose, num_rows, position, arrays):
     left; and what is drawn, or None.
     """
     arrays, draws = arrays
-    tokens, history, state, _ = (Rows(*arrays) if position else
-                                 beginning(stepper, rules.bos_id, arrays, num_rows))
+    tokens, history, state, _ = (
+        Rows(*arrays) if position else beginning(stepper, rules.bos_id, arrays, num_rows)
+    )
     F, chosen, seen, weights = operators_of(tokens), [], [], []
     for step in range(STEPS_AT_ONCE):
         logits, state, own_weights = stepper.step(tokens, state)
-        drawn = None if draws is None else draws[:, step:step + 1]
+        drawn = None if draws is None else draws[:, step : step + 1]
         tokens = choose(F, block(logits, rules, history, position + step), drawn)
         chosen.append(tokens)
         seen.append(logits)
@@ -141,8 +185,11 @@ def _choose_tokens(stepper, rules, choose, num_rows, position, arrays):
         history = longer(history, tokens, rules)
     chosen = F.np.concatenate(chosen, axis=1)  # (num_rows, STEPS_AT_ONCE)
     log_probs = F.npx.pick(F.npx.log_softmax(F.np.stack(seen, axis=1)), chosen)
-    return (F.np.stack([chosen, log_probs], axis=0), stacked(F, weights),
-            Rows(tokens, history, state))
+    return (
+        F.np.stack([chosen, log_probs], axis=0),
+        stacked(F, weights),
+        Rows(tokens, history, state),
+    )
 
 
 def _likeliest(F, logits, draws):
@@ -172,7 +219,11 @@ class _Draw:
 def _draws_for(inputs: Inputs, num_samples: int, max_length: int, seed: int) -> onp.ndarray:
     """Uniform numbers of shape (num_sentences * num_samples, max_length), up to a whole chunk."""
     num_steps = max_length + -max_length % STEPS_AT_ONCE
-    draws = onp.array([
-        onp.random.RandomState([seed, zlib.crc32(sentence.tobytes()), number]).rand(num_steps)
-        for sentence in inputs[0] for number in range(num_samples)])
+    draws = onp.array(
+        [
+            onp.random.RandomState([seed, zlib.crc32(sentence.tobytes()), number]).rand(num_steps)
+            for sentence in inputs[0]
+            for number in range(num_samples)
+        ]
+    )
     return draws.astype('float32') * 0.999999  # not rounded up to 1

@@ -1,15 +1,15 @@
 """A model as the step function that is searched over."""
+
 from __future__ import annotations
 
 from typing import Any, Callable, Sequence
 
 import numpy as onp
 
-from .._mxnet import mx
+from .._mxnet import mx, operators_of
+from ..book.encoder_decoder import EncoderDecoder
 from ..engine.compiled import CompiledFunctions
 from ..models.decoders import AttentionDecoder
-from ..book.seq2seq import EncoderDecoder
-from .._operators import operators_of
 from .search import Stepper
 
 
@@ -43,7 +43,7 @@ class ModelStepper(Stepper):
             self._run = super().run
 
     def start(self, arrays: Sequence, num_rows: int) -> Any:
-        joined, = arrays
+        (joined,) = arrays
         src, valid_len = joined[:, :-1], joined[:, -1]
         enc_outputs = self._model.encoder(src, valid_len)
         if num_rows > 1:

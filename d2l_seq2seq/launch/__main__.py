@@ -1,5 +1,6 @@
 """Run ``python -m d2l_seq2seq.launch``."""
+
 from .. import cli
-from . import main
+from ..launch import main
 
 cli.run(main)

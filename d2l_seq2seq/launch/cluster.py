@@ -8,6 +8,7 @@ address is that of the machine itself, unless another one is asked for.
 What the processes say to each other is MXNet's affair, and how they are watched `supervision`'s.
 This file is a program as well: what the scheduler and the servers run.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -21,9 +22,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from .._runtime import THREAD_LIMIT, num_cores
 from ..errors import InputError
 from .output import Lines
-from .._runtime import THREAD_LIMIT, num_cores
 from .supervisor import Task
 
 LOOPBACK = '127.0.0.1'
@@ -33,8 +34,10 @@ _PORTS = range(10_000, 32_768)
 # What the scheduler logs at PS_VERBOSE=2 when a process has reached it.
 _JOINED = re.compile(rb' => 1\. Meta: .* cmd=ADD_NODE, node=\{ role=(\w+),.* ip=(\S+), port=(\d+)')
 # What else it logs, two threads of it at times into the same line.
-_LOGGED = re.compile(rb'^(?!.*Check failed)(.*(ps-lite/|Meta: |=> |cmd=|H\[1\]|Barrier count)|'
-                     rb'[\d\[\]:. ?]*$)')
+_LOGGED = re.compile(
+    rb'^(?!.*Check failed)(.*(ps-lite/|Meta: |=> |cmd=|H\[1\]|Barrier count)|'
+    rb'[\d\[\]:. ?]*$)'
+)
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,13 @@ class Cluster:
 
     def variables(self, role: str) -> dict[str, str]:
         """What a process has to find in its environment, wherever it runs."""
-        return {'DMLC_ROLE': role, 'DMLC_PS_ROOT_URI': self.host,
-                'DMLC_PS_ROOT_PORT': str(self.port), 'DMLC_NUM_WORKER': str(self.num_workers),
-                'DMLC_NUM_SERVER': str(self.num_servers)}
+        return {
+            'DMLC_ROLE': role,
+            'DMLC_PS_ROOT_URI': self.host,
+            'DMLC_PS_ROOT_PORT': str(self.port),
+            'DMLC_NUM_WORKER': str(self.num_workers),
+            'DMLC_NUM_SERVER': str(self.num_servers),
+        }
 
 
 class RollCall:
@@ -82,14 +89,18 @@ class RollCall:
     def problem(self, seconds: float, timeout: float | None) -> str | None:
         """What is wrong after so many seconds, if anything is."""
         if self._stranger:
-            return (f'{self._stranger} joined, which this job did not put there: another program '
-                    'took its port, or used ours; start again')
+            return (
+                f'{self._stranger} joined, which this job did not put there: another program '
+                'took its port, or used ours; start again'
+            )
         missing = list(self._missing.values())
         if not missing or timeout is None or seconds < timeout:
             return None
-        return (f"the group has not formed in {timeout:g} s: {', '.join(missing)} did not reach "
-                'the scheduler; see to it that the command creates a dist_sync store, look at what '
-                'was printed above, or wait longer with --start-timeout')
+        return (
+            f'the group has not formed in {timeout:g} s: {", ".join(missing)} did not reach '
+            'the scheduler; see to it that the command creates a dist_sync store, look at what '
+            'was printed above, or wait longer with --start-timeout'
+        )
 
 
 def address_of(host: str) -> str:
@@ -105,12 +116,16 @@ def address_of(host: str) -> str:
         with _bound(address, 0):
             pass
     except OSError as error:  # also one that knows no such name
-        raise InputError(f'--host {host}: expected an IPv4 address or a name of this machine, got '
-                         f'one that it can not listen on ({error.strerror}); leave it out for '
-                         f'{LOOPBACK}') from None
+        raise InputError(
+            f'--host {host}: expected an IPv4 address or a name of this machine, got '
+            f'one that it can not listen on ({error.strerror}); leave it out for '
+            f'{LOOPBACK}'
+        ) from None
     if address == '0.0.0.0':
-        raise InputError(f'--host {host}: expected one address of this machine, got all of them; '
-                         'name a private one')
+        raise InputError(
+            f'--host {host}: expected one address of this machine, got all of them; '
+            'name a private one'
+        )
     return address
 
 
@@ -120,8 +135,10 @@ def check_port(host: str, port: int) -> None:
         with _bound(host, port):
             pass
     except OSError as error:
-        raise InputError(f'--port {port}: expected a port to listen on at {host}, got one that can '
-                         f'not be had ({error.strerror}); name another, or leave it out') from None
+        raise InputError(
+            f'--port {port}: expected a port to listen on at {host}, got one that can '
+            f'not be had ({error.strerror}); name another, or leave it out'
+        ) from None
 
 
 def free_ports(host: str, count: int, taken: int | None = None) -> list[int]:
@@ -138,8 +155,10 @@ def free_ports(host: str, count: int, taken: int | None = None) -> list[int]:
     free = (port for port in drawn if port != taken and _can_listen(host, port))
     ports = sorted(itertools.islice(free, count))
     if len(ports) < count:
-        raise InputError(f'--host {host}: expected {count} free ports from {_PORTS[0]} to '
-                         f'{_PORTS[-1]}, got {len(ports)}; end other programs')
+        raise InputError(
+            f'--host {host}: expected {count} free ports from {_PORTS[0]} to '
+            f'{_PORTS[-1]}, got {len(ports)}; end other programs'
+        )
     return ports
 
 
@@ -158,8 +177,9 @@ def _bound(host: str, port: int):
         yield
 
 
-def tasks_of(cluster: Cluster, command: list[str], serve: list[str],
-             all_output: bool) -> tuple[list[Task], RollCall]:
+def tasks_of(
+    cluster: Cluster, command: list[str], serve: list[str], all_output: bool
+) -> tuple[list[Task], RollCall]:
     """The processes of a job on this machine, and who of them has to reach the scheduler.
 
     Parameters
@@ -169,20 +189,34 @@ def tasks_of(cluster: Cluster, command: list[str], serve: list[str],
     all_output : bool
         Whether each worker's standard output is shown, instead of the first one's as it is.
     """
-    members = [(role, number) for role, count in (('server', cluster.num_servers),
-                                                  ('worker', cluster.num_workers))
-               for number in range(count)]
+    members = [
+        (role, number)
+        for role, count in (('server', cluster.num_servers), ('worker', cluster.num_workers))
+        for number in range(count)
+    ]
     # Ranks follow the ports: worker 0 has rank 0.
     ports = free_ports(cluster.host, len(members), taken=cluster.port)
-    roll_call = RollCall({port: f'{role} {number}'
-                          for port, (role, number) in zip(ports, members)})
+    roll_call = RollCall({port: f'{role} {number}' for port, (role, number) in zip(ports, members)})
     environment = _environment(cluster)
     log = Lines(2, '[scheduler] ', roll_call.hear)
-    tasks = [Task('scheduler', serve, {**environment, **cluster.variables('scheduler'),
-                                       'PS_VERBOSE': '2'}, False, log, log)]
+    tasks = [
+        Task(
+            'scheduler',
+            serve,
+            {**environment, **cluster.variables('scheduler'), 'PS_VERBOSE': '2'},
+            False,
+            log,
+            log,
+        )
+    ]
     for port, (role, number) in zip(ports, members):
-        own = {**environment, **cluster.variables(role), 'DMLC_NODE_HOST': cluster.host,
-               'DMLC_TASK_ID': str(number), 'PORT': str(port)}
+        own = {
+            **environment,
+            **cluster.variables(role),
+            'DMLC_NODE_HOST': cluster.host,
+            'DMLC_TASK_ID': str(number),
+            'PORT': str(port),
+        }
         is_worker, name = role == 'worker', f'{role} {number}'
         outputs = _worker_outputs(number, all_output) if is_worker else [Lines(2, f'[{name}] ')] * 2
         tasks.append(Task(name, command if is_worker else serve, own, is_worker, *outputs))
@@ -192,8 +226,11 @@ def tasks_of(cluster: Cluster, command: list[str], serve: list[str],
 def _environment(cluster: Cluster) -> dict[str, str]:
     """Our environment without what another job may have left, and with a share of the cores."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith('DMLC_')}
-    return {THREAD_LIMIT: str(max(1, num_cores() // cluster.num_workers)),
-            'PYTHONUNBUFFERED': '1', **kept}  # so that the last words before an end are seen
+    return {
+        THREAD_LIMIT: str(max(1, num_cores() // cluster.num_workers)),
+        'PYTHONUNBUFFERED': '1',
+        **kept,
+    }  # so that the last words before an end are seen
 
 
 def _worker_outputs(number: int, all_output: bool) -> list[Lines | int | None]:
@@ -215,9 +252,11 @@ def _serve() -> None:
     wanted = Cluster(1, 1, '', 0).variables('server')
     missing = [name for name in wanted if name not in os.environ]
     if missing or os.environ['DMLC_ROLE'] not in ('scheduler', 'server'):
-        print(f"error: expected DMLC_ROLE=scheduler or server and {', '.join(list(wanted)[1:])} in "
-              'the environment; python -m d2l_seq2seq.launch --print-env writes them',
-              file=sys.stderr)
+        print(
+            f'error: expected DMLC_ROLE=scheduler or server and {", ".join(list(wanted)[1:])} in '
+            'the environment; python -m d2l_seq2seq.launch --print-env writes them',
+            file=sys.stderr,
+        )
         sys.exit(2)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,5 @@
 """What processes write, brought to our own output line by line, so that lines don't mix."""
+
 from __future__ import annotations
 
 import contextlib
@@ -43,6 +44,7 @@ def copy_lines(pipe: BinaryIO, lines: Lines) -> None:
 
 def write_line(line: str) -> None:
     """Write a line to standard error, without waiting for long for who doesn't read it."""
+
     def write():
         with contextlib.suppress(OSError):
             _write(2, f'{line}\n'.encode())
@@ -61,4 +63,4 @@ def _write(descriptor: int, data: bytes) -> None:
     """Write all of it, with nothing of another line in between."""
     with _locks[descriptor]:
         while data:
-            data = data[os.write(descriptor, data):]
+            data = data[os.write(descriptor, data) :]

@@ -7,6 +7,7 @@ passes it on.  A guardian kills what is left when this process is killed itself.
 
 Knows nothing of MXNet, and nothing of what the processes say to each other.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -18,8 +19,9 @@ import time
 from dataclasses import dataclass
 from typing import BinaryIO, Callable
 
+from .._signals import ReceivedSignals
 from .output import Lines, copy_lines, is_writing
-from .watchdog import Guardian
+from .watchdog import Watchdog
 
 POLL = 0.05  # seconds from one look at the processes to the next
 KILL_AFTER = 5  # seconds from SIGTERM to SIGKILL, where a process has failed
@@ -50,8 +52,12 @@ class Task:
     stderr: Lines | int | None = None
 
 
-def supervise(tasks: list[Task], problem: Callable[[float], str | None], stop_timeout: float,
-              say: Callable[[str], None]) -> int:
+def supervise(
+    tasks: list[Task],
+    problem: Callable[[float], str | None],
+    stop_timeout: float,
+    say: Callable[[str], None],
+) -> int:
     """Run processes to the end of the job, or to the end of the first that fails.
 
     Parameters
@@ -77,8 +83,8 @@ def supervise(tasks: list[Task], problem: Callable[[float], str | None], stop_ti
     OSError
         If a command can't be run.  As after every other return, nothing is left running then.
     """
-    with _Signals() as signals, Guardian() as guardian:
-        job = _Job(guardian)
+    with ReceivedSignals() as signals, Watchdog() as watchdog:
+        job = _Job(watchdog)
         try:
             for task in tasks:
                 job.start(task)
@@ -88,7 +94,7 @@ def supervise(tasks: list[Task], problem: Callable[[float], str | None], stop_ti
             job.kill()
 
 
-def _watch(job: _Job, signals: _Signals, problem, stop_timeout: float, say) -> int:
+def _watch(job: _Job, signals: ReceivedSignals, problem, stop_timeout: float, say) -> int:
     """Wait for the end of the job, a failure or a signal; returns the exit code."""
     started = time.monotonic()
     while True:
@@ -109,7 +115,7 @@ def _watch(job: _Job, signals: _Signals, problem, stop_timeout: float, say) -> i
         time.sleep(POLL)
 
 
-def _stop(job: _Job, signals: _Signals, stop_timeout: float, say) -> int:
+def _stop(job: _Job, signals: ReceivedSignals, stop_timeout: float, say) -> int:
     """Pass a signal on to the workers and wait for their end; returns the exit code."""
     number = signals.received[0]
     name = _signal_name(number)
@@ -128,14 +134,16 @@ def _stop(job: _Job, signals: _Signals, stop_timeout: float, say) -> int:
         if len(signals.received) > 1:
             return 128 + number
         if time.monotonic() > deadline:
-            say(f"error: {', '.join(process.name for process in late)}: not ended "
-                f'{stop_timeout:g} s after {name}, killed; --stop-timeout waits longer')
+            say(
+                f'error: {", ".join(process.name for process in late)}: not ended '
+                f'{stop_timeout:g} s after {name}, killed; --stop-timeout waits longer'
+            )
             return KILLED
         time.sleep(POLL)
         job.look()
 
 
-def _end_after(failed: _Process, job: _Job, signals: _Signals, say) -> int:
+def _end_after(failed: _Process, job: _Job, signals: ReceivedSignals, say) -> int:
     """Say which process has failed and end the others; returns the exit code."""
     code = failed.code
     how = f'ended with exit code {code}' if code > 0 else f'was ended by {_signal_name(-code)}'
@@ -153,13 +161,17 @@ def _signal_name(number: int) -> str:
 class _Process:
     """A process that was started, and the session that it leads."""
 
-    def __init__(self, task: Task, guardian: Guardian):
+    def __init__(self, task: Task, watchdog: Watchdog):
         self.name, self.task, self.was_asked = task.name, task, False
         self._popen = subprocess.Popen(
-            task.command, env=task.environment, stdin=subprocess.DEVNULL,
+            task.command,
+            env=task.environment,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if isinstance(task.stdout, Lines) else task.stdout,
             stderr=subprocess.PIPE if isinstance(task.stderr, Lines) else task.stderr,
-            start_new_session=True, preexec_fn=guardian.watch_me)
+            start_new_session=True,
+            preexec_fn=watchdog.watch_me,
+        )
         self.pid = self._popen.pid
 
     @property
@@ -186,8 +198,8 @@ class _Process:
 class _Job:
     """The processes, in the order in which they were started."""
 
-    def __init__(self, guardian: Guardian):
-        self._guardian = guardian
+    def __init__(self, watchdog: Watchdog):
+        self._guardian = watchdog
         self._processes: list[_Process] = []
         self._threads: list[threading.Thread] = []
 
@@ -205,8 +217,11 @@ class _Job:
 
     def running(self, only_workers: bool = False) -> list[_Process]:
         """Those that had not ended at the last look."""
-        return [process for process in self._processes if process.code is None
-                and (process.task.is_worker or not only_workers)]
+        return [
+            process
+            for process in self._processes
+            if process.code is None and (process.task.is_worker or not only_workers)
+        ]
 
     def look(self) -> None:
         """See which have ended, and end what these left behind."""
@@ -217,31 +232,41 @@ class _Job:
 
     def failed(self, expected: set[int]) -> _Process | None:
         """One that has ended otherwise than expected: a worker, or what workers still need."""
-        failed = [process for process in self._processes
-                  if process.code is not None and process.code not in expected]
-        needed = [process for process in failed
-                  if process.task.is_worker or self.running(only_workers=True)]
+        failed = [
+            process
+            for process in self._processes
+            if process.code is not None and process.code not in expected
+        ]
+        needed = [
+            process
+            for process in failed
+            if process.task.is_worker or self.running(only_workers=True)
+        ]
         return min(needed, key=lambda process: not process.task.is_worker, default=None)
 
-    def wait(self, seconds: float, signals: _Signals, only_workers: bool = False) -> None:
+    def wait(self, seconds: float, signals: ReceivedSignals, only_workers: bool = False) -> None:
         """Wait until all have ended, for some time, or until another signal comes."""
         deadline, before = time.monotonic() + seconds, len(signals.received)
-        while self.running(only_workers) and time.monotonic() < deadline and (
-                len(signals.received) == before):
+        while (
+            self.running(only_workers)
+            and time.monotonic() < deadline
+            and (len(signals.received) == before)
+        ):
             time.sleep(POLL)
             self.look()
 
-    def finish(self, signals: _Signals) -> None:
+    def finish(self, signals: ReceivedSignals) -> None:
         """Let what ran for the workers end, and let their output be read, however slowly."""
         self.wait(SETTLE, signals)
         deadline, before = time.monotonic() + SETTLE, len(signals.received)
         while any(thread.is_alive() for thread in self._threads) and (
-                len(signals.received) == before and time.monotonic() < deadline):
+            len(signals.received) == before and time.monotonic() < deadline
+        ):
             if is_writing():
                 deadline = time.monotonic() + SETTLE
             time.sleep(POLL)
 
-    def end(self, signals: _Signals) -> None:
+    def end(self, signals: ReceivedSignals) -> None:
         """Ask all workers to end that were not asked yet, and give them the time for it."""
         for process in self.running(only_workers=True):
             if not process.was_asked:  # a second time would mean without saving
@@ -258,27 +283,3 @@ class _Job:
             self.look()
         for thread in self._threads:
             thread.join(max(0, deadline - time.monotonic()))
-
-
-class _Signals:
-    """Within it, SIGINT and SIGTERM are taken down.
-
-    One that is ignored, as Ctrl-C is in the background of a shell script, stays so.
-    """
-
-    def __init__(self):
-        self.received: list[int] = []
-        self._before = {}
-
-    def __enter__(self) -> _Signals:
-        self._before = {number: signal.signal(number, self._note)
-                        for number in (signal.SIGINT, signal.SIGTERM)
-                        if signal.getsignal(number) != signal.SIG_IGN}
-        return self
-
-    def __exit__(self, *exception) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame) -> None:
-        self.received.append(number)

@@ -2,6 +2,7 @@
 
 This file is a part of the package, and a program: what the guardian runs.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -12,17 +13,22 @@ import sys
 from typing import BinaryIO
 
 
-class Guardian:
+class Watchdog:
     """A process that kills the sessions named to it when this process is gone without a word.
 
     It learns so from the end of its input, on every system.  Only if it is killed as well, in the
     same moment, are processes left.
     """
 
-    def __enter__(self) -> Guardian:
+    def __enter__(self) -> Watchdog:
         self._process = subprocess.Popen(
-            [sys.executable, '-I', '-S', __file__], stdin=subprocess.PIPE, bufsize=0,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            [sys.executable, '-I', '-S', __file__],
+            stdin=subprocess.PIPE,
+            bufsize=0,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         return self
 
     def __exit__(self, *exception) -> None:

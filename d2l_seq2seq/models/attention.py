@@ -6,6 +6,7 @@ of MLP attention.  Blocks return the weights next to the result and keep nothing
 All arrays are batch first, (batch_size, num_steps, size): queries are the decoder's, keys and
 values the encoder's steps.
 """
+
 from __future__ import annotations
 
 from .._mxnet import nn
@@ -16,7 +17,7 @@ EXCLUDED = -1e9  # added to a score; a softmax makes 0 of it
 class Attention(nn.HybridBlock):
     """What all kinds have in common: masked softmax of the scores, weighted mean of the values.
 
-    A kind says how it scores.  The part of the work that does not depend on the query is `keys_of`:
+    A kind says how it scores.  The part of the work that does not depend on the query is `project_keys`:
     a decoder that goes step by step does it once in a call, for all steps.
 
     Parameters
@@ -26,7 +27,7 @@ class Attention(nn.HybridBlock):
 
     Inputs:
         - **queries**: float32 array of shape (batch_size, num_queries, query_size).
-        - **keys**: what `keys_of` made of the values.
+        - **keys**: what `project_keys` made of the values.
         - **values**: float32 array of shape (batch_size, num_steps, value_size).
         - **valid_len**: array of shape (batch_size,); values behind it get a weight of 0.  Where it
           is 0, all values weigh the same.
@@ -41,7 +42,7 @@ class Attention(nn.HybridBlock):
         super().__init__(**kwargs)
         self.dropout = nn.Dropout(dropout)
 
-    def keys_of(self, values):
+    def project_keys(self, values):
         """The keys of some values: here the values themselves."""
         return values
 
@@ -50,8 +51,9 @@ class Attention(nn.HybridBlock):
         raise NotImplementedError(f'{type(self).__name__} has to define scores(F, queries, keys)')
 
     def hybrid_forward(self, F, queries, keys, values, valid_len):
-        excluded = F.npx.sequence_mask(F.np.zeros_like(keys[:, :, 0]), valid_len, True,
-                                       value=EXCLUDED, axis=1)  # (batch_size, num_steps)
+        excluded = F.npx.sequence_mask(
+            F.np.zeros_like(keys[:, :, 0]), valid_len, True, value=EXCLUDED, axis=1
+        )  # (batch_size, num_steps)
         scores = self.scores(F, queries, keys) + F.np.expand_dims(excluded, axis=1)
         weights = F.npx.softmax(scores, axis=-1)
         return F.npx.batch_dot(self.dropout(weights), values), weights
@@ -73,14 +75,15 @@ class AdditiveAttention(Attention):
         self.W_q = nn.Dense(units, use_bias=False, flatten=False)
         self.v = nn.Dense(1, use_bias=False, flatten=False)
 
-    def keys_of(self, values):
+    def project_keys(self, values):
         """W_k k, of shape (batch_size, num_steps, units)."""
         return self.W_k(values)
 
     def scores(self, F, queries, keys):
         # (batch_size, num_queries, num_steps, units)
-        features = F.np.tanh(F.np.expand_dims(self.W_q(queries), axis=2)
-                             + F.np.expand_dims(keys, axis=1))
+        features = F.np.tanh(
+            F.np.expand_dims(self.W_q(queries), axis=2) + F.np.expand_dims(keys, axis=1)
+        )
         return F.np.squeeze(self.v(features), axis=-1)
 
 
@@ -107,6 +110,6 @@ class GeneralAttention(DotAttention):
         super().__init__(dropout, **kwargs)
         self.W = nn.Dense(query_size, use_bias=False, flatten=False)
 
-    def keys_of(self, values):
+    def project_keys(self, values):
         """W k, of shape (batch_size, num_steps, query_size)."""
         return self.W(values)

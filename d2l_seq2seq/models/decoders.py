@@ -5,15 +5,16 @@ many steps gives the logits that as many calls with one step give.
 
 The attention decoders have `attend` as well, which also returns the weights.
 """
+
 from __future__ import annotations
 
 from typing import Callable
 
-from .._mxnet import nn, rnn
+from .._mxnet import nn, operators_of, rnn, shape_of
+from ..book.encoder_decoder import Decoder
+from ..book.recurrent_layers import check_state, num_states, reorder_state, stacked
+from ..book.seq2seq import Seq2SeqDecoder
 from .attention import AdditiveAttention, Attention
-from ..book.seq2seq import Decoder, Seq2SeqDecoder, check_state
-from .._operators import operators_of, shape_of
-from .recurrent import num_states, reordered, stacked
 
 
 class ContextDecoder(Seq2SeqDecoder):
@@ -73,7 +74,7 @@ class AttentionDecoder(nn.HybridBlock, Decoder):
     def reorder(self, state, rows):
         """See `Decoder.reorder`."""
         values, state, valid_len = state
-        return [values, reordered(state, rows), valid_len]
+        return [values, reorder_state(state, rows), valid_len]
 
     def hybrid_forward(self, F, X, state):
         logits, state, _ = self._decode(F, X, state)
@@ -112,9 +113,18 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         `AdditiveAttention(num_hiddens, dropout)` by default, as in the book.
     """
 
-    def __init__(self, vocab_size: int, embed_size: int, num_hiddens: int, num_layers: int,
-                 dropout: float = 0, *, layer: Callable = rnn.LSTM,
-                 attention: Attention | None = None, **kwargs):
+    def __init__(
+        self,
+        vocab_size: int,
+        embed_size: int,
+        num_hiddens: int,
+        num_layers: int,
+        dropout: float = 0,
+        *,
+        layer: Callable = rnn.LSTM,
+        attention: Attention | None = None,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self._state_sizes = num_states(layer), num_layers, num_hiddens
         self.attention = attention or AdditiveAttention(num_hiddens, dropout)
@@ -124,21 +134,26 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
 
     def _decode(self, F, X, state):
         values, state, valid_len = state
-        keys = self.attention.keys_of(values)
+        keys = self.attention.project_keys(values)
         num_steps = shape_of(X)[1]
         X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
         outputs, weights = [], []
         for step in range(num_steps):
             query = F.np.swapaxes(state[0][-1:], 0, 1)  # (batch_size, 1, num_hiddens)
             context, own_weights = self.attention(query, keys, values, valid_len)
-            own_input = F.np.concatenate([F.np.swapaxes(context, 0, 1), X[step:step + 1]], axis=-1)
+            own_input = F.np.concatenate(
+                [F.np.swapaxes(context, 0, 1), X[step : step + 1]], axis=-1
+            )
             output, state = self.rnn(own_input, state)  # (1, batch_size, num_hiddens)
             outputs.append(output)
             weights.append(own_weights)
         # (num_steps, batch_size, vocab_size)
         logits = self.dense(F.np.concatenate(outputs, axis=0))
-        return (F.np.swapaxes(logits, 0, 1), [values, state, valid_len],
-                F.np.concatenate(weights, axis=1))
+        return (
+            F.np.swapaxes(logits, 0, 1),
+            [values, state, valid_len],
+            F.np.concatenate(weights, axis=1),
+        )
 
 
 class LuongDecoder(AttentionDecoder):
@@ -158,8 +173,18 @@ class LuongDecoder(AttentionDecoder):
         See `recurrent`.
     """
 
-    def __init__(self, vocab_size: int, embed_size: int, num_hiddens: int, num_layers: int,
-                 attention: Attention, dropout: float = 0, *, layer: Callable = rnn.LSTM, **kwargs):
+    def __init__(
+        self,
+        vocab_size: int,
+        embed_size: int,
+        num_hiddens: int,
+        num_layers: int,
+        attention: Attention,
+        dropout: float = 0,
+        *,
+        layer: Callable = rnn.LSTM,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self._state_sizes = num_states(layer), num_layers, num_hiddens
         self.attention = attention
@@ -173,7 +198,8 @@ class LuongDecoder(AttentionDecoder):
         X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
         outputs, state = self.rnn(X, state)
         queries = F.np.swapaxes(outputs, 0, 1)  # (batch_size, num_steps, num_hiddens)
-        context, weights = self.attention(queries, self.attention.keys_of(values), values,
-                                          valid_len)
+        context, weights = self.attention(
+            queries, self.attention.project_keys(values), values, valid_len
+        )
         attentional = self.W_c(F.np.concatenate([context, queries], axis=-1))
         return self.dense(attentional), [values, state, valid_len], weights

@@ -2,13 +2,15 @@
 
 The chapter's own, `model.Seq2SeqEncoder`, reads padding as if it were words.
 """
+
 from __future__ import annotations
 
 from typing import Callable
 
 from .._mxnet import nn, rnn
-from ..book.seq2seq import Encoder
-from .recurrent import MaskedStack, num_states
+from ..book.encoder_decoder import Encoder
+from ..book.recurrent_layers import num_states
+from .recurrent import MaskedStack
 
 
 class MaskedEncoder(nn.HybridBlock, Encoder):
@@ -40,9 +42,18 @@ class MaskedEncoder(nn.HybridBlock, Encoder):
 
     reads_padding = False
 
-    def __init__(self, vocab_size: int, embed_size: int, num_hiddens: int, num_layers: int,
-                 dropout: float = 0, *, layer: Callable = rnn.LSTM, bidirectional: bool = False,
-                 **kwargs):
+    def __init__(
+        self,
+        vocab_size: int,
+        embed_size: int,
+        num_hiddens: int,
+        num_layers: int,
+        dropout: float = 0,
+        *,
+        layer: Callable = rnn.LSTM,
+        bidirectional: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.embedding = nn.Embedding(vocab_size, embed_size)
         self.rnn = MaskedStack(layer, num_hiddens, num_layers, dropout, bidirectional)
@@ -78,8 +89,14 @@ class Bridge(nn.HybridBlock, Encoder):
         - **state**: list of arrays of shape (num_layers, batch_size, num_hiddens).
     """
 
-    def __init__(self, encoder: Encoder, num_layers: int, num_hiddens: int,
-                 layer: Callable = rnn.LSTM, **kwargs):
+    def __init__(
+        self,
+        encoder: Encoder,
+        num_layers: int,
+        num_hiddens: int,
+        layer: Callable = rnn.LSTM,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self._decoder_sizes = (-2, num_layers, num_hiddens)  # -2: the batch stays what it is
         self.encoder = encoder
@@ -103,7 +120,10 @@ class Bridge(nn.HybridBlock, Encoder):
     def hybrid_forward(self, F, X, valid_len):
         outputs, state = self.encoder(X, valid_len)
         # Dense flattens (batch_size, num_layers, num_hiddens) to (batch_size, all of them).
-        mapped = [dense(F.np.swapaxes(part, 0, 1))
-                  for dense, part in zip((self.hidden, self.memory), state)]
-        return outputs, [F.np.swapaxes(F.npx.reshape(part, self._decoder_sizes), 0, 1)
-                         for part in mapped]
+        mapped = [
+            dense(F.np.swapaxes(part, 0, 1))
+            for dense, part in zip((self.hidden, self.memory), state)
+        ]
+        return outputs, [
+            F.np.swapaxes(F.npx.reshape(part, self._decoder_sizes), 0, 1) for part in mapped
+        ]

@@ -7,12 +7,13 @@ with what is missing; they stay `gluon.rnn.LSTM`, `GRU` and `RNN` inside, and as
 A *layer class* below is `rnn.LSTM`, `rnn.GRU`, `tanh_rnn`, or another callable that takes
 `num_hiddens`, `num_layers` and the keyword arguments of Gluon's layers.
 """
+
 from __future__ import annotations
 
 from typing import Callable
 
-from .._mxnet import init, mx, nn, rnn
-from .._operators import operators_of, shape_of
+from .._mxnet import init, mx, nn, operators_of, rnn
+from ..book.recurrent_layers import num_states, zero_state
 
 CLOSED = 100.0  # added to a gate's input, it is as good as infinite: 1 / (1 + exp(-100)) is 1
 
@@ -20,70 +21,6 @@ CLOSED = 100.0  # added to a gate's input, it is as good as infinite: 1 / (1 + e
 def tanh_rnn(num_hiddens: int, num_layers: int = 1, **kwargs) -> rnn.RNN:
     """Elman's layer: h_t = tanh(W_xh x_t + W_hh h_(t-1) + b); Gluon's own default is relu."""
     return rnn.RNN(num_hiddens, num_layers, activation='tanh', **kwargs)
-
-
-def num_states(layer: Callable) -> int:
-    """How many arrays a layer's state has: 2 for an LSTM (with its memory cell), else 1."""
-    return len(layer(1).state_info())
-
-
-def zero_state(F, X, num_states: int, num_layers: int, num_hiddens: int) -> list:
-    """The state before the first step, for inputs X of shape (num_steps, batch_size, size).
-
-    A symbolic graph doesn't know its batch size, so the zeros take it from the inputs.
-    """
-    zeros = F.np.zeros_like(X[:1, :, :1])  # (1, batch_size, 1)
-    zeros = F.broadcast_axis(zeros.as_nd_ndarray(), axis=(0, 2), size=(num_layers, num_hiddens))
-    return [zeros.as_np_ndarray()] * num_states  # (num_layers, batch_size, num_hiddens)
-
-
-def reordered(state: list, rows) -> list:
-    """Layers' state, arrays (num_layers, batch_size, num_hiddens), with row rows[i] in place i."""
-    F = operators_of(rows)
-    num_layers, batch_size, num_hiddens = shape_of(state[0])
-    # Whole rows of one long table are copied faster than entries of a middle axis.
-    table_rows = F.np.concatenate([rows + layer * batch_size for layer in range(num_layers)])
-    return [F.np.take(part.reshape((-1, num_hiddens)), table_rows, axis=0, mode='clip')
-            .reshape((num_layers, -1, num_hiddens)) for part in state]
-
-
-def stacked(layer: Callable, num_hiddens: int, num_layers: int, dropout: float) -> nn.HybridBlock:
-    """Recurrent layers over each other: Gluon's own, or a `Stack` where there is dropout."""
-    return (Stack(layer, num_hiddens, num_layers, dropout) if dropout > 0
-            else layer(num_hiddens, num_layers))
-
-
-class Stack(nn.HybridBlock):
-    """Recurrent layers with dropout between them (Zaremba et al. 2014), which is on on a CPU too.
-
-    Inputs and outputs are those of Gluon's layers in their default layout:
-
-    Inputs:
-        - **X**: float32 array of shape (num_steps, batch_size, input_size).
-        - **state**: list of arrays of shape (num_layers, batch_size, num_hiddens).
-
-    Outputs:
-        - **outputs**: float32 array of shape (num_steps, batch_size, num_hiddens).
-        - **state**: as the input, after the last step.
-    """
-
-    def __init__(self, layer: Callable, num_hiddens: int, num_layers: int, dropout: float,
-                 **kwargs):
-        super().__init__(**kwargs)
-        self._num_layers = num_layers
-        for number in range(num_layers):
-            setattr(self, f'layer{number}', layer(num_hiddens))
-        self.dropout = nn.Dropout(dropout)
-
-    def hybrid_forward(self, F, X, state):
-        last = []
-        for number in range(self._num_layers):
-            if number > 0:
-                X = self.dropout(X)
-            X, own = getattr(self, f'layer{number}')(X, [part[number:number + 1]
-                                                         for part in state])
-            last.append(own)
-        return X, [F.np.concatenate(parts, axis=0) for parts in zip(*last)]
 
 
 class MaskedStack(nn.HybridBlock):
@@ -116,8 +53,15 @@ class MaskedStack(nn.HybridBlock):
           directions of a layer follow each other.
     """
 
-    def __init__(self, layer: Callable, num_hiddens: int, num_layers: int, dropout: float = 0,
-                 bidirectional: bool = False, **kwargs):
+    def __init__(
+        self,
+        layer: Callable,
+        num_hiddens: int,
+        num_layers: int,
+        dropout: float = 0,
+        bidirectional: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self._num_layers, self._is_bidirectional = num_layers, bidirectional
         for number in range(num_layers):
@@ -157,8 +101,11 @@ class _MaskedLayer(nn.HybridBlock):
         super().__init__(**kwargs)
         self._state_sizes = num_states(layer), 1, num_hiddens
         self._has_memory = num_states(layer) == 2
-        self.rnn = (layer(num_hiddens, i2h_weight_initializer=KeepMemory()) if self._has_memory
-                    else layer(num_hiddens))
+        self.rnn = (
+            layer(num_hiddens, i2h_weight_initializer=KeepMemory())
+            if self._has_memory
+            else layer(num_hiddens)
+        )
 
     def hybrid_forward(self, F, X, is_token, valid_len):
         if self._has_memory:
@@ -184,23 +131,53 @@ class KeepMemory(init.Initializer):
         array[:, :-1] = weight
         array[:, -1] = 0
         array[:num_hiddens, -1] = -CLOSED
-        array[num_hiddens:2 * num_hiddens, -1] = CLOSED
+        array[num_hiddens : 2 * num_hiddens, -1] = CLOSED
 
     @staticmethod
-    def hold_still(decaying) -> None:
+    def exclude_from_decay(decay_mask) -> None:
         """Take that column out of what may decay, an array of the weight's shape."""
-        decaying[:, -1] = 0
+        decay_mask[:, -1] = 0
 
 
 def _reversed(X, valid_len):
     """Each sentence of X (num_steps, batch_size, size) backwards, its padding still at the end."""
-    return operators_of(X).SequenceReverse(X.as_nd_ndarray(), valid_len.as_nd_ndarray(),
-                                           use_sequence_length=True).as_np_ndarray()
+    return (
+        operators_of(X)
+        .SequenceReverse(X.as_nd_ndarray(), valid_len.as_nd_ndarray(), use_sequence_length=True)
+        .as_np_ndarray()
+    )
 
 
 def _last(X, valid_len):
     """The last step (1, batch_size, size) of each sentence; a sentence has one at least."""
     F = operators_of(X)
-    last = F.SequenceLast(X.as_nd_ndarray(), F.maximum(valid_len.as_nd_ndarray(), 1),
-                          use_sequence_length=True)
+    last = F.SequenceLast(
+        X.as_nd_ndarray(), F.maximum(valid_len.as_nd_ndarray(), 1), use_sequence_length=True
+    )
     return F.expand_dims(last, axis=0).as_np_ndarray()
+
+
+def keras_lstm(num_hiddens: int, num_layers: int = 1, **kwargs) -> rnn.LSTM:
+    """An LSTM whose forget gates begin with a bias of 1, as Keras's do.
+
+    Keras has one bias where MXNet has two that are added; the second is 0.
+    """
+    kwargs.setdefault('i2h_bias_initializer', init.LSTMBias(forget_bias=1.0))
+    return rnn.LSTM(num_hiddens, num_layers, **kwargs)
+
+
+@mx.init.register
+class KerasDefaults(init.Initializer):
+    """The initial weights of Keras's `Embedding`, `LSTM`, `GRU` and `Dense`.
+
+    Embeddings are uniform within 0.05, kernels Glorot uniform, and recurrent kernels orthogonal.
+    Biases have initializers of their own in Gluon; see `keras_lstm`.
+    """
+
+    def _init_weight(self, name, array):
+        if 'embedding' in name:
+            init.Uniform(0.05)._init_weight(name, array)
+        elif 'h2h' in name:
+            init.Orthogonal(scale=1)._init_weight(name, array)
+        else:
+            init.Xavier()._init_weight(name, array)

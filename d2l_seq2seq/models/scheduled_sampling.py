@@ -4,12 +4,13 @@ Teacher forcing gives it the target's; at inference it gets the one that it prod
 two lies scheduled sampling (Bengio et al. 2015).  A *chooser* is a function of F (MXNet's arrays or
 symbols), the target's tokens and the decoder's own, both of shape (batch_size, 1).
 """
+
 from __future__ import annotations
 
 from typing import Callable
 
-from ..book.seq2seq import Decoder, Encoder, EncoderDecoder
-from .._operators import operators_of, shape_of
+from .._mxnet import operators_of, shape_of
+from ..book.encoder_decoder import Decoder, Encoder, EncoderDecoder
 
 
 def teacher_forcing(F, target, own):
@@ -22,7 +23,7 @@ def feedback(F, target, own):
     return own
 
 
-class Mixture:
+class ScheduledSampling:
     """The target's token with a probability of `ratio`, drawn for each sentence and step.
 
     Draws from MXNet's generator.
@@ -49,13 +50,13 @@ class SteppedEncoderDecoder(EncoderDecoder):
 
     The first input is the target's first token, ``<bos>``.  Choosing has no gradient.  It is a way
     to train: an `EncoderDecoder` of the same encoder and decoder has the same weights, and is what
-    to validate and to translate with, since a `Mixture` draws there as well.
+    to validate and to translate with, since a `ScheduledSampling` draws there as well.
 
     Parameters
     ----------
     encoder, decoder : Encoder, Decoder
     chooser : Callable
-        `teacher_forcing`, `feedback` or a `Mixture`.
+        `teacher_forcing`, `feedback` or a `ScheduledSampling`.
 
     Inputs:
         - as for `EncoderDecoder`
@@ -76,7 +77,7 @@ class SteppedEncoderDecoder(EncoderDecoder):
         for step in range(shape_of(dec_X)[1]):
             if step > 0:
                 own = F.np.argmax(logits[-1], axis=-1).astype('float32')  # (batch_size, 1)
-                tokens = self._chooser(F, dec_X[:, step:step + 1], own)
+                tokens = self._chooser(F, dec_X[:, step : step + 1], own)
             step_logits, state = self.decoder(tokens, state)
             logits.append(step_logits)  # (batch_size, 1, vocab_size)
         return F.np.concatenate(logits, axis=1), state

@@ -4,6 +4,7 @@ The file is an ``.npz``: NumPy, and whoever has it, reads it too.  Here nothing 
 its word.  What is expected follows from a configuration; the file has to be that, byte for byte in
 all but the numbers, and nothing is allocated before it is known to be.
 """
+
 from __future__ import annotations
 
 import io
@@ -25,12 +26,17 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, onp.ndarray]) -> None:
     with zipfile.ZipFile(file, 'w', zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             with archive.open(zipfile.ZipInfo(f'{name}.npy'), 'w', force_zip64=True) as member:
-                onp.lib.format.write_array(member, onp.ascontiguousarray(array, dtype='<f4'),
-                                           version=(1, 0), allow_pickle=False)
+                onp.lib.format.write_array(
+                    member,
+                    onp.ascontiguousarray(array, dtype='<f4'),
+                    version=(1, 0),
+                    allow_pickle=False,
+                )
 
 
-def read_arrays(file: BinaryIO, size: int,
-                shapes: Mapping[str, tuple[int, ...]]) -> dict[str, onp.ndarray]:
+def read_arrays(
+    file: BinaryIO, size: int, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, onp.ndarray]:
     """Read the arrays of these names and shapes, and no others.
 
     Parameters
@@ -54,22 +60,34 @@ def read_arrays(file: BinaryIO, size: int,
     """
     expected = 4 * sum(map(math.prod, shapes.values()))
     if size < expected:
-        raise InputError(f'expected {expected:,} bytes of numbers at least, got a file of '
-                         f'{size:,} bytes')
+        raise InputError(
+            f'expected {expected:,} bytes of numbers at least, got a file of {size:,} bytes'
+        )
     try:
         with zipfile.ZipFile(_Bounded(file)) as archive:
             found = sorted(member.filename for member in archive.infolist())
             wanted = sorted(f'{name}.npy' for name in shapes)
             if found != wanted:
                 unlike = sorted(set(found) ^ set(wanted)) or ['a name twice']
-                raise InputError(f"expected {len(wanted)} arrays, got {len(found)} (they differ in "
-                                 f"{', '.join(unlike)[:200]!r})")
-            return {name: _read_array(archive, name, tuple(shape))
-                    for name, shape in shapes.items()}
+                raise InputError(
+                    f'expected {len(wanted)} arrays, got {len(found)} (they differ in '
+                    f'{", ".join(unlike)[:200]!r})'
+                )
+            return {
+                name: _read_array(archive, name, tuple(shape)) for name, shape in shapes.items()
+            }
     except InputError:
         raise
-    except (ValueError, OSError, EOFError, NotImplementedError, RuntimeError, OverflowError,
-            MemoryError, zipfile.BadZipFile) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OverflowError,
+        MemoryError,
+        zipfile.BadZipFile,
+    ) as error:
         raise InputError(f'expected arrays in an uncompressed npz ({str(error)[:200]})') from error
 
 
@@ -77,17 +95,22 @@ def _read_array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> 
     """An array of that shape, or `InputError`."""
     info = archive.getinfo(f'{name}.npy')
     num_bytes = 4 * math.prod(shape)
-    if (info.compress_type != zipfile.ZIP_STORED
-            or not num_bytes < info.file_size <= num_bytes + _MAX_HEADER):
-        raise InputError(f'expected {name} as float32 {shape}, uncompressed, got '
-                         f'{info.file_size:,} bytes')
+    if (
+        info.compress_type != zipfile.ZIP_STORED
+        or not num_bytes < info.file_size <= num_bytes + _MAX_HEADER
+    ):
+        raise InputError(
+            f'expected {name} as float32 {shape}, uncompressed, got {info.file_size:,} bytes'
+        )
     with archive.open(info) as member:
         header = member.read(info.file_size - num_bytes)
         # No part of a header is interpreted: it is the expected one, but for the blanks at its end.
         wanted = _HEADER.format(shape=shape).encode()
-        if header[:len(_MAGIC)] != _MAGIC or header[len(_MAGIC) + 2:].rstrip() != wanted:
-            raise InputError(f'expected {name} as float32 {shape}, got '
-                             f'{header[len(_MAGIC) + 2:].rstrip()[:120]!r}')
+        if header[: len(_MAGIC)] != _MAGIC or header[len(_MAGIC) + 2 :].rstrip() != wanted:
+            raise InputError(
+                f'expected {name} as float32 {shape}, got '
+                f'{header[len(_MAGIC) + 2 :].rstrip()[:120]!r}'
+            )
         array = onp.empty(math.prod(shape), dtype='<f4')
         rest = memoryview(array).cast('B')
         while rest:

@@ -4,6 +4,7 @@ What is written goes beside its place, to the disk, and then takes its name, whi
 the file system.  Names that begin with a dot are under way; whoever holds the folder's lock may
 remove them.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -35,8 +36,9 @@ def write_file(path: Path, data: bytes) -> None:
             beside.unlink()
 
 
-def write_folder(path: Path, writers: dict[str, Callable[[BinaryIO], object]],
-                 finish: Callable[[Path], None]) -> None:
+def write_folder(
+    path: Path, writers: dict[str, Callable[[BinaryIO], object]], finish: Callable[[Path], None]
+) -> None:
     """Write a folder of files so that its name never stands for a part of them.
 
     Parameters
@@ -83,7 +85,7 @@ def sync_file(path: Path) -> None:
 
 def remove_folder(path: Path) -> None:
     """Remove a folder, if there is one; its name is gone at once, and not file by file."""
-    doomed = path.with_name(f".{path.name.lstrip('.')}.removed")
+    doomed = path.with_name(f'.{path.name.lstrip(".")}.removed')
     shutil.rmtree(doomed, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
         os.rename(path, doomed)
@@ -112,7 +114,7 @@ def append_line(path: Path, line: str) -> None:
         size = file.tell()
         try:
             while data:  # a part of it where the disk becomes full; the next time tells why
-                data = data[file.write(data):]
+                data = data[file.write(data) :]
         except OSError:
             file.truncate(size)
             raise
@@ -149,8 +151,10 @@ def locked(folder: Path):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f'{folder}: another process is training into it; wait for its end, or '
-                             'name another folder with --out') from None
+            raise InputError(
+                f'{folder}: another process is training into it; wait for its end, or '
+                'name another folder with --out'
+            ) from None
         yield
     finally:
         os.close(descriptor)

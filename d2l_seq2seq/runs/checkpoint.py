@@ -9,30 +9,30 @@ Nothing in it is pickled and MXNet's own loader is not used, so reading a strang
 code; names, sizes and shapes follow from the configuration, and are compared before anything is
 allocated.
 """
+
 from __future__ import annotations
 
 import functools
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Sequence
 
 import numpy as onp
 
-from .._mxnet import init, mx, np
-from .arrays import read_arrays, write_arrays
-from ..config import RunConfig
-from ..data.encoding import TextRules
-from .atomic import write_folder
-from ..errors import InputError
-from ..engine.graphs import parameter_shapes
-from .layout import CONFIG_FILE
-from .manifest import Manifest, check_types, to_json, write_manifest
-from ..book.seq2seq import EncoderDecoder
-from ..data.subwords import SidesSubwords, Subwords
-from ..version import __version__
+from .. import __version__
+from .._mxnet import init, mx
+from ..book.encoder_decoder import EncoderDecoder
 from ..book.vocab import Vocab
-from ..data.pipeline import build_model, text_rules
+from ..config import RunConfig
+from ..data.tokenizers import PairTokenizer, SubwordPair, Subwords, build_tokenizer
+from ..engine.graphs import parameter_shapes
+from ..errors import InputError, check_types
+from ..models.factory import build_model, named_parameters, set_weights
+from .arrays import read_arrays, write_arrays
+from .atomic import write_folder
+from .layout import CONFIG_FILE
+from .manifest import Manifest, to_json, write_manifest
 
 _SRC_VOCAB, _TGT_VOCAB, _WEIGHTS = 'src_vocab.json', 'tgt_vocab.json', 'weights.npz'
 SUBWORDS = 'src_subwords.model', 'tgt_subwords.model'
@@ -49,12 +49,12 @@ class Run:
     src_vocab: Vocab
     tgt_vocab: Vocab
     model: EncoderDecoder
-    subwords: SidesSubwords | None = None
+    subwords: SubwordPair | None = None
 
     @property
-    def rules(self) -> TextRules:
+    def tokenizer(self) -> PairTokenizer:
         """How it reads and writes text."""
-        return text_rules(self.config.data, self.subwords)
+        return build_tokenizer(self.config.data, self.subwords)
 
 
 @dataclass(frozen=True)
@@ -75,23 +75,31 @@ def save_checkpoint(path: Path, run: Run, progress: Progress | None = None) -> N
     FloatingPointError
         If a weight is not finite.
     """
-    weights = {name: parameter.data(parameter.list_ctx()[0]).asnumpy()
-               for name, parameter in named_parameters(run.model).items()}
+    weights = {
+        name: parameter.data(parameter.list_ctx()[0]).asnumpy()
+        for name, parameter in named_parameters(run.model).items()
+    }
     for name, array in weights.items():
         if not onp.isfinite(array).all():
             raise FloatingPointError(f'{name} is no longer made of finite numbers')
-    contents = {CONFIG_FILE: to_json(run.config.to_dict()),
-                _SRC_VOCAB: to_json(run.src_vocab.idx_to_token),
-                _TGT_VOCAB: to_json(run.tgt_vocab.idx_to_token),
-                **{name: side.model for name, side in zip(SUBWORDS, run.subwords or ())}}
+    contents = {
+        CONFIG_FILE: to_json(run.config.to_dict()),
+        _SRC_VOCAB: to_json(run.src_vocab.idx_to_token),
+        _TGT_VOCAB: to_json(run.tgt_vocab.idx_to_token),
+        **{name: side.model for name, side in zip(SUBWORDS, run.subwords or ())},
+    }
     arrays = {_WEIGHTS: weights}
     if progress is not None:
         contents[_PROGRESS] = to_json(progress.values)
-        arrays[_OPTIMIZER] = {f'{kind}.{name}': array for kind, named in progress.moments.items()
-                              for name, array in named.items()}
-    writers = {**{name: functools.partial(_write_bytes, data) for name, data in contents.items()},
-               **{name: functools.partial(write_arrays, arrays=named)
-                  for name, named in arrays.items()}}
+        arrays[_OPTIMIZER] = {
+            f'{kind}.{name}': array
+            for kind, named in progress.moments.items()
+            for name, array in named.items()
+        }
+    writers = {
+        **{name: functools.partial(_write_bytes, data) for name, data in contents.items()},
+        **{name: functools.partial(write_arrays, arrays=named) for name, named in arrays.items()},
+    }
     write_folder(path, writers, lambda folder: write_manifest(folder, _versions()))
 
 
@@ -111,13 +119,14 @@ def load_checkpoint(path: Path, ctx: mx.Context) -> Run:
     src_vocab, tgt_vocab = (_read_vocab(manifest, path, name) for name in (_SRC_VOCAB, _TGT_VOCAB))
     subwords = None
     if config.data.text_rules == 'subwords':
-        subwords = SidesSubwords(*(_read_subwords(manifest, path, name) for name in SUBWORDS))
+        subwords = SubwordPair(*(_read_subwords(manifest, path, name) for name in SUBWORDS))
     model = build_model(config.model, len(src_vocab), len(tgt_vocab))
     shapes = parameter_shapes(model)
     parameters = named_parameters(model)
     with manifest.open(_WEIGHTS) as (file, size):
-        arrays = read_arrays(file, size, {name: shapes[parameter.name]
-                                          for name, parameter in parameters.items()})
+        arrays = read_arrays(
+            file, size, {name: shapes[parameter.name] for name, parameter in parameters.items()}
+        )
     for name, parameter in parameters.items():
         parameter.shape = arrays[name].shape
     model.initialize(init.Zero(), ctx=ctx)
@@ -144,8 +153,11 @@ def load_progress(path: Path, model: EncoderDecoder, kinds: tuple[str, ...]) -> 
     manifest = _manifest_of_training(path)
     shapes = _shapes_of(model)
     with manifest.open(_OPTIMIZER) as (file, size):
-        arrays = read_arrays(file, size, {f'{kind}.{name}': shape for kind in kinds
-                                          for name, shape in shapes.items()})
+        arrays = read_arrays(
+            file,
+            size,
+            {f'{kind}.{name}': shape for kind in kinds for name, shape in shapes.items()},
+        )
     moments = {kind: {name: arrays[f'{kind}.{name}'] for name in shapes} for kind in kinds}
     return Progress(moments, _read_values(manifest, path))
 
@@ -163,16 +175,19 @@ def _read_values(manifest: Manifest, path: Path) -> dict:
     try:
         check_types(values, {'epoch': int, 'hooks': dict, 'ended': (str, type(None))})
     except ValueError as error:
-        raise InputError(f'{path / _PROGRESS}: expected the progress of a training, got something '
-                         f'else ({error})') from error
+        raise InputError(
+            f'{path / _PROGRESS}: expected the progress of a training, got something else ({error})'
+        ) from error
     return values
 
 
 def _manifest_of_training(path: Path) -> Manifest:
     manifest = Manifest(path)
     if _OPTIMIZER not in manifest:
-        raise InputError(f'{path}: expected a checkpoint of a training, got a model alone, such as '
-                         'average makes; it can be used, and not gone on with')
+        raise InputError(
+            f'{path}: expected a checkpoint of a training, got a model alone, such as '
+            'average makes; it can be used, and not gone on with'
+        )
     return manifest
 
 
@@ -202,24 +217,10 @@ def average_checkpoints(paths: Sequence[Path], ctx: mx.Context) -> Run:
     for path in paths:
         for name, array in load_weights(path, run.model).items():
             sums[name] += array
-    set_weights(run.model, {name: (total / len(paths)).astype('float32')
-                            for name, total in sums.items()})
+    set_weights(
+        run.model, {name: (total / len(paths)).astype('float32') for name, total in sums.items()}
+    )
     return run
-
-
-def set_weights(model: EncoderDecoder, arrays: Mapping[str, onp.ndarray]) -> None:
-    """Give a model, which is initialized, the weights of these names."""
-    for name, parameter in named_parameters(model).items():
-        parameter.set_data(np.array(arrays[name], ctx=parameter.list_ctx()[0]))
-
-
-def named_parameters(model: EncoderDecoder) -> dict:
-    """The parameters by their place in the model, such as ``encoder.embedding.weight``.
-
-    Gluon's `collect_params` names them by a counter of the process, which another process counts
-    otherwise; `save_parameters` uses the names that are used here.
-    """
-    return model._collect_params_with_prefix()
 
 
 def _shapes_of(model: EncoderDecoder) -> dict[str, tuple[int, ...]]:
@@ -233,8 +234,13 @@ def _write_bytes(data: bytes, file) -> None:
 
 def _versions() -> dict[str, str]:
     """Of what made the numbers."""
-    return {'d2l_seq2seq': __version__, 'mxnet': mx.__version__, 'numpy': onp.__version__,
-            'python': platform.python_version(), 'machine': platform.machine()}
+    return {
+        'd2l_seq2seq': __version__,
+        'mxnet': mx.__version__,
+        'numpy': onp.__version__,
+        'python': platform.python_version(),
+        'machine': platform.machine(),
+    }
 
 
 def _naming(path: Path, error: InputError) -> InputError:

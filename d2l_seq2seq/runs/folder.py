@@ -3,6 +3,7 @@
 From the first checkpoint on there is a whole one at every instant.  The latest few are kept, and
 the best one in validation.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -12,19 +13,35 @@ from pathlib import Path
 from typing import Callable, Iterator
 
 from .._mxnet import mx, use_np
-from .checkpoint import Progress, Run, load_checkpoint, load_values, save_checkpoint
 from ..config import RunConfig
-from .atomic import (LOCK, append_line, locked, make_folder, read_lines, remove_folder,
-                      remove_leftovers, sync_file, write_file)
-from ..errors import InputError
-from .fallback import Result, first_good
-from .layout import (CHECKPOINTS, CONFIG_FILE, METRICS, checkpoint_name, checkpoints_of,
-                     position_of)
-from .manifest import Manifest, check_types, has_manifest, parse_json, to_json
+from ..errors import InputError, check_types
+from .atomic import (
+    LOCK,
+    append_line,
+    locked,
+    make_folder,
+    read_lines,
+    remove_folder,
+    remove_leftovers,
+    sync_file,
+    write_file,
+)
+from .checkpoint import Progress, Run, load_checkpoint, load_values, save_checkpoint
+from .layout import (
+    CHECKPOINTS,
+    CONFIG_FILE,
+    METRICS,
+    Result,
+    checkpoint_name,
+    checkpoint_position,
+    checkpoints_of,
+    first_valid,
+)
+from .manifest import Manifest, has_manifest, parse_json, to_json
 
 
 class RunFolder:
-    """A run's folder, while a training writes into it; see `new_run` and `unfinished_run`.
+    """A run's folder, while a training writes into it; see `new_run` and `existing_run`.
 
     Attributes
     ----------
@@ -41,8 +58,15 @@ class RunFolder:
         """Its checkpoints, the latest last."""
         return checkpoints_of(self.path)
 
-    def save(self, run: Run, progress: Progress | None, epoch: int, batch: int, keep: int,
-             best: str | None) -> None:
+    def save(
+        self,
+        run: Run,
+        progress: Progress | None,
+        epoch: int,
+        batch: int,
+        keep: int,
+        best: str | None,
+    ) -> None:
         """Write a checkpoint, then remove those that are not kept.
 
         Parameters
@@ -99,9 +123,10 @@ class RunFolder:
             try:
                 check_types(row, {'epoch': int, 'book_loss': float, 'nll_per_token': float})
             except ValueError as error:
-                raise InputError(f'{path}: expected the figures of an epoch in each line, got '
-                                 f'{str(row)[:100]!r} ({error}); mend or remove the file'
-                                 ) from error
+                raise InputError(
+                    f'{path}: expected the figures of an epoch in each line, got '
+                    f'{str(row)[:100]!r} ({error}); mend or remove the file'
+                ) from error
         return rows
 
     def write_config(self, config: RunConfig) -> None:
@@ -111,13 +136,13 @@ class RunFolder:
         except OSError as error:
             raise self._failure(CONFIG_FILE, error) from error
 
-    def set_aside_after(self, checkpoint: Path) -> None:
+    def quarantine_after(self, checkpoint: Path) -> None:
         """Give those that are further than a checkpoint, and damaged, other names.
 
         They would be taken for the latest ones.
         """
         for other in self.checkpoints():
-            if position_of(other) > position_of(checkpoint):
+            if checkpoint_position(other) > checkpoint_position(checkpoint):
                 aside = other.with_name(f'damaged-{other.name}')
                 try:
                     remove_folder(aside)
@@ -137,12 +162,14 @@ class RunFolder:
     def _failure(self, what: str, error: OSError) -> InputError:
         latest = self.checkpoints()[-1:]
         last = f'the last good one is {latest[0]}' if latest else 'there is none from before'
-        return InputError(f'{self.path}: {what} can not be written ({error.strerror}); {last}; '
-                          'make room or mend the folder, then go on with --resume '
-                          f'{self.path}')
+        return InputError(
+            f'{self.path}: {what} can not be written ({error.strerror}); {last}; '
+            'make room or mend the folder, then go on with --resume '
+            f'{self.path}'
+        )
 
 
-class OthersFolder(RunFolder):
+class ReadOnlyRunFolder(RunFolder):
     """The folder of a run that another worker writes.
 
     Parameters
@@ -164,7 +191,7 @@ class OthersFolder(RunFolder):
     def record(self, epoch: int, row: dict) -> None:
         """Leave it to the other."""
 
-    def set_aside_after(self, checkpoint: Path) -> None:
+    def quarantine_after(self, checkpoint: Path) -> None:
         """Leave it to the other."""
 
 
@@ -173,16 +200,22 @@ def check_new(path: str | Path) -> None:
     path = Path(path)
     if not path.exists():
         return
-    taken = path if not path.is_dir() else next(
-        (entry for entry in path.iterdir() if not entry.name.startswith('.')), None)
+    taken = (
+        path
+        if not path.is_dir()
+        else next((entry for entry in path.iterdir() if not entry.name.startswith('.')), None)
+    )
     if (path / CONFIG_FILE).exists():
         found = checkpoints_of(path)
         state = f'up to {found[-1].name}' if found else 'without a checkpoint yet'
-        raise InputError(f'{path}: expected a new or an empty folder, got a run ({state}); go on '
-                         f'with it by --resume {path}, or name another folder with --out')
+        raise InputError(
+            f'{path}: expected a new or an empty folder, got a run ({state}); go on '
+            f'with it by --resume {path}, or name another folder with --out'
+        )
     if taken is not None:
-        raise InputError(f'{path}: expected a new or an empty folder, found {taken}; name another '
-                         'with --out')
+        raise InputError(
+            f'{path}: expected a new or an empty folder, found {taken}; name another with --out'
+        )
 
 
 @contextlib.contextmanager
@@ -201,8 +234,9 @@ def new_run(path: str | Path, config: RunConfig) -> Iterator[RunFolder]:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f'{path}: can not be made a folder ({error.strerror}); name another with '
-                         '--out') from error
+        raise InputError(
+            f'{path}: can not be made a folder ({error.strerror}); name another with --out'
+        ) from error
     with _locked(path):
         check_new(path)  # now nobody else writes to it
         folder = RunFolder(path)
@@ -231,7 +265,7 @@ def save_run(path: str | Path, run: Run, epoch: int = 0, batch: int = 0) -> None
 
 
 @contextlib.contextmanager
-def unfinished_run(path: str | Path) -> Iterator[RunFolder]:
+def existing_run(path: str | Path) -> Iterator[RunFolder]:
     """The folder of a run that is to go on.
 
     Raises
@@ -268,21 +302,27 @@ def load_run(path: str | Path, ctx: mx.Context) -> Run:
     path = Path(path)
     if has_manifest(path):
         return load_checkpoint(path, ctx)
-    return newest_good(path, lambda checkpoint: load_checkpoint(checkpoint, ctx), best_of(path))
+    return load_latest_valid(
+        path, lambda checkpoint: load_checkpoint(checkpoint, ctx), best_checkpoint(path)
+    )
 
 
-def reason_to_end(run: Path, num_epochs: int) -> str | None:
+def completion_reason(run: Path, num_epochs: int) -> str | None:
     """Why there is nothing left to train of a run, or None."""
+
     def read(checkpoint: Path) -> str | None:
         Manifest(checkpoint).check_files()
         values = load_values(checkpoint)
-        return values['ended'] or (f"{values['epoch']} epochs are done"
-                                   if values['epoch'] >= num_epochs else None)
+        return values['ended'] or (
+            f'{values["epoch"]} epochs are done' if values['epoch'] >= num_epochs else None
+        )
 
-    return newest_good(run, read) if checkpoints_of(run) else None
+    return load_latest_valid(run, read) if checkpoints_of(run) else None
 
 
-def newest_good(run: Path, load: Callable[[Path], Result], preferred: Path | None = None) -> Result:
+def load_latest_valid(
+    run: Path, load: Callable[[Path], Result], preferred: Path | None = None
+) -> Result:
     """What `load` makes of a run's latest checkpoint, or the one before it where it is damaged.
 
     Raises
@@ -296,10 +336,10 @@ def newest_good(run: Path, load: Callable[[Path], Result], preferred: Path | Non
         found.insert(0, preferred)
     if not found:
         raise InputError(_why_there_is_none(run))
-    return first_good(found, load)
+    return first_valid(found, load)
 
 
-def best_of(run: Path) -> Path | None:
+def best_checkpoint(run: Path) -> Path | None:
     """The checkpoint that was the best in validation; None where nothing was validated."""
     for checkpoint in reversed(checkpoints_of(run)):
         with contextlib.suppress(InputError):
@@ -313,13 +353,19 @@ def best_of(run: Path) -> Path | None:
 def _why_there_is_none(run: Path) -> str:
     """What a folder without checkpoints is, and what to do."""
     if (run / 'weights.npz').exists():
-        return (f'{run}: expected a run with {CHECKPOINTS}, got one that an earlier version '
-                'wrote; train it again, or read it with that version')
+        return (
+            f'{run}: expected a run with {CHECKPOINTS}, got one that an earlier version '
+            'wrote; train it again, or read it with that version'
+        )
     if (run / CONFIG_FILE).exists():
-        return (f'{run}: expected the folder of a trained run, but it ended before its first '
-                f'checkpoint; python -m d2l_seq2seq.train --resume {run} starts it over')
-    return (f'{run}: expected the folder of a trained run, but it has no {CHECKPOINTS}; '
-            'python -m d2l_seq2seq.train makes one')
+        return (
+            f'{run}: expected the folder of a trained run, but it ended before its first '
+            f'checkpoint; python -m d2l_seq2seq.train --resume {run} starts it over'
+        )
+    return (
+        f'{run}: expected the folder of a trained run, but it has no {CHECKPOINTS}; '
+        'python -m d2l_seq2seq.train makes one'
+    )
 
 
 @contextlib.contextmanager
@@ -328,6 +374,8 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             stack.enter_context(locked(path))
         except OSError as error:
-            raise InputError(f'{path}: can not be written to ({error.strerror}); make it writable, '
-                             'or name another folder with --out') from error
+            raise InputError(
+                f'{path}: can not be written to ({error.strerror}); make it writable, '
+                'or name another folder with --out'
+            ) from error
         yield

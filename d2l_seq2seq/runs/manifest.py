@@ -3,6 +3,7 @@
 The manifest finds damage.  It doesn't find malice, since who changes a file can change the manifest
 too; so what is opened here is still a stranger's, and never more than a limit of it is read.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -66,11 +67,15 @@ class Manifest:
                     if set(entry) != {'bytes', 'sha256'} or not _NAME.fullmatch(name):
                         raise ValueError(name)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise InputError(f'{folder / MANIFEST}: expected sizes and SHA-256 of files in the '
-                             f'folder, got something else ({str(error)[:60]})') from error
+            raise InputError(
+                f'{folder / MANIFEST}: expected sizes and SHA-256 of files in the '
+                f'folder, got something else ({str(error)[:60]})'
+            ) from error
         if found != FORMAT:
-            raise InputError(f'{folder / MANIFEST}: expected format {FORMAT}, got '
-                             f'{repr(found)[:100]}; read it with the version that wrote it')
+            raise InputError(
+                f'{folder / MANIFEST}: expected format {FORMAT}, got '
+                f'{repr(found)[:100]}; read it with the version that wrote it'
+            )
 
     def __contains__(self, name: str) -> bool:
         return name in self._files
@@ -87,14 +92,18 @@ class Manifest:
         """
         path = self._folder / name
         if name not in self._files:
-            raise InputError(f'{self._folder / MANIFEST}: expected {name} in it; the folder is not '
-                             'that of a model')
+            raise InputError(
+                f'{self._folder / MANIFEST}: expected {name} in it; the folder is not '
+                'that of a model'
+            )
         entry = self._files[name]
         with _open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size != entry['bytes'] or _sha256(file) != entry['sha256']:
-                raise InputError(f'{path}: expected the file that was written, got another or a '
-                                 f'damaged one (its size or SHA-256 is not that of {MANIFEST})')
+                raise InputError(
+                    f'{path}: expected the file that was written, got another or a '
+                    f'damaged one (its size or SHA-256 is not that of {MANIFEST})'
+                )
             file.seek(0)
             try:
                 yield file, size
@@ -141,19 +150,6 @@ def parse_json(path: Path, data: bytes) -> Any:
         return json.loads(data.decode('utf-8'), parse_int=_whole, parse_constant=_no_constant)
     except (ValueError, RecursionError, MemoryError) as error:
         raise InputError(f'{path}: expected JSON; the file is damaged ({error})') from error
-
-
-def check_types(values: Any, kinds: Mapping[str, Any]) -> None:
-    """Raise ValueError unless `values` is an object whose fields of these names are of these kinds.
-
-    A whole number is a float as well, as JSON has it, and true and false are no numbers.
-    """
-    for name, kind in kinds.items():
-        value = values.get(name, ...) if isinstance(values, dict) else ...
-        if kind is float:
-            kind = (int, float)
-        if isinstance(value, bool) or not isinstance(value, kind):
-            raise ValueError(f'{name}: {str(value)[:40]!r}')
 
 
 def to_json(values: Any) -> bytes:

@@ -4,6 +4,7 @@ A hook is a function of `EpochMetrics` and `TrainState`, called after each epoch
 enough raises `StopTraining`.  What a hook would have to know to go on in another process is its
 `state`, as JSON has it, and `restore` takes it back.
 """
+
 from __future__ import annotations
 
 import dataclasses
@@ -11,13 +12,13 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Sequence
 
-from ..engine.workers import OneWorker
+from ..data.encoding import group_references
 from ..data.feed import Feed
-from ..runs.manifest import check_types
-from ..inference.metrics import corpus_scores
-from ..data.references import references_of
-from ..engine.loss_accumulator import LossSums
 from ..engine.fit import EpochMetrics, TrainState, evaluate_loss
+from ..engine.loss_accumulator import LossSums
+from ..engine.workers import SingleWorker
+from ..errors import check_types
+from ..inference.metrics import corpus_scores
 from ..inference.translator import Translator
 
 
@@ -64,13 +65,20 @@ class Validation:
         samples where they didn't look themselves.
     """
 
-    def __init__(self, translator: Translator, feed: Feed, pairs: Sequence[tuple[str, str]],
-                 every: int, report: Callable[[ValidationMetrics], None], num_samples: int = 3,
-                 group: OneWorker = OneWorker()):
+    def __init__(
+        self,
+        translator: Translator,
+        feed: Feed,
+        pairs: Sequence[tuple[str, str]],
+        every: int,
+        report: Callable[[ValidationMetrics], None],
+        num_samples: int = 3,
+        group: SingleWorker = SingleWorker(),
+    ):
         self._translator, self._feed, self._report = translator, feed, report
         self._group = group
         self._every, self._num_samples = every, num_samples
-        self._references = references_of(pairs, translator.rules)
+        self._references = group_references(pairs, translator.tokenizer)
         self._feed_state = feed.random_state.get_state()
 
     def __call__(self, metrics: EpochMetrics, state: TrainState) -> None:
@@ -83,10 +91,14 @@ class Validation:
 
     def _shared(self, epoch: int) -> ValidationMetrics:
         """What the first worker finds, told to all: so all learn from the same figures."""
-        found = (self.look(epoch) if self._group.rank == 0
-                 else ValidationMetrics(epoch, LossSums(0.0, 0.0, 0), 0.0, []))
-        *losses, num_tokens, bleu = self._group.of_the_first(
-            [*dataclasses.astuple(found.losses), found.bleu])
+        found = (
+            self.look(epoch)
+            if self._group.rank == 0
+            else ValidationMetrics(epoch, LossSums(0.0, 0.0, 0), 0.0, [])
+        )
+        *losses, num_tokens, bleu = self._group.broadcast(
+            [*dataclasses.astuple(found.losses), found.bleu]
+        )
         return dataclasses.replace(found, losses=LossSums(*losses, int(num_tokens)), bleu=bleu)
 
     def look(self, epoch: int) -> ValidationMetrics:
@@ -97,8 +109,11 @@ class Validation:
         samples = list(zip(sources, translations, (own[0] for own in references)))[::step]
         self._feed.random_state.set_state(self._feed_state)  # the order in which sums are rounded
         return ValidationMetrics(
-            epoch, evaluate_loss(self._translator.model, self._feed),
-            corpus_scores(translations, references)['BLEU'].value, samples[:self._num_samples])
+            epoch,
+            evaluate_loss(self._translator.model, self._feed),
+            corpus_scores(translations, references)['BLEU'].value,
+            samples[: self._num_samples],
+        )
 
 
 class BestValidation:
@@ -129,8 +144,9 @@ class BestValidation:
         goodness = self._goodness(validation)
         if self._best is None or goodness > self._best:
             self._best, self._num_worse, self.epoch = goodness, 0, validation.epoch
-            self.description = (f'nll_per_token {validation.losses.nll_per_token:.3f}, BLEU '
-                                f'{validation.bleu:.1f}')
+            self.description = (
+                f'nll_per_token {validation.losses.nll_per_token:.3f}, BLEU {validation.bleu:.1f}'
+            )
             return
         self._num_worse += 1
         if self._patience is not None and self._num_worse >= self._patience:
@@ -138,13 +154,24 @@ class BestValidation:
 
     def state(self) -> dict:
         """What `restore` needs."""
-        return {'goodness': self._best, 'num_worse': self._num_worse, 'epoch': self.epoch,
-                'description': self.description}
+        return {
+            'goodness': self._best,
+            'num_worse': self._num_worse,
+            'epoch': self.epoch,
+            'description': self.description,
+        }
 
     def restore(self, state: dict) -> None:
         """Go on from a `state`; raises ValueError if it is none."""
-        check_types(state, {'goodness': (int, float, type(None)), 'num_worse': int,
-                            'epoch': (int, type(None)), 'description': str})
+        check_types(
+            state,
+            {
+                'goodness': (int, float, type(None)),
+                'num_worse': int,
+                'epoch': (int, type(None)),
+                'description': str,
+            },
+        )
         self._best, self._num_worse = state['goodness'], state['num_worse']
         self.epoch, self.description = state['epoch'], state['description']
 

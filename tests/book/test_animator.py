@@ -1,4 +1,5 @@
 """The animator: the same points give the same picture, everywhere and with no noise."""
+
 import io
 import subprocess
 import sys
@@ -33,8 +34,9 @@ def test_a_single_value_is_a_line():
     assert (animator.X, animator.Y) == ([[1]], [[0.5]])
 
 
-@pytest.mark.parametrize('name, start', [
-    ('loss.svg', b'<?xml'), ('loss.PNG', b'\x89PNG'), ('loss.pdf', b'%PDF')])
+@pytest.mark.parametrize(
+    'name, start', [('loss.svg', b'<?xml'), ('loss.PNG', b'\x89PNG'), ('loss.pdf', b'%PDF')]
+)
 def test_saved_pictures_are_reproducible(tmp_path, name, start):
     pictures = []
     for folder in ('a', 'b'):
@@ -94,11 +96,14 @@ def test_in_a_terminal_one_bar_runs_over_the_epochs(monkeypatch):
 
 
 def test_without_a_terminal_or_a_display_nothing_is_written():
-    code = ('from d2l_seq2seq import Animator\n'
-            "a = Animator(xlim=[1, 2])\na.add(1, 0.5)\na.add(2, 0.25)\na.close()\n"
-            "import sys; assert 'matplotlib.pyplot' not in sys.modules")
-    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
-                            env={'PATH': ''})
+    code = (
+        'from d2l_seq2seq import Animator\n'
+        'a = Animator(xlim=[1, 2])\na.add(1, 0.5)\na.add(2, 0.25)\na.close()\n'
+        "import sys; assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, env={'PATH': ''}
+    )
     assert (result.returncode, result.stdout, result.stderr) == (0, '', '')
 
 

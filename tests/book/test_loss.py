@@ -1,10 +1,11 @@
 """The masked loss against the book's figures and a NumPy loop."""
+
 import numpy as onp
 import pytest
 
 from d2l_seq2seq import MaskedSoftmaxCELoss
 from d2l_seq2seq._mxnet import autograd, mx, np, npx
-from d2l_seq2seq.book.loss import cross_entropy_of_rows, logits_gradient
+from d2l_seq2seq.engine.step import label_cross_entropy, logits_gradient
 
 
 def loss_by_loop(pred, label, valid_len):
@@ -41,8 +42,9 @@ def test_against_a_loop(seed, hybridized):
     if hybridized:
         loss.hybridize()
     ours = loss(np.array(pred), np.array(label), np.array(valid_len))
-    onp.testing.assert_allclose(ours.asnumpy(), loss_by_loop(pred, label, valid_len), rtol=1e-4,
-                                atol=1e-5)
+    onp.testing.assert_allclose(
+        ours.asnumpy(), loss_by_loop(pred, label, valid_len), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize('hybridized', [False, True])
@@ -62,8 +64,9 @@ def test_padding_gets_no_gradient(seed, hybridized):
 def nll_and_gradient(logits, labels, weight):
     """The written-down loss and gradient, run."""
     index = mx.nd.array(onp.stack([onp.arange(len(labels)), labels]))
-    nll_sum, probs, label_probs = mx.nd.CachedOp(cross_entropy_of_rows())(
-        mx.nd.array(logits), index, mx.nd.array(weight))
+    nll_sum, probs, label_probs = mx.nd.CachedOp(label_cross_entropy())(
+        mx.nd.array(logits), index, mx.nd.array(weight)
+    )
     gradient = logits_gradient(probs, label_probs, index, int(weight.sum()))
     return nll_sum.asscalar(), gradient.asnumpy()
 
@@ -107,8 +110,9 @@ def test_the_written_gradient_against_finite_differences(seed):
         for word in range(9):
             step = onp.zeros(logits.shape)
             step[row, word] = 1e-6
-            slope = (exact_nll(logits + step, labels, ones)
-                     - exact_nll(logits - step, labels, ones)) / 2e-6
+            slope = (
+                exact_nll(logits + step, labels, ones) - exact_nll(logits - step, labels, ones)
+            ) / 2e-6
             assert gradient[row, word] == pytest.approx(slope, abs=2e-6)
 
 

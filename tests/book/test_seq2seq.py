@@ -1,11 +1,18 @@
 """The blocks: printed shapes, a NumPy LSTM as oracle, hybridized = imperative, contexts."""
+
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import (Decoder, Encoder, EncoderDecoder, ModelConfig, Seq2SeqDecoder,
-                         Seq2SeqEncoder)
+from d2l_seq2seq import (
+    Decoder,
+    Encoder,
+    EncoderDecoder,
+    ModelConfig,
+    Seq2SeqDecoder,
+    Seq2SeqEncoder,
+)
 from d2l_seq2seq._mxnet import autograd, init, nn, np, npx, rnn, seed_generators
-from d2l_seq2seq.data.pipeline import build_model
+from d2l_seq2seq.models.factory import build_model
 
 SIZES = ModelConfig(embed_size=8, num_hiddens=16, num_layers=2)
 
@@ -34,8 +41,12 @@ def lstm_by_loop(layer, inputs, states):
     outputs = []
     for x in inputs:
         for i in range(len(hidden)):
-            gates = (x @ weight(f'l{i}_i2h_weight').T + weight(f'l{i}_i2h_bias')
-                     + hidden[i] @ weight(f'l{i}_h2h_weight').T + weight(f'l{i}_h2h_bias'))
+            gates = (
+                x @ weight(f'l{i}_i2h_weight').T
+                + weight(f'l{i}_i2h_bias')
+                + hidden[i] @ weight(f'l{i}_h2h_weight').T
+                + weight(f'l{i}_h2h_bias')
+            )
             in_gate, forget_gate, new, out_gate = onp.split(gates, 4, axis=1)
             cell[i] = sigmoid(forget_gate) * cell[i] + sigmoid(in_gate) * onp.tanh(new)
             x = hidden[i] = sigmoid(out_gate) * onp.tanh(cell[i])
@@ -51,7 +62,11 @@ def test_the_books_shapes():
     assert (len(state), state[0].shape, state[1].shape) == (2, (2, 4, 16), (2, 4, 16))
     out, state = model.decoder(X, model.decoder.init_state(model.encoder(X)))
     assert (out.shape, len(state), state[0].shape, state[1].shape) == (
-        (4, 7, 10), 2, (2, 4, 16), (2, 4, 16))
+        (4, 7, 10),
+        2,
+        (2, 4, 16),
+        (2, 4, 16),
+    )
 
 
 @pytest.mark.parametrize('hybridized', [False, True])
@@ -68,7 +83,7 @@ def test_against_a_loop(seed, hybridized):
     embedding = model.decoder.embedding.weight.data().asnumpy().astype('float64')
     outputs, loop_state = lstm_by_loop(model.decoder.rnn, embedding[tgt].swapaxes(0, 1), loop_state)
     dense = model.decoder.dense
-    loop_logits = (outputs @ dense.weight.data().asnumpy().T + dense.bias.data().asnumpy())
+    loop_logits = outputs @ dense.weight.data().asnumpy().T + dense.bias.data().asnumpy()
     onp.testing.assert_allclose(logits.asnumpy(), loop_logits.swapaxes(0, 1), atol=1e-5)
     for ours, theirs in zip(state, loop_state):
         onp.testing.assert_allclose(ours.asnumpy(), theirs, atol=1e-5)
@@ -86,10 +101,11 @@ def logits_and_gradients(seed, hybridize_before, hybridize_after):
         model.hybridize()
     with autograd.record():
         logits, _ = model(src, tgt, np.array([1, 2, 3]), np.array([1, 2, 3]))
-        total = (logits ** 2).sum()
+        total = (logits**2).sum()
     total.backward()
-    return [logits.asnumpy()] + [parameter.grad().asnumpy() for parameter
-                                 in model._collect_params_with_prefix().values()]
+    return [logits.asnumpy()] + [
+        parameter.grad().asnumpy() for parameter in model._collect_params_with_prefix().values()
+    ]
 
 
 @pytest.mark.filterwarnings('error')
@@ -109,9 +125,10 @@ def test_step_by_step_is_teacher_forcing(seed, hybridized):
     logits, _ = model(src, tgt)
     state = model.decoder.init_state(model.encoder(src))
     for step in range(6):
-        step_logits, state = model.decoder(tgt[:, step:step + 1], state)
-        onp.testing.assert_allclose(step_logits[:, 0].asnumpy(), logits[:, step].asnumpy(),
-                                    rtol=1e-4, atol=1e-5)
+        step_logits, state = model.decoder(tgt[:, step : step + 1], state)
+        onp.testing.assert_allclose(
+            step_logits[:, 0].asnumpy(), logits[:, step].asnumpy(), rtol=1e-4, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize('hybridized', [False, True])
@@ -139,6 +156,7 @@ def test_blocks_are_encoders_and_decoders():
 
 def test_a_readers_own_blocks_fit_in():
     """Plain Gluon blocks, as a reader of the book writes them, GRU and all."""
+
     class GRUEncoder(Encoder):
         def __init__(self):
             super().__init__()

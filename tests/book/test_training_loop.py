@@ -1,16 +1,26 @@
 """The chapter's training and prediction."""
+
 import math
 import re
 
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import (Decoder, Encoder, EncoderDecoder, MaskedSoftmaxCELoss, ModelConfig,
-                         predict_s2s_ch9, reproduce, train_s2s_ch9)
-from d2l_seq2seq.book import training_loop
+from d2l_seq2seq import (
+    Decoder,
+    Encoder,
+    EncoderDecoder,
+    MaskedSoftmaxCELoss,
+    ModelConfig,
+    predict_s2s_ch9,
+    reproduce,
+    train_s2s_ch9,
+)
 from d2l_seq2seq._mxnet import nn, np, npx, seed_generators
-from d2l_seq2seq.data.encoding import load_pairs, preprocess_nmt
-from d2l_seq2seq.data.pipeline import build_model
+from d2l_seq2seq.book import seq2seq
+from d2l_seq2seq.book.machine_translation import preprocess_nmt
+from d2l_seq2seq.data.feed import load_pairs
+from d2l_seq2seq.models.factory import build_model
 
 CTX = npx.cpu()
 SMALL = ModelConfig(embed_size=8, num_hiddens=8, num_layers=1)
@@ -30,8 +40,7 @@ def epoch_losses(toy, seed, hybridize=False):
     model = build_model(SMALL, len(src_vocab), len(tgt_vocab))
     if hybridize:
         model.hybridize()
-    return [metric[0] for _, metric, _ in
-            training_loop.s2s_epochs_ch9(model, data_iter, 0.005, 3, CTX)]
+    return [metric[0] for _, metric, _ in seq2seq.s2s_epochs_ch9(model, data_iter, 0.005, 3, CTX)]
 
 
 def test_training_prints_the_books_line(toy, capsys):
@@ -46,14 +55,14 @@ def test_the_plot_has_a_point_every_ten_epochs(toy, monkeypatch):
     _, _, data_iter, model = toy
     made = []
 
-    class Recorder(training_loop.Animator):
+    class Recorder(seq2seq.Animator):
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
             made.append((self, kwargs))
 
-    monkeypatch.setattr(training_loop, 'Animator', Recorder)
+    monkeypatch.setattr(seq2seq, 'Animator', Recorder)
     train_s2s_ch9(model, data_iter, 0.005, 21, CTX)
-    (animator, settings), = made
+    ((animator, settings),) = made
     assert animator.X == [[10, 20]] and animator.Y[0][1] < animator.Y[0][0]
     assert settings == {'xlabel': 'epoch', 'ylabel': 'loss', 'xlim': [1, 21], 'ylim': [0, 0.25]}
 
@@ -62,7 +71,7 @@ def test_the_printed_loss_and_the_honest_one(toy, seed):
     """Both figures of an epoch without learning, from the losses of each sentence."""
     _, _, data_iter, model = toy
     batches = list(data_iter)
-    (_, metric, _), = training_loop.s2s_epochs_ch9(model, batches, 1e-12, 1, CTX)
+    ((_, metric, _),) = seq2seq.s2s_epochs_ch9(model, batches, 1e-12, 1, CTX)
     loss, loss_sum, nll_sum, num_tokens = MaskedSoftmaxCELoss(), 0, 0, 0
     for src, src_valid_len, tgt, tgt_valid_len in batches:
         logits, _ = model(src, tgt[:, :-1])
@@ -70,7 +79,7 @@ def test_the_printed_loss_and_the_honest_one(toy, seed):
             length = int(tgt_valid_len[sentence]) - 1
             one = slice(sentence, sentence + 1)
             full = loss(logits[one], tgt[one, 1:], np.array([length]))
-            cut = loss(logits[one, :length], tgt[one, 1:length + 1], np.array([length]))
+            cut = loss(logits[one, :length], tgt[one, 1 : length + 1], np.array([length]))
             loss_sum, nll_sum = loss_sum + full.item(), nll_sum + cut.item() * length
             num_tokens += length
     assert metric[1] == num_tokens
@@ -87,7 +96,7 @@ def test_training_initializes_anew(toy):
     _, tgt_vocab, data_iter, model = toy
 
     def last_nll_per_token(lr, num_epochs):
-        *_, (_, metric, _) = training_loop.s2s_epochs_ch9(model, data_iter, lr, num_epochs, CTX)
+        *_, (_, metric, _) = seq2seq.s2s_epochs_ch9(model, data_iter, lr, num_epochs, CTX)
         return metric[2] / metric[1]
 
     # A new model finds all words about equally likely.
@@ -100,17 +109,20 @@ def test_training_on_another_context(toy, capsys):
     train_s2s_ch9(model, data_iter, 0.005, 1, npx.cpu(1))
     assert 'tokens/sec on cpu(1)' in capsys.readouterr().out
     assert {str(parameter.list_ctx()) for parameter in model.collect_params().values()} == {
-        '[cpu(1)]'}
+        '[cpu(1)]'
+    }
     predict_s2s_ch9(model, 'go .', src_vocab, tgt_vocab, 10, npx.cpu(1))
 
 
 def test_hybridized_training_is_the_same(toy, seed):
-    onp.testing.assert_allclose(epoch_losses(toy, seed, hybridize=True), epoch_losses(toy, seed),
-                                rtol=1e-5)
+    onp.testing.assert_allclose(
+        epoch_losses(toy, seed, hybridize=True), epoch_losses(toy, seed), rtol=1e-5
+    )
 
 
 def test_any_model_of_the_interface_and_any_iterable(seed, capsys):
     """A bag-of-words encoder, a decoder without recurrence, and a list of batches."""
+
     class Bag(Encoder):
         def __init__(self):
             super().__init__()
@@ -185,10 +197,13 @@ def test_a_toy_language_is_learned(seed):
     pairs = [(f'{a} {b}.', f'{words[a]} {words[b]}.') for a in words for b in words] * 2
     src_vocab, tgt_vocab, data_iter = load_pairs(pairs, 6, 6)
     model = build_model(ModelConfig(16, 16, 1, 0.0), len(src_vocab), len(tgt_vocab))
-    for _ in training_loop.s2s_epochs_ch9(model, data_iter, 0.02, 100, CTX):
+    for _ in seq2seq.s2s_epochs_ch9(model, data_iter, 0.02, 100, CTX):
         pass
-    right = sum(predict_s2s_ch9(model, preprocess_nmt(src), src_vocab, tgt_vocab, 6, CTX)
-                == preprocess_nmt(tgt) for src, tgt in set(pairs))
+    right = sum(
+        predict_s2s_ch9(model, preprocess_nmt(src), src_vocab, tgt_vocab, 6, CTX)
+        == preprocess_nmt(tgt)
+        for src, tgt in set(pairs)
+    )
     assert right >= 8
 
 

@@ -1,4 +1,5 @@
 """Tokens and ids in the edition's order."""
+
 import pytest
 
 from d2l_seq2seq import Vocab

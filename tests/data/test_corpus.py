@@ -1,4 +1,5 @@
 """Sentence pairs from every source, and one clear line for each way in which it can go wrong."""
+
 import contextlib
 import hashlib
 import logging
@@ -7,7 +8,9 @@ import time
 import pytest
 
 from d2l_seq2seq import InputError, preprocess_nmt, read_corpus
+from d2l_seq2seq.book import fra_eng
 from d2l_seq2seq.data import corpus
+
 from local_server import TEXT, serving, zip_of
 
 PAIRS = [('Go.', 'Va\u202f!'), ('Hi.', 'Salut\u00a0!')]
@@ -17,10 +20,11 @@ PAIRS = [('Go.', 'Va\u202f!'), ('Hi.', 'Salut\u00a0!')]
 def small_fra_eng(monkeypatch):
     """Two pairs that count as the book's text."""
     digest = hashlib.sha256(TEXT.encode()).hexdigest()
-    monkeypatch.setattr(corpus, 'FRA_ENG_TEXT_SHA256', digest)
+    monkeypatch.setattr(fra_eng, 'FRA_ENG_TEXT_SHA256', digest)
 
 
 # The bundled corpus
+
 
 def test_bundled_corpus_is_what_the_readme_says(bundled):
     assert len(bundled.pairs) >= 1000 and bundled.num_dropped == 0
@@ -41,7 +45,7 @@ def test_bundled_corpus_has_the_form_of_the_books(bundled):
 
 
 def test_the_chapters_words_are_common_enough_to_be_learned(bundled):
-    from d2l_seq2seq.data.encoding import load_pairs
+    from d2l_seq2seq.data.feed import load_pairs
 
     src_vocab, tgt_vocab, _ = load_pairs(bundled.pairs[:1001], 64, 10)
     for src, tgt in bundled.pairs:
@@ -52,11 +56,19 @@ def test_the_chapters_words_are_common_enough_to_be_learned(bundled):
 
 # The user's files
 
-@pytest.mark.parametrize('data', [
-    TEXT.encode(), TEXT.rstrip('\n').encode(), b'\xef\xbb\xbf' + TEXT.encode(),
-    TEXT.replace('\n', '\r\n').encode(), TEXT.replace('\n', '\n\n').encode() + b'\n\n',
-    TEXT.replace('\n', '\tCC-BY 2.0 (France)\n').encode(), TEXT.replace('\n', ' \n').encode(),
-])
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        TEXT.encode(),
+        TEXT.rstrip('\n').encode(),
+        b'\xef\xbb\xbf' + TEXT.encode(),
+        TEXT.replace('\n', '\r\n').encode(),
+        TEXT.replace('\n', '\n\n').encode() + b'\n\n',
+        TEXT.replace('\n', '\tCC-BY 2.0 (France)\n').encode(),
+        TEXT.replace('\n', ' \n').encode(),
+    ],
+)
 def test_usual_forms_of_a_file_give_the_same_pairs(tmp_path, data):
     path = tmp_path / 'pairs.tsv'
     path.write_bytes(data)
@@ -75,7 +87,7 @@ def test_lines_that_are_no_pair_are_dropped_counted_and_reported(tmp_path, caplo
 def test_two_files(tmp_path):
     (tmp_path / 'src').write_bytes(b'Go.\r\nHi.\r\n')
     (tmp_path / 'tgt').write_text('Va\u202f!\nSalut\u00a0!', encoding='utf-8')
-    assert read_corpus(f"{tmp_path / 'src'},{tmp_path / 'tgt'}").pairs == PAIRS
+    assert read_corpus(f'{tmp_path / "src"},{tmp_path / "tgt"}').pairs == PAIRS
 
 
 def test_two_files_whose_names_have_commas(tmp_path, monkeypatch):
@@ -84,8 +96,8 @@ def test_two_files_whose_names_have_commas(tmp_path, monkeypatch):
     (folder / 's,1').write_bytes(b'Go.\nHi.\n')
     (folder / 't').write_bytes(TEXT.encode().replace(b'Go.\t', b'').replace(b'Hi.\t', b''))
     monkeypatch.chdir(folder)
-    name = corpus.located('s,1,t')
-    assert name == f'{folder}/s,1,{folder}/t' and corpus.located(name) == name
+    name = corpus.resolve_corpus_name('s,1,t')
+    assert name == f'{folder}/s,1,{folder}/t' and corpus.resolve_corpus_name(name) == name
     assert read_corpus('s,1,t').pairs == read_corpus(name).pairs == PAIRS
     (folder / 't').unlink()
     with pytest.raises(InputError, match=f'^{folder}/t: expected a corpus'):
@@ -96,7 +108,7 @@ def test_two_files_of_different_length_are_refused(tmp_path):
     (tmp_path / 'src').write_text('Go.\nHi.\n')
     (tmp_path / 'tgt').write_text('Va.\n')
     with pytest.raises(InputError, match='got 2 lines in .*src and 1 in'):
-        read_corpus(f"{tmp_path / 'src'},{tmp_path / 'tgt'}")
+        read_corpus(f'{tmp_path / "src"},{tmp_path / "tgt"}')
 
 
 def test_a_file_with_a_comma_in_its_name(tmp_path):
@@ -105,11 +117,17 @@ def test_a_file_with_a_comma_in_its_name(tmp_path):
     assert read_corpus(str(path)).pairs == PAIRS
 
 
-@pytest.mark.parametrize('data, message', [
-    (b'', 'it is empty'), (b'\n\n', 'it is empty'), (b'\nonly words\n', 'no pair .line 2 is not'),
-    ('Été\tSummer\n'.encode('latin-1'), 'byte 0xc9 in line 1'),
-    (TEXT.encode() + b'A\tB\xff\n', 'byte 0xff in line 3'), (TEXT.encode('utf-16'), 'got UTF-16'),
-])
+@pytest.mark.parametrize(
+    'data, message',
+    [
+        (b'', 'it is empty'),
+        (b'\n\n', 'it is empty'),
+        (b'\nonly words\n', 'no pair .line 2 is not'),
+        ('Été\tSummer\n'.encode('latin-1'), 'byte 0xc9 in line 1'),
+        (TEXT.encode() + b'A\tB\xff\n', 'byte 0xff in line 3'),
+        (TEXT.encode('utf-16'), 'got UTF-16'),
+    ],
+)
 def test_unusable_files_are_refused(tmp_path, data, message):
     path = tmp_path / 'pairs.tsv'
     path.write_bytes(data)
@@ -129,26 +147,36 @@ def test_a_folder_and_a_missing_file_are_refused(tmp_path):
 
 # The book's corpus on disk
 
-@pytest.mark.parametrize('name, data, named', [
-    ('fra.txt', TEXT.encode(), '.'), ('fra-eng.zip', zip_of(TEXT), '.'),
-    ('copy.zip', zip_of(TEXT, 'fra.txt'), 'copy.zip'), ('copy.txt', TEXT.encode(), 'copy.txt'),
-])
-def test_the_variable_names_a_zip_a_text_or_a_folder(tmp_path, monkeypatch, small_fra_eng, name,
-                                                     data, named):
+
+@pytest.mark.parametrize(
+    'name, data, named',
+    [
+        ('fra.txt', TEXT.encode(), '.'),
+        ('fra-eng.zip', zip_of(TEXT), '.'),
+        ('copy.zip', zip_of(TEXT, 'fra.txt'), 'copy.zip'),
+        ('copy.txt', TEXT.encode(), 'copy.txt'),
+    ],
+)
+def test_the_variable_names_a_zip_a_text_or_a_folder(
+    tmp_path, monkeypatch, small_fra_eng, name, data, named
+):
     (tmp_path / name).write_bytes(data)
     monkeypatch.setenv('D2L_SEQ2SEQ_DATA', str(tmp_path / named))
     assert read_corpus('fra-eng').pairs == PAIRS
     assert read_corpus('auto').name == 'fra-eng'
 
 
-@pytest.mark.parametrize('name, data, message', [
-    ('fra-eng.zip', zip_of('Go.\tVa.\n'), 'expected the text of the book'),
-    ('fra-eng.zip', zip_of(TEXT)[:-40], 'expected the text of the book'),
-    ('fra-eng.zip', zip_of(TEXT).replace(b'PK\x03\x04', b'PK\x03\x00'), 'the zip is damaged'),
-    ('fra-eng.zip', zip_of(TEXT, 'deu.txt'), 'holds fra.txt'),
-    ('fra.txt', b'<html>404</html>', 'expected the text of the book'),
-    ('other.txt', b'', 'fra-eng.zip or .*fra.txt, found neither'),
-])
+@pytest.mark.parametrize(
+    'name, data, message',
+    [
+        ('fra-eng.zip', zip_of('Go.\tVa.\n'), 'expected the text of the book'),
+        ('fra-eng.zip', zip_of(TEXT)[:-40], 'expected the text of the book'),
+        ('fra-eng.zip', zip_of(TEXT).replace(b'PK\x03\x04', b'PK\x03\x00'), 'the zip is damaged'),
+        ('fra-eng.zip', zip_of(TEXT, 'deu.txt'), 'holds fra.txt'),
+        ('fra.txt', b'<html>404</html>', 'expected the text of the book'),
+        ('other.txt', b'', 'fra-eng.zip or .*fra.txt, found neither'),
+    ],
+)
 def test_another_text_is_refused(tmp_path, monkeypatch, small_fra_eng, name, data, message):
     (tmp_path / name).write_bytes(data)
     monkeypatch.setenv('D2L_SEQ2SEQ_DATA', str(tmp_path))
@@ -172,16 +200,19 @@ def test_the_variable_names_nothing(tmp_path, monkeypatch):
 
 # The download
 
+
 @pytest.fixture
 def serve(monkeypatch, small_fra_eng):
     """A server on this machine that takes the place of the book's."""
     monkeypatch.delenv('D2L_SEQ2SEQ_DATA', raising=False)
     monkeypatch.setattr(corpus, 'DOWNLOAD_TIMEOUT', 0.5)
     with contextlib.ExitStack() as stack:
+
         def start(behaviour):
             handler, url = stack.enter_context(serving(behaviour))
-            monkeypatch.setattr(corpus, 'FRA_ENG_URL', url)
+            monkeypatch.setattr(fra_eng, 'FRA_ENG_URL', url)
             return handler
+
         yield start
 
 

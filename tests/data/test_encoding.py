@@ -1,11 +1,14 @@
 """Text to batches, against the book's figures and plain loops."""
+
 import numpy as onp
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from d2l_seq2seq import Vocab, build_array, load_data_nmt, preprocess_nmt, truncate_pad
 from d2l_seq2seq.data import encoding
-from d2l_seq2seq.data.encoding import first_examples, load_pairs, tokenize_nmt
+from d2l_seq2seq.data.encoding import first_examples, tokenize_pairs
+from d2l_seq2seq.data.feed import load_pairs
 
 
 def preprocess_by_loop(text):
@@ -24,10 +27,17 @@ def test_preprocessing_is_the_books_rule(text):
     assert preprocess_nmt(text) == preprocess_by_loop(text)
 
 
-@pytest.mark.parametrize('text, expected', [
-    ('Go.', 'go .'), ('Va\u202f!', 'va !'), ('Who?', 'who?'), ('Qui\u00a0?', 'qui ?'),
-    ('Well...', 'well . . .'), ('I am, OK.', 'i am , ok .'),
-])
+@pytest.mark.parametrize(
+    'text, expected',
+    [
+        ('Go.', 'go .'),
+        ('Va\u202f!', 'va !'),
+        ('Who?', 'who?'),
+        ('Qui\u00a0?', 'qui ?'),
+        ('Well...', 'well . . .'),
+        ('I am, OK.', 'i am , ok .'),
+    ],
+)
 def test_preprocessing_examples(text, expected):
     assert preprocess_nmt(text) == expected
 
@@ -66,7 +76,7 @@ def test_the_books_figures(fra_eng):
     assert sum(int((tgt_valid_len - 1).sum()) for *_, tgt_valid_len in batches) == 4437
     assert max(int(src_valid_len.max()) for _, src_valid_len, *_ in batches) == 4
     assert max(int(tgt_valid_len.max()) for *_, tgt_valid_len in batches) == 10
-    source, _ = tokenize_nmt(fra_eng.pairs)
+    source, _ = tokenize_pairs(fra_eng.pairs)
     assert len(Vocab(source, 3, ['<pad>', '<bos>', '<eos>'])) == 9140
 
 
@@ -74,8 +84,11 @@ def test_each_epoch_has_every_pair_once_in_a_drawn_order(bundled, seed):
     _, _, data_iter = load_pairs(bundled.pairs[:100], 32, 10)
 
     def one_epoch():
-        return [ids for src, _, tgt, _ in data_iter
-                for ids in onp.hstack([src.asnumpy(), tgt.asnumpy()]).tolist()]
+        return [
+            ids
+            for src, _, tgt, _ in data_iter
+            for ids in onp.hstack([src.asnumpy(), tgt.asnumpy()]).tolist()
+        ]
 
     first, second = one_epoch(), one_epoch()
     assert sorted(first) == sorted(second) and len(first) == 100
@@ -103,4 +116,4 @@ def test_without_the_book_the_bundled_corpus_is_loaded(monkeypatch, bundled):
 
 
 def test_batch_names_the_books_order():
-    assert encoding.Batch._fields == ('src', 'src_valid_len', 'tgt', 'tgt_valid_len')
+    assert encoding.EncodedCorpus._fields == ('src', 'src_valid_len', 'tgt', 'tgt_valid_len')

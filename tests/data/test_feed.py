@@ -1,10 +1,11 @@
 """Batches on the device: the book's order, and everything in its place."""
+
 import numpy as onp
 import pytest
 
-from d2l_seq2seq._mxnet import np, npx
-from d2l_seq2seq.data.encoding import Batch, encode_pairs, load_pairs
-from d2l_seq2seq.data.feed import ROW_BLOCK, BucketFeed, Feed, TokenFeed
+from d2l_seq2seq._mxnet import npx
+from d2l_seq2seq.data.encoding import EncodedCorpus, encode_pairs
+from d2l_seq2seq.data.feed import LABEL_BLOCK, BucketFeed, Feed, TokenFeed, load_pairs
 
 
 @pytest.fixture
@@ -33,8 +34,12 @@ def test_every_label_is_in_its_place(pairs, seed):
     onp.random.seed(seed)
     for batch, book in zip(Feed(arrays_of(pairs), 64, seed), data_iter):
         src, src_valid_len, tgt, tgt_valid_len = (array.asnumpy() for array in book)
-        labels = [(i, t, tgt[i, t + 1]) for i in range(len(tgt)) for t in range(9)
-                  if t < tgt_valid_len[i] - 1]
+        labels = [
+            (i, t, tgt[i, t + 1])
+            for i in range(len(tgt))
+            for t in range(9)
+            if t < tgt_valid_len[i] - 1
+        ]
         n = batch.num_tokens
         assert n == len(labels) and batch.num_label_steps == 9
         num_steps = batch.tgt.shape[1]
@@ -42,11 +47,11 @@ def test_every_label_is_in_its_place(pairs, seed):
         assert onp.array_equal(batch.tgt.asnumpy(), tgt[:, :num_steps])
         assert onp.array_equal(batch.src_valid_len.asnumpy(), src_valid_len)
         assert onp.array_equal(batch.tgt_valid_len.asnumpy(), tgt_valid_len - 1)
-        rows, (numbers, ids) = batch.rows.asnumpy(), batch.label_index.asnumpy()
+        rows, (numbers, ids) = batch.label_positions.asnumpy(), batch.label_index.asnumpy()
         assert rows[:n].tolist() == [i * num_steps + t for i, t, _ in labels]
         assert ids[:n].tolist() == [label for _, _, label in labels]
-        assert numbers.tolist() == list(range(len(rows))) and len(rows) % ROW_BLOCK == 0
-        assert batch.row_weight.asnumpy().tolist() == [1] * n + [0] * (len(rows) - n)
+        assert numbers.tolist() == list(range(len(rows))) and len(rows) % LABEL_BLOCK == 0
+        assert batch.label_weight.asnumpy().tolist() == [1] * n + [0] * (len(rows) - n)
 
 
 def test_the_generators_state_repeats_an_epoch(pairs, seed):
@@ -61,8 +66,9 @@ def test_the_generators_state_repeats_an_epoch(pairs, seed):
 
 def test_batches_are_made_on_the_feeds_context(pairs):
     batch = next(iter(Feed(arrays_of(pairs), 64, 0, npx.cpu(1))))
-    assert {str(array.context) for array in vars(batch).values()
-            if hasattr(array, 'context')} == {'cpu(1)'}
+    assert {str(array.context) for array in vars(batch).values() if hasattr(array, 'context')} == {
+        'cpu(1)'
+    }
 
 
 def test_batches_outlive_the_feed(pairs, seed):
@@ -75,9 +81,9 @@ def test_batches_outlive_the_feed(pairs, seed):
 
 def test_sentences_without_a_label():
     """A target that is cut to its first token has nothing to predict."""
-    arrays = Batch(np.array([[4, 5]]), np.array([2]), np.array([[2, 1, 1]]), np.array([1]))
-    batch, = Feed(arrays, 8, 0)
-    assert batch.num_tokens == 0 and batch.row_weight.asnumpy().sum() == 0
+    arrays = EncodedCorpus(*map(onp.array, ([[4, 5]], [2], [[2, 1, 1]], [1])))
+    (batch,) = Feed(arrays, 8, 0)
+    assert batch.num_tokens == 0 and batch.label_weight.asnumpy().sum() == 0
 
 
 def sentences_of(feed):
@@ -88,16 +94,24 @@ def sentences_of(feed):
         lengths = zip(batch.src_valid_len.asnumpy(), batch.tgt_valid_len.asnumpy())
         labels = iter(batch.label_index.asnumpy()[1])
         for i, (src_len, tgt_len) in enumerate(lengths):
-            found.append((src[i, :int(src_len)].tolist(), tgt[i, :int(tgt_len)].tolist(),
-                          [next(labels) for _ in range(int(tgt_len))]))
+            found.append(
+                (
+                    src[i, : int(src_len)].tolist(),
+                    tgt[i, : int(tgt_len)].tolist(),
+                    [next(labels) for _ in range(int(tgt_len))],
+                )
+            )
     return sorted(found)
 
 
-@pytest.mark.parametrize('bucketed', [
-    lambda arrays, seed: BucketFeed(arrays, 16, seed),
-    lambda arrays, seed: BucketFeed(arrays, 1000, seed, width=1),
-    lambda arrays, seed: TokenFeed(arrays, 60, seed),
-])
+@pytest.mark.parametrize(
+    'bucketed',
+    [
+        lambda arrays, seed: BucketFeed(arrays, 16, seed),
+        lambda arrays, seed: BucketFeed(arrays, 1000, seed, width=1),
+        lambda arrays, seed: TokenFeed(arrays, 60, seed),
+    ],
+)
 def test_buckets_bring_every_sentence_once(pairs, seed, bucketed):
     arrays = arrays_of(pairs, 12)
     feed = bucketed(arrays, seed)
@@ -130,10 +144,14 @@ def test_token_batches_keep_to_their_size(pairs, seed):
     assert all(len(batch.src) == 1 for batch in TokenFeed(arrays_of(pairs[:9], 12), 1, seed))
 
 
-@pytest.mark.parametrize('make', [
-    lambda arrays: Feed(arrays, 0, 0), lambda arrays: BucketFeed(arrays, 4, 0, width=0),
-    lambda arrays: Feed(Batch(*(array[:0] for array in arrays)), 4, 0),
-])
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda arrays: Feed(arrays, 0, 0),
+        lambda arrays: BucketFeed(arrays, 4, 0, width=0),
+        lambda arrays: Feed(EncodedCorpus(*(array[:0] for array in arrays)), 4, 0),
+    ],
+)
 def test_feeds_of_nothing_are_refused(pairs, make):
     with pytest.raises(ValueError, match='expected .* at least 1, got'):
         make(arrays_of(pairs))

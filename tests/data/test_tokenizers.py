@@ -1,4 +1,5 @@
 """Words and subwords: cut and joined again."""
+
 import sys
 
 import pytest
@@ -6,45 +7,58 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2l_seq2seq import DataConfig, InputError
-from d2l_seq2seq.data.subwords import Subwords
-from d2l_seq2seq.data.pipeline import learn_subwords, text_rules
-from d2l_seq2seq.data.tokenizers import join_words, word_tokens
+from d2l_seq2seq.data.tokenizers import (
+    Subwords,
+    build_tokenizer,
+    detokenize_words,
+    tokenize_words,
+    train_subwords,
+)
 
 
-@pytest.mark.parametrize('text, tokens', [
-    ('Go.', ['go', '.']), ('go .', ['go', '.']), ('Who?', ['who', '?']),
-    ("J’ai l'oiseau aujourd'hui\u202f!", ["j'", 'ai', "l'", 'oiseau', "aujourd'hui", '!']),
-    ('Va-t-il à 14\xa0h\xa030 ?', ['va-t-il', 'à', '14', 'h', '30', '?']),
-    ('«\u202fNon\u202f», dit-elle…', ['«', 'non', '»', ',', 'dit-elle', '.', '.', '.']),
-    ('soft\xadhyphen zero\u200bwidth', ['softhyphen', 'zerowidth']),
-    ('\x00\x1b[31mred', ['[', '31mred']), ('', []), (' \t\n', []),
-])
+@pytest.mark.parametrize(
+    'text, tokens',
+    [
+        ('Go.', ['go', '.']),
+        ('go .', ['go', '.']),
+        ('Who?', ['who', '?']),
+        ("J’ai l'oiseau aujourd'hui\u202f!", ["j'", 'ai', "l'", 'oiseau', "aujourd'hui", '!']),
+        ('Va-t-il à 14\xa0h\xa030 ?', ['va-t-il', 'à', '14', 'h', '30', '?']),
+        ('«\u202fNon\u202f», dit-elle…', ['«', 'non', '»', ',', 'dit-elle', '.', '.', '.']),
+        ('soft\xadhyphen zero\u200bwidth', ['softhyphen', 'zerowidth']),
+        ('\x00\x1b[31mred', ['[', '31mred']),
+        ('', []),
+        (' \t\n', []),
+    ],
+)
 def test_word_tokens(text, tokens):
-    assert word_tokens(text) == tokens
+    assert tokenize_words(text) == tokens
 
 
-@pytest.mark.parametrize('text', [
-    "l'histoire, j'y crois !", "qu'il aille.", "it's late, isn't it ?", '1, 2, 3.', 'a ! ! ! b'])
+@pytest.mark.parametrize(
+    'text',
+    ["l'histoire, j'y crois !", "qu'il aille.", "it's late, isn't it ?", '1, 2, 3.', 'a ! ! ! b'],
+)
 def test_joined_words_read_well(text):
-    assert join_words(word_tokens(text)) == text
+    assert detokenize_words(tokenize_words(text)) == text
 
 
 @given(st.text(max_size=40))
 def test_cutting_what_was_joined_gives_the_same_words(text):
-    tokens = word_tokens(text)
-    assert word_tokens(join_words(tokens)) == tokens
+    tokens = tokenize_words(text)
+    assert tokenize_words(detokenize_words(tokens)) == tokens
     assert not any(char.isspace() for token in tokens for char in token)
 
 
 @pytest.fixture(scope='module')
 def subwords(bundled):
-    return Subwords.learn([tgt for _, tgt in bundled.pairs], 500)
+    return Subwords.train([tgt for _, tgt in bundled.pairs], 500)
 
 
 def test_subwords_cut_and_join(subwords, bundled):
     assert len(subwords.tokens('Je suis anticonstitutionnellement là.')) > 4
     for _, tgt in bundled.pairs[:300]:
-        assert subwords.join(subwords.tokens(tgt)) == join_words(word_tokens(tgt))
+        assert subwords.join(subwords.tokens(tgt)) == detokenize_words(tokenize_words(tgt))
     assert subwords.tokens('Va !') == subwords.tokens('va!')
 
 
@@ -55,17 +69,17 @@ def test_any_text_can_be_cut(subwords, text):
 
 
 def test_the_same_sentences_give_the_same_subwords(subwords, bundled):
-    again = Subwords.learn([tgt for _, tgt in bundled.pairs], 500)
+    again = Subwords.train([tgt for _, tgt in bundled.pairs], 500)
     assert again.model == subwords.model == Subwords(subwords.model).model
 
 
 def test_a_shared_vocabulary_has_one_set_of_subwords(bundled):
     config = DataConfig(text_rules='subwords', num_subwords=300, share_vocab=True)
-    both = learn_subwords(config, bundled.pairs)
+    both = train_subwords(config, bundled.pairs)
     assert both.src is both.tgt
-    rules = text_rules(config, both)
-    assert rules.join(rules.tgt_tokens('Va!')) == 'va !' and rules.share_vocab
-    assert learn_subwords(DataConfig(), bundled.pairs) is None
+    tokenizer = build_tokenizer(config, both)
+    assert tokenizer.detokenize(tokenizer.tokenize_tgt('Va!')) == 'va !' and tokenizer.share_vocab
+    assert train_subwords(DataConfig(), bundled.pairs) is None
 
 
 def test_what_is_no_model_is_refused():
@@ -76,9 +90,9 @@ def test_what_is_no_model_is_refused():
 def test_without_the_library_it_says_what_to_type(monkeypatch):
     monkeypatch.setitem(sys.modules, 'sentencepiece', None)
     with pytest.raises(InputError, match=r"pip install 'd2l-seq2seq\[subwords\]'"):
-        Subwords.learn(['a'], 30)
+        Subwords.train(['a'], 30)
 
 
 def test_too_few_subwords_for_the_letters_say_so(bundled):
     with pytest.raises(InputError, match='num_subwords: expected room for every letter and sign'):
-        Subwords.learn([tgt for _, tgt in bundled.pairs], 30)
+        Subwords.train([tgt for _, tgt in bundled.pairs], 30)

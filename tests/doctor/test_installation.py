@@ -1,4 +1,5 @@
 """Installations that are whole, half, doubled or dead, each in an environment of its own."""
+
 import ast
 import importlib.metadata
 import os
@@ -13,11 +14,11 @@ from pathlib import Path
 import numpy as onp
 import pytest
 
-from conftest import ROOT
 from d2l_seq2seq import InputError
-from d2l_seq2seq.doctor import installation
-from d2l_seq2seq.doctor import speed
+from d2l_seq2seq.doctor import installation, machine
 from d2l_seq2seq.doctor.report import BROKEN, INFO, OK, WARNING
+
+from conftest import ROOT
 
 SITE = Path(onp.__file__).parents[1]
 PIP_INSTALL = 'pip install' + (' --no-deps' if sys.version_info >= (3, 13) else '')
@@ -29,7 +30,7 @@ class Environment:
     def __init__(self, path):
         self.path = path
         venv.EnvBuilder(symlinks=True, with_pip=False).create(path)
-        self.site, = path.glob('lib/python*/site-packages')
+        (self.site,) = path.glob('lib/python*/site-packages')
 
     def add_all_but(self, *names):
         for entry in SITE.iterdir():
@@ -46,21 +47,31 @@ class Environment:
 
     def add_wheel(self, name, version='1.9.1', files=()):
         """What pip notes of a wheel, without the wheel."""
-        folder = self.site / f"{name.replace('-', '_')}-{version}.dist-info"
+        folder = self.site / f'{name.replace("-", "_")}-{version}.dist-info'
         folder.mkdir()
-        (folder / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\n'
-                                         f'Version: {version}\n')
+        (folder / 'METADATA').write_text(
+            f'Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n'
+        )
         (folder / 'RECORD').write_text(''.join(f'{file},,\n' for file in files))
         return self
 
     def examined(self, package=ROOT, exit_code=1, **variables):
         """The lines of the command, which has to survive and to find the exit code."""
         variables = {'D2L_SEQ2SEQ_DATA': str(self.path / 'missing'), **variables}
-        environment = {**os.environ, 'PYTHONPATH': str(package), 'OMP_NUM_THREADS': '1',
-                       **variables}
-        result = subprocess.run([str(self.path / 'bin' / 'python'), '-m', 'd2l_seq2seq.doctor'],
-                                env=environment, capture_output=True, text=True, cwd=self.path,
-                                timeout=300)
+        environment = {
+            **os.environ,
+            'PYTHONPATH': str(package),
+            'OMP_NUM_THREADS': '1',
+            **variables,
+        }
+        result = subprocess.run(
+            [str(self.path / 'bin' / 'python'), '-m', 'd2l_seq2seq.doctor'],
+            env=environment,
+            capture_output=True,
+            text=True,
+            cwd=self.path,
+            timeout=300,
+        )
         assert 'Traceback' not in result.stdout + result.stderr, result.stderr
         assert result.returncode == exit_code, result.stdout + result.stderr
         *lines, last = result.stdout.splitlines()
@@ -77,14 +88,19 @@ def environment(tmp_path):
 
 def of(subject, lines):
     """The lines about a subject, and the one after each, with their spaces made one."""
-    return [' '.join(' '.join(lines[number:number + 2]).split())
-            for number, line in enumerate(lines) if re.match(rf'\w+ +{subject} ', line)]
+    return [
+        ' '.join(' '.join(lines[number : number + 2]).split())
+        for number, line in enumerate(lines)
+        if re.match(rf'\w+ +{subject} ', line)
+    ]
 
 
 def test_nothing_is_installed_at_all(environment):
     lines = environment.examined()
-    assert 'broken packages not installed: numpy, d2l, matplotlib, pooch, tqdm -> in this ' in (
-        of('packages', lines)[1])
+    assert (
+        'broken packages not installed: numpy, d2l, matplotlib, pooch, tqdm -> in this '
+        in (of('packages', lines)[1])
+    )
     assert of('mxnet', lines)[0].startswith('broken mxnet MXNet does not load: ModuleNotFoundError')
     assert 'numpy' in of('mxnet', lines)[0]
     assert 'not looked at: features, devices, numbers, d2l, speed' in of('mxnet', lines)[1]
@@ -93,7 +109,8 @@ def test_nothing_is_installed_at_all(environment):
 def test_mxnet_is_missing(environment):
     lines = environment.add_all_but('mxnet', 'mxnet_cu112').examined()
     assert of('mxnet', lines)[0].startswith(
-        f'broken mxnet MXNet is not installed -> type: {PIP_INSTALL} mxnet==1.9.1 (on a machine')
+        f'broken mxnet MXNet is not installed -> type: {PIP_INSTALL} mxnet==1.9.1 (on a machine'
+    )
     assert of('packages', lines)[-1].startswith('info')
 
 
@@ -101,7 +118,8 @@ def test_mxnets_module_was_removed_with_another_wheel(environment):
     environment.add_all_but('mxnet', 'mxnet_cu112').add_wheel('mxnet')
     assert of('mxnet', environment.examined())[0].startswith(
         'broken mxnet mxnet 1.9.1: noted as installed, but there is no module of that name -> '
-        "type: pip uninstall -y mxnet; then in this project's folder type: pip install")
+        "type: pip uninstall -y mxnet; then in this project's folder type: pip install"
+    )
 
 
 def test_mxnet_lacks_a_library(environment):
@@ -110,7 +128,8 @@ def test_mxnet_lacks_a_library(environment):
     lines = environment.add_module('mxnet/__init__', f'raise OSError({error!r})').examined()
     assert of('mxnet', lines)[0].startswith(
         f'broken mxnet MXNet is installed but its libraries do not load ({error}) -> for another '
-        'build type: pip uninstall -y mxnet; then: pip install')
+        'build type: pip uninstall -y mxnet; then: pip install'
+    )
 
 
 def test_mxnet_is_there_twice(environment):
@@ -118,7 +137,8 @@ def test_mxnet_is_there_twice(environment):
     lines = environment.examined()
     assert of('mxnet', lines)[0].startswith(
         'broken mxnet mxnet and mxnet-cu112 are installed over each other -> type: pip uninstall '
-        f'-y mxnet mxnet-cu112; then: {PIP_INSTALL} mxnet==1.9.1')
+        f'-y mxnet mxnet-cu112; then: {PIP_INSTALL} mxnet==1.9.1'
+    )
 
 
 def test_mxnet_ends_its_process(environment):
@@ -126,7 +146,8 @@ def test_mxnet_ends_its_process(environment):
     environment.add_all_but('mxnet', 'mxnet_cu112').add_wheel('mxnet')
     lines = environment.add_module('mxnet/__init__', code).examined()
     assert of('mxnet', lines)[0].startswith(
-        'broken mxnet mxnet 1.9.1: loading it and computing ends the process (SIGILL) -> to see')
+        'broken mxnet mxnet 1.9.1: loading it and computing ends the process (SIGILL) -> to see'
+    )
 
 
 @pytest.mark.parametrize('code', ['', 'raise RuntimeError("no\\nluck")', 'raise SystemExit(0)'])
@@ -147,10 +168,12 @@ def test_d2l_is_of_another_edition(environment):
     environment.add_all_but('d2l').add_wheel('d2l', '9.9')
     environment.add_module('d2l/__init__', '').add_module('d2l/mxnet', 'class Timer:\n    pass')
     assert of('d2l', environment.examined())[0].startswith(
-        'broken d2l d2l 9.9 has no Accumulator, grad_clipping -> in this')
+        'broken d2l d2l 9.9 has no Accumulator, grad_clipping -> in this'
+    )
     environment.add_module('d2l/mxnet', 'import no_such_module')
     assert of('d2l', environment.examined())[0].startswith(
-        "broken d2l d2l 9.9 does not load: ModuleNotFoundError: No module named 'no_such_module'")
+        "broken d2l d2l 9.9 does not load: ModuleNotFoundError: No module named 'no_such_module'"
+    )
 
 
 @pytest.fixture
@@ -183,8 +206,9 @@ def test_a_server_of_several_machines_is_not_waited_for(environment):
 
 # One check at a time, in this process
 
+
 def only(check):
-    finding, = check('subject')
+    (finding,) = check('subject')
     return finding
 
 
@@ -222,17 +246,27 @@ def test_another_loss_is_broken(monkeypatch, losses):
 
 def test_what_the_chapter_uses_of_d2l_is_what_is_asked_for():
     tree = ast.parse((ROOT / 'd2l_seq2seq' / 'reference.py').read_text(encoding='utf-8'))
-    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
-            and isinstance(node.value, ast.Name) and node.value.id == 'd2l'}
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == 'd2l'
+    }
     assert used == set(installation.USED_OF_D2L)
     assert only(installation.check_d2l).severity == OK
 
 
-@pytest.mark.parametrize('milliseconds, threads, severity, remedy', [
-    (2.2, '1', OK, ''), (80.0, '1', WARNING, 'see what else'),
-    (80.0, '64', WARNING, 'type: unset OMP_NUM_THREADS')])
+@pytest.mark.parametrize(
+    'milliseconds, threads, severity, remedy',
+    [
+        (2.2, '1', OK, ''),
+        (80.0, '1', WARNING, 'see what else'),
+        (80.0, '64', WARNING, 'type: unset OMP_NUM_THREADS'),
+    ],
+)
 def test_slow_is_a_warning(monkeypatch, milliseconds, threads, severity, remedy):
-    monkeypatch.setattr(speed, 'milliseconds_a_batch', lambda ctx: milliseconds)
+    monkeypatch.setattr(machine, 'milliseconds_per_batch', lambda ctx: milliseconds)
     monkeypatch.setenv('OMP_NUM_THREADS', threads)
     found = only(installation.check_speed)
     assert found.severity == severity and f'{milliseconds:.1f} ms a batch' in found.text
@@ -241,8 +275,10 @@ def test_slow_is_a_warning(monkeypatch, milliseconds, threads, severity, remedy)
 
 def test_features_and_devices():
     found = only(installation.check_features)
-    assert re.fullmatch('CUDA (yes|no), CUDNN (yes|no), MKLDNN (yes|no), OPENMP (yes|no), '
-                        'DIST_KVSTORE (yes|no)', found.text)
+    assert re.fullmatch(
+        'CUDA (yes|no), CUDNN (yes|no), MKLDNN (yes|no), OPENMP (yes|no), DIST_KVSTORE (yes|no)',
+        found.text,
+    )
     first, *_ = installation.check_devices('devices')
     assert first.severity == INFO and f'of {os.cpu_count()} CPU cores' in first.text
 
@@ -268,13 +304,22 @@ def test_a_gpu_build_without_gpus_and_a_cpu_build_without_onednn(monkeypatch):
 
 
 def test_optional_packages(monkeypatch):
-    versions = {'numpy': '1', 'd2l': '2', 'matplotlib': '3', 'pooch': '4', 'tqdm': '5',
-                'sentencepiece': '6', 'jupyterlab': '7'}
+    versions = {
+        'numpy': '1',
+        'd2l': '2',
+        'matplotlib': '3',
+        'pooch': '4',
+        'tqdm': '5',
+        'sentencepiece': '6',
+        'jupyterlab': '7',
+    }
     monkeypatch.setattr(installation, '_version', lambda name: versions.get(name, ''))
     there, absent = installation.check_packages('packages')
     assert there.text.endswith('tqdm 5, sentencepiece 6, jupyterlab 7')
     assert (absent.severity, absent.remedy) == (
-        INFO, 'for these type: pip install sacrebleu tensorboardX')
+        INFO,
+        'for these type: pip install sacrebleu tensorboardX',
+    )
 
 
 def test_a_package_without_a_note_of_its_version(monkeypatch):
@@ -298,24 +343,41 @@ def test_a_bundled_corpus_that_can_not_be_read(monkeypatch, error):
     assert found.severity == BROKEN and 'bundled.tsv can not be read' in found.text
 
 
-@pytest.mark.parametrize('check', ['check_package', 'check_python', 'check_packages',
-                                   'check_threads', 'check_mxnet', 'check_features',
-                                   'check_devices', 'check_numbers', 'check_d2l', 'check_speed',
-                                   'check_corpus', 'check_disk', 'check_memory'])
+@pytest.mark.parametrize(
+    'check',
+    [
+        'check_package',
+        'check_python',
+        'check_packages',
+        'check_threads',
+        'check_mxnet',
+        'check_features',
+        'check_devices',
+        'check_numbers',
+        'check_d2l',
+        'check_speed',
+        'check_corpus',
+        'check_disk',
+        'check_memory',
+    ],
+)
 def test_each_checks_own_failure_is_a_line(monkeypatch, check):
     def fail(subject):
         raise ZeroDivisionError('ours')
 
     monkeypatch.setattr(installation, '_failure_of_a_process', lambda: '')
-    monkeypatch.setattr(speed, 'milliseconds_a_batch', lambda ctx: 2.0)
+    monkeypatch.setattr(machine, 'milliseconds_per_batch', lambda ctx: 2.0)
     monkeypatch.setattr(installation, check, fail)
     found = list(installation.diagnose())
-    broken, = [finding for finding in found if finding.severity == BROKEN]
+    (broken,) = [finding for finding in found if finding.severity == BROKEN]
     assert broken.text == 'ZeroDivisionError: ours' and f'check_{broken.subject}' == check
     assert found[-1].subject == 'memory' and len(found) >= 8
 
 
 def test_a_signal_has_its_name(monkeypatch):
-    monkeypatch.setattr(subprocess, 'run', lambda *args, **kwargs: subprocess.CompletedProcess(
-        args, -signal.SIGSEGV))
+    monkeypatch.setattr(
+        subprocess,
+        'run',
+        lambda *args, **kwargs: subprocess.CompletedProcess(args, -signal.SIGSEGV),
+    )
     assert installation._failure_of_a_process().endswith('ends the process (SIGSEGV)')

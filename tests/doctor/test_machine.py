@@ -1,4 +1,5 @@
 """What the machine is said to have, and every place at which the corpus may or may not be."""
+
 import functools
 import hashlib
 import os
@@ -11,27 +12,30 @@ import time
 import pooch
 import pytest
 
+from d2l_seq2seq.book import fra_eng
 from d2l_seq2seq.data import corpus
 from d2l_seq2seq.doctor import machine
 from d2l_seq2seq.doctor.report import INFO, OK, WARNING
+
 from local_server import TEXT, serving, zip_of
 
 
 def only(check):
     """The one finding of a check."""
-    finding, = check('subject')
+    (finding,) = check('subject')
     return finding
 
 
 @pytest.fixture(autouse=True)
 def small_fra_eng(monkeypatch):
     """Two pairs that count as the book's text, and no variable that names it."""
-    monkeypatch.setattr(corpus, 'FRA_ENG_TEXT_SHA256', hashlib.sha256(TEXT.encode()).hexdigest())
+    monkeypatch.setattr(fra_eng, 'FRA_ENG_TEXT_SHA256', hashlib.sha256(TEXT.encode()).hexdigest())
     monkeypatch.delenv('D2L_SEQ2SEQ_DATA', raising=False)
     monkeypatch.setattr(machine, 'SECONDS_TO_REACH', 60)
 
 
 # The corpus on the disk
+
 
 def test_the_variable_names_the_corpus(monkeypatch, tmp_path):
     (tmp_path / 'fra.txt').write_bytes(TEXT.encode())
@@ -40,11 +44,30 @@ def test_the_variable_names_the_corpus(monkeypatch, tmp_path):
     assert found.severity == OK and found.text.endswith(f'D2L_SEQ2SEQ_DATA names: {tmp_path}')
 
 
-@pytest.mark.parametrize('named, data, text, remedy', [
-    ('missing', None, 'D2L_SEQ2SEQ_DATA names .*missing, which is not there', 'correct it, or uns'),
-    ('.', None, 'D2L_SEQ2SEQ_DATA: expected .*fra-eng.zip or .*fra.txt, found neither', ''),
-    ('fra.txt', b'other', 'expected the text of the book.* got 5 bytes', 'give a text of your own'),
-    ('fra-eng.zip', zip_of(TEXT).replace(b'PK\x03\x04', b'PK\x03\x00'), 'the zip is damaged', '')])
+@pytest.mark.parametrize(
+    'named, data, text, remedy',
+    [
+        (
+            'missing',
+            None,
+            'D2L_SEQ2SEQ_DATA names .*missing, which is not there',
+            'correct it, or uns',
+        ),
+        ('.', None, 'D2L_SEQ2SEQ_DATA: expected .*fra-eng.zip or .*fra.txt, found neither', ''),
+        (
+            'fra.txt',
+            b'other',
+            'expected the text of the book.* got 5 bytes',
+            'give a text of your own',
+        ),
+        (
+            'fra-eng.zip',
+            zip_of(TEXT).replace(b'PK\x03\x04', b'PK\x03\x00'),
+            'the zip is damaged',
+            '',
+        ),
+    ],
+)
 def test_the_variable_names_something_else(monkeypatch, tmp_path, named, data, text, remedy):
     if data is not None:
         (tmp_path / named).write_bytes(data)
@@ -59,7 +82,7 @@ def test_a_path_that_can_not_be_looked_at(monkeypatch):
         raise PermissionError(13, 'Permission denied', str(path))
 
     monkeypatch.setenv('D2L_SEQ2SEQ_DATA', 'closed')
-    monkeypatch.setattr(corpus, 'fra_eng_at', refuse)
+    monkeypatch.setattr(corpus, 'find_fra_eng', refuse)
     found = only(machine.check_corpus)
     assert found.severity == WARNING and found.text == 'closed can not be read (Permission denied)'
 
@@ -67,7 +90,7 @@ def test_a_path_that_can_not_be_looked_at(monkeypatch):
 @pytest.fixture
 def cache():
     """The place of the zip in the cache, its folder made."""
-    path = corpus.cached_fra_eng()
+    path = fra_eng.cached_fra_eng()
     path.parent.mkdir(parents=True)
     return path
 
@@ -89,13 +112,14 @@ def test_the_cache_is_damaged(cache, data):
 
 # The corpus to be downloaded
 
+
 def test_the_place_answers_and_nothing_is_kept(monkeypatch, tmp_path):
     def send_and_see_whether_all_is_wanted(server):
         assert server.headers['Range'] == 'bytes=0-3'
         server.send(zip_of(TEXT))
 
     with serving(send_and_see_whether_all_is_wanted) as (handler, url):
-        monkeypatch.setattr(corpus, 'FRA_ENG_URL', url)
+        monkeypatch.setattr(fra_eng, 'FRA_ENG_URL', url)
         found = only(machine.check_corpus)
     assert found.severity == OK and url in found.text
     assert handler.num_requests == 1 and list(tmp_path.iterdir()) == []
@@ -103,8 +127,9 @@ def test_the_place_answers_and_nothing_is_kept(monkeypatch, tmp_path):
 
 def test_a_file_of_any_size_is_not_downloaded(monkeypatch):
     """From a server that doesn't know ranges and never comes to an end."""
+
     def send_for_ever(server):
-        server.send(zip_of(TEXT), length=10 ** 12)
+        server.send(zip_of(TEXT), length=10**12)
         try:
             while True:
                 server.wfile.write(b'0' * 65536)
@@ -112,7 +137,7 @@ def test_a_file_of_any_size_is_not_downloaded(monkeypatch):
             pass
 
     with serving(send_for_ever) as (handler, url):
-        monkeypatch.setattr(corpus, 'FRA_ENG_URL', url)
+        monkeypatch.setattr(fra_eng, 'FRA_ENG_URL', url)
         assert only(machine.check_corpus).severity == OK
 
 
@@ -128,7 +153,7 @@ UNREACHABLE = {
 @pytest.mark.parametrize('reason', UNREACHABLE)
 def test_the_place_does_not_answer_well(monkeypatch, tmp_path, reason):
     with serving(UNREACHABLE[reason]) as (handler, url):
-        monkeypatch.setattr(corpus, 'FRA_ENG_URL', url)
+        monkeypatch.setattr(fra_eng, 'FRA_ENG_URL', url)
         found = only(machine.check_corpus)
     assert found.severity == WARNING and f'{url} ' in found.text and reason in found.text
     assert found.text.endswith('; the bundled corpus takes its place')
@@ -139,9 +164,12 @@ def test_the_place_does_not_answer_well(monkeypatch, tmp_path, reason):
 def test_the_place_does_not_answer_at_all(monkeypatch):
     is_over = threading.Event()
     with serving(lambda server: is_over.wait(60)) as (_, url):
-        monkeypatch.setattr(corpus, 'FRA_ENG_URL', url)
-        monkeypatch.setattr(corpus, 'try_download',
-                            functools.partial(lambda ask, timeout: ask(0.2), corpus.try_download))
+        monkeypatch.setattr(fra_eng, 'FRA_ENG_URL', url)
+        monkeypatch.setattr(
+            fra_eng,
+            'try_download',
+            functools.partial(lambda ask, timeout: ask(0.2), fra_eng.try_download),
+        )
         found = only(machine.check_corpus)
         is_over.set()
     assert found.severity == WARNING and 'could not be downloaded (ReadTimeout)' in found.text
@@ -151,8 +179,8 @@ def test_a_cache_that_can_not_be_looked_into(monkeypatch):
     def refuse(path, **kwargs):
         raise PermissionError(13, 'Permission denied', str(path))
 
-    monkeypatch.setattr(type(corpus.cached_fra_eng()), 'stat', refuse)
-    monkeypatch.setattr(type(corpus.cached_fra_eng()), 'exists', refuse)
+    monkeypatch.setattr(type(fra_eng.cached_fra_eng()), 'stat', refuse)
+    monkeypatch.setattr(type(fra_eng.cached_fra_eng()), 'exists', refuse)
     found = only(machine.check_corpus)
     assert found.severity == WARNING and 'can not be read (Permission denied)' in found.text
     assert corpus.read_corpus('auto').name == 'bundled'
@@ -165,7 +193,7 @@ def test_nothing_listens_at_the_place():
 
 def test_an_attempt_that_no_time_out_ends_is_left(monkeypatch):
     """As the look-up of a name may be."""
-    monkeypatch.setattr(corpus, 'try_download', lambda timeout: time.sleep(5))
+    monkeypatch.setattr(fra_eng, 'try_download', lambda timeout: time.sleep(5))
     monkeypatch.setattr(machine, 'SECONDS_TO_REACH', 0.1)
     found = only(machine.check_corpus)
     assert found.severity == WARNING and 'did not answer within 0.1 seconds' in found.text
@@ -173,11 +201,12 @@ def test_an_attempt_that_no_time_out_ends_is_left(monkeypatch):
 
 def test_what_downloads_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, 'requests', None)
-    with pytest.raises(ImportError):  # which `examine` makes a finding of
+    with pytest.raises(ImportError):  # which `run_checks` makes a finding of
         only(machine.check_corpus)
 
 
 # The machine
+
 
 def test_threads_are_said_and_not_chosen(monkeypatch):
     for name in [name for name in os.environ if name.startswith(machine._READ_BY_OTHERS)]:
@@ -195,8 +224,10 @@ def test_threads_are_said_and_not_chosen(monkeypatch):
 
 @pytest.mark.parametrize('available, severity', [(16e9, OK), (0.2e9, WARNING)])
 def test_memory(monkeypatch, available, severity):
-    files = {'/proc/meminfo': f'MemFree: 1 kB\nMemAvailable:  {int(available / 1024)} kB\n',
-             '/sys/fs/cgroup/memory.max': 'max'}
+    files = {
+        '/proc/meminfo': f'MemFree: 1 kB\nMemAvailable:  {int(available / 1024)} kB\n',
+        '/sys/fs/cgroup/memory.max': 'max',
+    }
     monkeypatch.setattr(machine, '_text_of', lambda path: files.get(path, ''))
     monkeypatch.setattr(os, 'sysconf', {'SC_PAGE_SIZE': 4096, 'SC_PHYS_PAGES': 8_000_000}.get)
     found = only(machine.check_memory)
@@ -211,7 +242,7 @@ def test_memory(monkeypatch, available, severity):
     files['/sys/fs/cgroup/memory.stat'] = 'anon 7\ninactive_file 19800000000\n'  # of files read
     free = min(available, 19.9e9)
     assert only(machine.check_memory).text == f'20.0 GB, {free / 1e9:.1f} GB of it available'
-    files['/sys/fs/cgroup/memory.max'] = str(2 ** 63 - 4096)  # no limit, in the first version
+    files['/sys/fs/cgroup/memory.max'] = str(2**63 - 4096)  # no limit, in the first version
     assert only(machine.check_memory).severity == severity
     files['/proc/meminfo'] = ''  # a Mac's
     assert only(machine.check_memory).severity == INFO
@@ -222,10 +253,11 @@ def test_disk(monkeypatch, tmp_path):
     found = only(machine.check_disk)
     assert found.severity == OK and f'free in {tmp_path}, where runs' in found.text
     (tmp_path / 'runs').mkdir()
-    assert f"free in {tmp_path / 'runs'}, where" in only(machine.check_disk).text
+    assert f'free in {tmp_path / "runs"}, where' in only(machine.check_disk).text
     assert list(tmp_path.rglob('*')) == [tmp_path / 'runs']
-    monkeypatch.setattr(shutil, 'disk_usage',
-                        lambda path: shutil._ntuple_diskusage(10 ** 9, 10 ** 9 - 1000, 1000))
+    monkeypatch.setattr(
+        shutil, 'disk_usage', lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 1000, 1000)
+    )
     found = only(machine.check_disk)
     assert found.severity == WARNING and found.remedy.startswith('make room')
 
@@ -245,4 +277,4 @@ def test_something_else_has_the_name(monkeypatch, tmp_path):
 
 
 def test_the_cache_is_where_pooch_says(tmp_path):
-    assert corpus.cached_fra_eng().parent == pooch.os_cache('d2l_seq2seq')
+    assert fra_eng.cached_fra_eng().parent == pooch.os_cache('d2l_seq2seq')

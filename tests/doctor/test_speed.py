@@ -1,15 +1,16 @@
 """A second of training at the chapter's size, timed by a clock that tests move."""
+
 from types import SimpleNamespace
 
 import pytest
 
 from d2l_seq2seq import try_gpu
-from d2l_seq2seq.doctor import speed
+from d2l_seq2seq.doctor import machine
 
 
 def test_a_machine_too_slow_for_a_second_is_measured(monkeypatch):
-    monkeypatch.setattr(speed, 'SECONDS_OF_TRAINING', 0)
-    assert speed.milliseconds_a_batch(try_gpu()) > 0
+    monkeypatch.setattr(machine, 'SECONDS_OF_TRAINING', 0)
+    assert machine.milliseconds_per_batch(try_gpu()) > 0
 
 
 class Clock:
@@ -17,11 +18,12 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = 0.0
-        monkeypatch.setattr(speed.time, 'perf_counter', lambda: self.now)
+        monkeypatch.setattr(machine.time, 'perf_counter', lambda: self.now)
 
 
-@pytest.mark.parametrize('seconds, num_updates', [
-    (0.01, 16 + 1 + 100), (0.3, 4 + 4), (5.0, 1 + 1)])  # first epoch, or its first second; second
+@pytest.mark.parametrize(
+    'seconds, num_updates', [(0.01, 16 + 1 + 100), (0.3, 4 + 4), (5.0, 1 + 1)]
+)  # first epoch, or its first second; second
 def test_the_chapters_sizes_are_trained_on_for_a_second(monkeypatch, seconds, num_updates):
     clock, seen = Clock(monkeypatch), []
 
@@ -30,11 +32,14 @@ def test_the_chapters_sizes_are_trained_on_for_a_second(monkeypatch, seconds, nu
         for update in range(1, 1000):
             clock.now += seconds
             seen.append(update)
-            on_update(SimpleNamespace(epoch=(update - 1) // len(feed),
-                                      optimizer=SimpleNamespace(num_updates=update)))
+            on_update(
+                SimpleNamespace(
+                    epoch=(update - 1) // len(feed), optimizer=SimpleNamespace(num_updates=update)
+                )
+            )
 
-    monkeypatch.setattr(speed, 'fit', look)
-    assert speed.milliseconds_a_batch(try_gpu()) == pytest.approx(1000 * seconds)
+    monkeypatch.setattr(machine, 'fit', look)
+    assert machine.milliseconds_per_batch(try_gpu()) == pytest.approx(1000 * seconds)
     (num_batches, batch_size, lr, encoder, decoder), *updates = seen
     assert abs(len(updates) - num_updates) <= 1  # a sum of floats is a little off
     assert (num_batches, batch_size, lr) == (16, 64, 0.005)

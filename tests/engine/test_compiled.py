@@ -1,12 +1,14 @@
 """Functions of arrays, traced once for each shape."""
+
 import numpy as onp
 import pytest
 
 from d2l_seq2seq import Decoder, EncoderDecoder, ModelConfig, build_model, initialize
-from d2l_seq2seq._mxnet import mx, np, npx
-from d2l_seq2seq.engine.compiled import CompiledFunctions, _merge_equal_nodes, _without_idle_swaps
+from d2l_seq2seq._mxnet import mx, np, npx, shape_of
 from d2l_seq2seq.book.seq2seq import Seq2SeqEncoder
-from d2l_seq2seq._operators import shape_of
+from d2l_seq2seq.engine.compiled import CompiledFunctions
+from d2l_seq2seq.engine.graphs import merge_equal_nodes as _merge_equal_nodes
+from d2l_seq2seq.engine.graphs import without_idle_swaps as _without_idle_swaps
 
 
 @pytest.fixture
@@ -71,8 +73,9 @@ def test_an_idle_swap_copies_nothing():
     assert largest == 6
     assert 'SwapAxis' in graph.tojson() and 'Reshape' in graph.tojson()
     values = mx.nd.arange(6).reshape((2, 1, 3))
-    for found, expected in zip(mx.nd.CachedOp(graph)(values),
-                               (values.swapaxes(0, 1), values.swapaxes(0, 2))):
+    for found, expected in zip(
+        mx.nd.CachedOp(graph)(values), (values.swapaxes(0, 1), values.swapaxes(0, 2))
+    ):
         assert (found.asnumpy() == expected.asnumpy()).all()
 
 

@@ -1,22 +1,21 @@
 """The fast path: the chapter's losses, bit-equal repetition, going on from a state."""
+
 import concurrent.futures
 import types
 
 import numpy as onp
 import pytest
-
-from d2l_seq2seq import EncoderDecoder, ModelConfig
-from d2l_seq2seq import reproduce
-from d2l_seq2seq._mxnet import autograd, gluon, mx, np, npx, seed_generators
-from d2l_seq2seq.data.encoding import Batch, encode_pairs, first_examples, load_pairs
-from d2l_seq2seq.data.feed import BucketFeed, Feed, TokenFeed
-from d2l_seq2seq.book.seq2seq import initialize
-from d2l_seq2seq.data.pipeline import build_model
-from d2l_seq2seq.book.training_loop import s2s_epochs_ch9
-from d2l_seq2seq.engine.step import UpdateRules, per_token_objective
-from d2l_seq2seq.engine.loss_accumulator import MAX_AHEAD, Tally, sum_losses
-from d2l_seq2seq.engine.fit import evaluate_loss, fit
 from test_graph import GRUDecoder, GRUEncoder
+
+from d2l_seq2seq import EncoderDecoder, ModelConfig, reproduce
+from d2l_seq2seq._mxnet import autograd, gluon, mx, np, npx, seed_generators
+from d2l_seq2seq.book.seq2seq import s2s_epochs_ch9
+from d2l_seq2seq.data.encoding import EncodedCorpus, encode_pairs, first_examples
+from d2l_seq2seq.data.feed import BucketFeed, Feed, TokenFeed, load_pairs
+from d2l_seq2seq.engine.fit import evaluate_loss, fit
+from d2l_seq2seq.engine.loss_accumulator import MAX_AHEAD, LossAccumulator, sum_losses
+from d2l_seq2seq.engine.step import UpdateRules, per_token_objective
+from d2l_seq2seq.models.factory import build_model, initialize
 
 CTX = npx.cpu()
 SMALL = ModelConfig(8, 8, 1, 0.0)
@@ -43,8 +42,14 @@ def weights(model):
 def fitted(model, feed, num_epochs, **kwargs):
     """The metrics of every epoch, and the last state."""
     history = []
-    state = fit(model, feed, num_epochs=num_epochs, lr=0.005,
-                on_epoch_end=lambda metrics, state: history.append(metrics), **kwargs)
+    state = fit(
+        model,
+        feed,
+        num_epochs=num_epochs,
+        lr=0.005,
+        on_epoch_end=lambda metrics, state: history.append(metrics),
+        **kwargs,
+    )
     return history, state
 
 
@@ -53,8 +58,12 @@ def test_the_chapters_losses(corpus, seed):
     src_vocab, tgt_vocab, arrays = encode_pairs(pairs, 10)
     sizes = len(src_vocab), len(tgt_vocab)
     seed_generators(seed)
-    book = [(metric[0] / metric[1], metric[2] / metric[1]) for _, metric, _ in s2s_epochs_ch9(
-        build_model(ModelConfig(), *sizes), load_pairs(pairs, 64, 10)[2], 0.005, 10, CTX)]
+    book = [
+        (metric[0] / metric[1], metric[2] / metric[1])
+        for _, metric, _ in s2s_epochs_ch9(
+            build_model(ModelConfig(), *sizes), load_pairs(pairs, 64, 10)[2], 0.005, 10, CTX
+        )
+    ]
     model = new_model((*sizes, arrays), seed, ModelConfig())
     history, _ = fitted(model, Feed(arrays, 64, seed), 10)
     ours = [(metrics.train.book_loss, metrics.train.nll_per_token) for metrics in history]
@@ -107,17 +116,22 @@ def test_the_model_can_be_called_while_it_is_trained(toy, seed):
     model = new_model(toy, seed)
     model.hybridize()
     X, outputs = np.array([[1, 2, 3]]), []
-    fit(model, Feed(toy[2], 64, seed), num_epochs=3, lr=0.005,
-        on_epoch_end=lambda metrics, state: outputs.append(model(X, X)[0].asnumpy()))
+    fit(
+        model,
+        Feed(toy[2], 64, seed),
+        num_epochs=3,
+        lr=0.005,
+        on_epoch_end=lambda metrics, state: outputs.append(model(X, X)[0].asnumpy()),
+    )
     assert not onp.array_equal(outputs[0], outputs[1])
     assert onp.array_equal(outputs[2], model(X, X)[0].asnumpy())
 
 
 def test_validation_is_the_loss_of_the_model_at_that_time(toy, seed):
     model = new_model(toy, seed)
-    valid_feed = Feed(Batch(*(array[:40] for array in toy[2])), 16, seed)
+    valid_feed = Feed(EncodedCorpus(*(array[:40] for array in toy[2])), 16, seed)
     history, _ = fitted(model, Feed(toy[2], 64, seed), 3, valid_feed=valid_feed)
-    now = evaluate_loss(model, Feed(Batch(*(array[:40] for array in toy[2])), 16, seed + 1))
+    now = evaluate_loss(model, Feed(EncodedCorpus(*(array[:40] for array in toy[2])), 16, seed + 1))
     assert history[2].valid.num_tokens == now.num_tokens
     assert history[2].valid.nll_per_token == pytest.approx(now.nll_per_token, rel=1e-5)
     assert history[2].valid.nll_per_token < history[0].valid.nll_per_token
@@ -138,8 +152,10 @@ def test_the_per_token_objective_against_a_plain_loop(toy, seed):
         with autograd.record():
             logits, _ = plain(batch.src.as_np_ndarray(), batch.tgt.as_np_ndarray())
             log_probs = npx.log_softmax(logits.reshape(-1, toy[1]), axis=-1)
-            chosen = log_probs[batch.rows.as_np_ndarray()[:batch.num_tokens].astype('int32')]
-            labels = batch.label_index[1].as_np_ndarray()[:batch.num_tokens]
+            chosen = log_probs[
+                batch.label_positions.as_np_ndarray()[: batch.num_tokens].astype('int32')
+            ]
+            labels = batch.label_index[1].as_np_ndarray()[: batch.num_tokens]
             mean = -npx.pick(chosen, labels).mean()
         mean.backward()
         gradients = [parameter.grad() for parameter in plain.collect_params().values()]
@@ -160,13 +176,16 @@ def test_another_context(toy, seed):
         history, _ = fitted(model, Feed(toy[2], 64, seed, ctx), 2)
         losses.append([metrics.train.nll_per_token for metrics in history])
         assert {str(parameter.data().ctx) for parameter in model.collect_params().values()} == {
-            str(ctx)}
+            str(ctx)
+        }
     assert losses[0] == pytest.approx(losses[1])
 
 
 def test_another_model_is_trained(toy, seed):
     """GRUs, a batch-first decoder and a head that is no plain dense layer."""
-    arrays = Batch(toy[2].src % 11, toy[2].src_valid_len, toy[2].tgt % 13, toy[2].tgt_valid_len)
+    arrays = EncodedCorpus(
+        toy[2].src % 11, toy[2].src_valid_len, toy[2].tgt % 13, toy[2].tgt_valid_len
+    )
     model = EncoderDecoder(GRUEncoder(), GRUDecoder())
     initialize(model, CTX)
     history, _ = fitted(model, Feed(arrays, 64, seed), 20)
@@ -193,7 +212,11 @@ def test_the_caller_stays_within_reach_of_the_device(monkeypatch):
 
 def test_slow_updates_are_not_far_ahead(monkeypatch):
     """At 0.3 seconds each, two wait at the most: a signal is heard soon."""
-    now, batch, tally = [0.0], types.SimpleNamespace(num_label_steps=1, num_tokens=1), Tally()
+    now, batch, tally = (
+        [0.0],
+        types.SimpleNamespace(num_label_steps=1, num_tokens=1),
+        LossAccumulator(),
+    )
     monkeypatch.setattr('d2l_seq2seq.engine.loss_accumulator.time.monotonic', lambda: now[0])
     for number in range(1, 6):
         now[0] += 0.3
@@ -204,6 +227,7 @@ def test_slow_updates_are_not_far_ahead(monkeypatch):
 
 def test_in_another_thread(toy, seed):
     """MXNet's NumPy mode is each thread's own."""
+
     def train():
         model = new_model(toy, seed)
         return fitted(model, Feed(toy[2], 64, seed), 1)[0][0].train
@@ -219,7 +243,8 @@ def test_training_on_buckets(toy, seed, feed_class, size):
     losses = [metrics.train.nll_per_token for metrics in history]
     assert losses == sorted(losses, reverse=True)
     assert {metrics.train.num_tokens for metrics in history} == {
-        int((toy[2].tgt_valid_len - 1).sum())}
+        int((toy[2].tgt_valid_len - 1).sum())
+    }
 
 
 def test_evaluation_in_the_midst_of_training_changes_nothing(toy, seed):
@@ -243,18 +268,33 @@ def test_a_real_size_has_the_chapters_losses(seed):
     src_valid_len, tgt_valid_len = rng.randint(2, 21, 192), rng.randint(3, 21, 192)
     src, tgt = rng.randint(4, 10_000, (2, 192, 20))
     steps = onp.arange(20)
-    arrays = Batch(*map(np.array, (onp.where(steps < src_valid_len[:, None], src, 1), src_valid_len,
-                                   onp.where(steps < tgt_valid_len[:, None], tgt, 1),
-                                   tgt_valid_len)))
+    arrays = EncodedCorpus(
+        *map(
+            onp.array,
+            (
+                onp.where(steps < src_valid_len[:, None], src, 1),
+                src_valid_len,
+                onp.where(steps < tgt_valid_len[:, None], tgt, 1),
+                tgt_valid_len,
+            ),
+        )
+    )
     sizes = ModelConfig(256, 512, 2, 0.0)
     model = new_model((10_000, 10_000), seed, sizes)
     history, _ = fitted(model, Feed(arrays, 64, seed), 2)
 
     seed_generators(seed)
     dataset = gluon.data.ArrayDataset(*arrays)
-    book = [metric[0] / metric[1] for _, metric, _ in s2s_epochs_ch9(
-        build_model(sizes, 10_000, 10_000), gluon.data.DataLoader(dataset, 64, shuffle=True), 0.005,
-        2, CTX)]
+    book = [
+        metric[0] / metric[1]
+        for _, metric, _ in s2s_epochs_ch9(
+            build_model(sizes, 10_000, 10_000),
+            gluon.data.DataLoader(dataset, 64, shuffle=True),
+            0.005,
+            2,
+            CTX,
+        )
+    ]
     assert [metrics.train.book_loss for metrics in history] == pytest.approx(book, rel=1e-5)
 
 

@@ -1,4 +1,5 @@
 """Parameters as views of one array: nothing else changes."""
+
 import numpy as onp
 import pytest
 
@@ -6,8 +7,7 @@ from d2l_seq2seq import ModelConfig, SteppedEncoderDecoder, feedback
 from d2l_seq2seq._mxnet import autograd, mx, np, npx
 from d2l_seq2seq.engine.flat_parameters import ALIGNMENT, FlatParameters, storage_of
 from d2l_seq2seq.engine.graphs import trace
-from d2l_seq2seq.book.seq2seq import initialize
-from d2l_seq2seq.data.pipeline import build_model
+from d2l_seq2seq.models.factory import build_model, initialize
 
 
 @pytest.fixture
@@ -25,10 +25,11 @@ def run(model):
     X = np.array([[1, 2, 3], [4, 5, 6]])
     with autograd.record():
         logits, _ = model(X, X)
-        total = (logits ** 2).sum()
+        total = (logits**2).sum()
     total.backward()
-    return logits.asnumpy(), {name: parameter.grad().asnumpy()
-                              for name, parameter in model.collect_params().items()}
+    return logits.asnumpy(), {
+        name: parameter.grad().asnumpy() for name, parameter in model.collect_params().items()
+    }
 
 
 def flatten(model):
@@ -75,12 +76,21 @@ def test_every_group_begins_on_a_cache_line(model):
     assert all(start % ALIGNMENT == 0 for start in starts) and flat.weights.size % ALIGNMENT == 0
 
 
-@pytest.mark.parametrize('change, message', [
-    (lambda parameter: setattr(parameter, 'grad_req', 'null'), 'expected grad_req write, got null'),
-    (lambda parameter: setattr(parameter, 'lr_mult', 0.1), 'expected lr_mult 1.0, got 0.1'),
-    (lambda parameter: parameter.cast('float64'), 'expected dtype float32, got float64'),
-    (lambda parameter: parameter.reset_ctx([npx.cpu(0), npx.cpu(1)]), 'expected contexts 1, got 2'),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (
+            lambda parameter: setattr(parameter, 'grad_req', 'null'),
+            'expected grad_req write, got null',
+        ),
+        (lambda parameter: setattr(parameter, 'lr_mult', 0.1), 'expected lr_mult 1.0, got 0.1'),
+        (lambda parameter: parameter.cast('float64'), 'expected dtype float32, got float64'),
+        (
+            lambda parameter: parameter.reset_ctx([npx.cpu(0), npx.cpu(1)]),
+            'expected contexts 1, got 2',
+        ),
+    ],
+)
 def test_parameters_that_want_something_else_are_refused(model, change, message):
     change(model.decoder.dense.bias)
     with pytest.raises(ValueError, match=message):

@@ -1,14 +1,14 @@
 """A traced model gives the model's own logits at the chosen rows."""
+
 import numpy as onp
 import pytest
 
 from d2l_seq2seq import Decoder, Encoder, EncoderDecoder, ModelConfig
-from d2l_seq2seq.engine import graphs
 from d2l_seq2seq._mxnet import autograd, mx, nn, np, npx, rnn
+from d2l_seq2seq.engine import graphs
 from d2l_seq2seq.engine.flat_parameters import FlatParameters
 from d2l_seq2seq.engine.graphs import trace
-from d2l_seq2seq.book.seq2seq import initialize
-from d2l_seq2seq.data.pipeline import build_model
+from d2l_seq2seq.models.factory import build_model, initialize
 
 
 class GRUEncoder(nn.HybridBlock, Encoder):
@@ -25,7 +25,7 @@ class GRUEncoder(nn.HybridBlock, Encoder):
 
 
 class GRUDecoder(nn.HybridBlock, Decoder):
-    """Batch first, and its logits are no plain dense layer's."""
+    """EncodedCorpus first, and its logits are no plain dense layer's."""
 
     def __init__(self):
         super().__init__()
@@ -49,9 +49,11 @@ class TwoPassEncoder(GRUEncoder):
         return self.rnn(X, state)
 
 
-MODELS = {'chapter': lambda: build_model(ModelConfig(5, 6, 2, 0.0), 11, 13),
-          'gru, another head': lambda: EncoderDecoder(GRUEncoder(), GRUDecoder()),
-          'a layer called twice': lambda: EncoderDecoder(TwoPassEncoder(), GRUDecoder())}
+MODELS = {
+    'chapter': lambda: build_model(ModelConfig(5, 6, 2, 0.0), 11, 13),
+    'gru, another head': lambda: EncoderDecoder(GRUEncoder(), GRUDecoder()),
+    'a layer called twice': lambda: EncoderDecoder(TwoPassEncoder(), GRUDecoder()),
+}
 
 
 @pytest.fixture(params=MODELS)
@@ -69,10 +71,11 @@ def test_the_graph_gives_the_models_logits_at_the_rows(model, seed):
 
     traced = trace(model, (3, 5), (3, 4))
     flat = FlatParameters(model.collect_params().values(), traced.packed.values())
-    data = {'src': src, 'tgt': tgt, 'rows': rows}
+    data = {'src': src, 'tgt': tgt, 'label_positions': rows}
     variables = flat.variables(traced.packed)
-    inputs = [mx.nd.array(data[name]) if name in data else variables[name]
-              for name in traced.inputs]
+    inputs = [
+        mx.nd.array(data[name]) if name in data else variables[name] for name in traced.inputs
+    ]
     ours = mx.nd.CachedOp(traced.logits)(*inputs).asnumpy()
     onp.testing.assert_allclose(ours, expected.reshape(12, 13)[rows], rtol=1e-5, atol=1e-6)
 
@@ -86,21 +89,26 @@ def test_the_graphs_gradients_are_the_models(model, seed):
         logits, _ = model(np.array(src), np.array(tgt), np.ones(3), np.ones(3))
         total = (logits.reshape(12, 13) * np.array(head)).sum()
     total.backward()
-    expected = {name: parameter.grad().asnumpy()
-                for name, parameter in model.collect_params().items()}
+    expected = {
+        name: parameter.grad().asnumpy() for name, parameter in model.collect_params().items()
+    }
 
     traced = trace(model, (3, 5), (3, 4))
     flat = FlatParameters(model.collect_params().values(), traced.packed.values())
     variables = flat.variables(traced.packed)
-    data = {'src': src, 'tgt': tgt, 'rows': onp.arange(12)}
+    data = {'src': src, 'tgt': tgt, 'label_positions': onp.arange(12)}
     with autograd.record():
-        ours = mx.nd.CachedOp(traced.logits)(*(
-            mx.nd.array(data[name]) if name in data else variables[name]
-            for name in traced.inputs))
+        ours = mx.nd.CachedOp(traced.logits)(
+            *(
+                mx.nd.array(data[name]) if name in data else variables[name]
+                for name in traced.inputs
+            )
+        )
     autograd.backward([ours], [mx.nd.array(head)])
     for name, parameter in model.collect_params().items():
-        onp.testing.assert_allclose(parameter.grad().asnumpy(), expected[name], rtol=1e-4,
-                                    atol=1e-5)
+        onp.testing.assert_allclose(
+            parameter.grad().asnumpy(), expected[name], rtol=1e-4, atol=1e-5
+        )
 
 
 def test_no_recurrent_weight_is_joined_at_run_time(model):
@@ -123,7 +131,7 @@ def test_a_head_that_swaps_other_axes_is_not_taken_for_the_chapters(seed):
     arrays = {'features': rng.randn(2, 6, 3), 'weight': rng.randn(4, 3), 'rows': [3, 1]}
     features, weight, rows = map(mx.sym.var, arrays)
     dense = mx.sym.FullyConnected(features, weight, num_hidden=4, flatten=False, no_bias=True)
-    chosen = graphs._of_rows(mx.sym.SwapAxis(dense, dim1=1, dim2=2), rows)
+    chosen = graphs._at_positions(mx.sym.SwapAxis(dense, dim1=1, dim2=2), rows)
     ours = mx.nd.CachedOp(chosen)(*(mx.nd.array(arrays[name]) for name in chosen.list_inputs()))
     expected = (arrays['features'] @ arrays['weight'].T).swapaxes(1, 2).reshape(8, 6)[[3, 1]]
     onp.testing.assert_allclose(ours.asnumpy(), expected, rtol=1e-4, atol=1e-5)

@@ -1,18 +1,29 @@
 """Matrix products in 16 bits: which they are, and what is left of the numbers."""
+
 import json
 
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import (Feed, ModelConfig, TrainingConfig, UpdateRules, build_model, encode_pairs,
-                         fit, initialize)
+from d2l_seq2seq import (
+    Feed,
+    ModelConfig,
+    TrainingConfig,
+    UpdateRules,
+    build_model,
+    encode_pairs,
+    fit,
+    initialize,
+)
 from d2l_seq2seq._mxnet import npx, seed_generators
-from d2l_seq2seq.engine.graphs import trace
-from d2l_seq2seq.engine.precision import MATRIX_PRODUCTS, in_low_precision
-from d2l_seq2seq.data.pipeline import update_rules
+from d2l_seq2seq.engine.graphs import MATRIX_PRODUCTS, in_low_precision, trace
+from d2l_seq2seq.training.trainer import update_rules
 
-KINDS = {'the chapter\'s': {}, 'attention': {'attention': 'general', 'bidirectional': True},
-         'gru': {'cell': 'gru', 'masked': True}}
+KINDS = {
+    "the chapter's": {},
+    'attention': {'attention': 'general', 'bidirectional': True},
+    'gru': {'cell': 'gru', 'masked': True},
+}
 
 
 def new_model(num_src, num_tgt, **kind):
@@ -28,14 +39,14 @@ def test_all_products_and_nothing_else_have_casts_around_them(kind, dtype):
     low = in_low_precision(graph, dtype)
     assert low.list_inputs() == graph.list_inputs()
     nodes = json.loads(low.tojson(remove_amp_cast=False))['nodes']
-    products = [number for number, node in enumerate(nodes)
-                if node['op'] in MATRIX_PRODUCTS[dtype]]
+    products = [number for number, node in enumerate(nodes) if node['op'] in MATRIX_PRODUCTS[dtype]]
     assert products
     for number, node in enumerate(nodes):
         sources = [nodes[source] for source, *_ in node['inputs']]
         if number in products:
             assert {(source['op'], source.get('attrs', {}).get('dtype')) for source in sources} == {
-                ('amp_cast', dtype)}
+                ('amp_cast', dtype)
+            }
         elif node['op'] == 'amp_cast' and node['attrs']['dtype'] == 'float32':
             assert sources[0]['op'] in MATRIX_PRODUCTS[dtype]
         else:
@@ -51,11 +62,18 @@ def test_a_training_in_bfloat16_learns_nearly_the_same(bundled, seed, kind):
     for dtype in ('float32', 'bfloat16'):
         seed_generators(seed)
         model, history = new_model(*map(len, vocabs), **KINDS[kind]), []
-        fit(model, Feed(arrays, 32, seed), num_epochs=4, lr=0.01, rules=UpdateRules(dtype=dtype),
-            on_epoch_end=lambda metrics, state: history.append(metrics.train.nll_per_token))
+        fit(
+            model,
+            Feed(arrays, 32, seed),
+            num_epochs=4,
+            lr=0.01,
+            rules=UpdateRules(dtype=dtype),
+            on_epoch_end=lambda metrics, state: history.append(metrics.train.nll_per_token),
+        )
         losses.append(history)
         assert {parameter.data().dtype for parameter in model.collect_params().values()} == {
-            onp.dtype('float32')}
+            onp.dtype('float32')
+        }
     exact, rough = losses
     assert rough == pytest.approx(exact, rel=0.1) and rough != exact
 

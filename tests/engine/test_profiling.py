@@ -1,4 +1,5 @@
 """Taking time apart: whose time is counted, and that nothing is left behind."""
+
 import types
 
 import pytest
@@ -29,8 +30,9 @@ class Heir(Worker):
 @pytest.fixture
 def worker(monkeypatch):
     clock = types.SimpleNamespace(now=0.0)
-    monkeypatch.setattr('d2l_seq2seq.engine.profiling.time',
-                        types.SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(
+        'd2l_seq2seq.engine.profiling.time', types.SimpleNamespace(perf_counter=lambda: clock.now)
+    )
     return Worker(clock)
 
 
@@ -42,12 +44,15 @@ def run(worker):
 
 def test_each_stage_has_its_own_time_and_the_rest_is_the_rest(worker):
     assert stage_times({'inner': (Worker, 'inner')}, lambda: run(worker)) == {
-        'inner': 10, 'the rest': 10}
+        'inner': 10,
+        'the rest': 10,
+    }
 
 
 def test_what_a_stage_calls_counts_as_its_own(worker):
-    assert stage_times({'outer': (Worker, 'outer'), 'inner': (Worker, 'inner')},
-                       lambda: run(worker)) == {'outer': 8, 'inner': 5, 'the rest': 7}
+    assert stage_times(
+        {'outer': (Worker, 'outer'), 'inner': (Worker, 'inner')}, lambda: run(worker)
+    ) == {'outer': 8, 'inner': 5, 'the rest': 7}
 
 
 def test_functions_are_put_back_also_after_an_error(worker):

@@ -1,4 +1,5 @@
 """Learning rates: their formulas, and a state that comes back."""
+
 import json
 
 import pytest
@@ -9,9 +10,9 @@ from d2l_seq2seq import HalvingOnPlateau, InverseSqrt
 def test_inverse_sqrt_is_the_papers_with_its_height_scaled():
     """Vaswani et al. 2017, Eq. (3): d^-0.5 min(step^-0.5, step warmup^-1.5)."""
     schedule, warmup, d = InverseSqrt(0.01, 400), 400, 512
-    peak = d ** -0.5 * warmup ** -0.5
+    peak = d**-0.5 * warmup**-0.5
     for step in (1, 10, 399, 400, 401, 5000):
-        papers = d ** -0.5 * min(step ** -0.5, step * warmup ** -1.5)
+        papers = d**-0.5 * min(step**-0.5, step * warmup**-1.5)
         assert schedule(step) == pytest.approx(0.01 * papers / peak)
 
 

@@ -1,4 +1,5 @@
 """An update against NumPy and Gluon: clipping, Adam, decay, smoothing, adding up, bad gradients."""
+
 import types
 
 import numpy as onp
@@ -6,14 +7,20 @@ import pytest
 
 from d2l_seq2seq import Feed, ModelConfig, build_model, initialize
 from d2l_seq2seq._mxnet import autograd, gluon, mx, np, npx, seed_generators
-from d2l_seq2seq.data.encoding import Batch, encode_pairs
-from d2l_seq2seq.engine.flat_parameters import storage_of
-from d2l_seq2seq.engine.graphs import draws_numbers, trace
-from d2l_seq2seq.models.scheduled_sampling import Mixture, SteppedEncoderDecoder
-from d2l_seq2seq.engine.optimizer import Adam
-from d2l_seq2seq.engine.step import (Forward, TrainStep, UpdateRules, book_objective, clip_factor,
-                              per_token_objective)
+from d2l_seq2seq.data.encoding import EncodedCorpus, encode_pairs
 from d2l_seq2seq.engine.fit import evaluate_loss, fit
+from d2l_seq2seq.engine.flat_parameters import storage_of
+from d2l_seq2seq.engine.graphs import trace, uses_random_numbers
+from d2l_seq2seq.engine.optimizer import Adam
+from d2l_seq2seq.engine.step import (
+    Forward,
+    TrainStep,
+    UpdateRules,
+    book_objective,
+    clip_factor,
+    per_token_objective,
+)
+from d2l_seq2seq.models.scheduled_sampling import ScheduledSampling, SteppedEncoderDecoder
 
 CTX = npx.cpu()
 
@@ -65,8 +72,10 @@ def test_adam_is_gluons(seed, is_guarded):
 
 
 def test_objectives():
-    batches = [types.SimpleNamespace(num_tokens=20, num_label_steps=9),
-               types.SimpleNamespace(num_tokens=30, num_label_steps=4)]
+    batches = [
+        types.SimpleNamespace(num_tokens=20, num_label_steps=9),
+        types.SimpleNamespace(num_tokens=30, num_label_steps=4),
+    ]
     assert book_objective(batches[:1]) == ([1 / 9], 1, 1 / 20)
     assert book_objective(batches) == ([1 / 9, 1 / 4], 1, 1 / 50)
     assert per_token_objective(batches) == ([1, 1], 1 / 50, 1)
@@ -100,23 +109,30 @@ def new_step(model, rules):
 @pytest.mark.parametrize('objective', [book_objective, per_token_objective])
 def test_small_batches_added_up_are_a_large_one(toy, seed, objective):
     large, small = (new_model(toy, seed) for _ in range(2))
-    batch, = Feed(Batch(*(array[:60] for array in toy[2])), 60, seed).batches()
-    parts = list(Feed(Batch(*(array[:60] for array in toy[2])), 16, seed).batches())
+    (batch,) = Feed(EncodedCorpus(*(array[:60] for array in toy[2])), 60, seed).batches()
+    parts = list(Feed(EncodedCorpus(*(array[:60] for array in toy[2])), 16, seed).batches())
     rules = UpdateRules(objective)
     whole = new_step(large, rules)[0]([batch], 0.01).asnumpy()
     values = new_step(small, rules)[0](parts, 0.01).asnumpy()
-    onp.testing.assert_allclose([values[:-1].sum(), values[-1]],
-                                [whole[0], whole[1] * (1 if objective is per_token_objective
-                                                       else 1 / 81)], rtol=1e-4)
+    onp.testing.assert_allclose(
+        [values[:-1].sum(), values[-1]],
+        [whole[0], whole[1] * (1 if objective is per_token_objective else 1 / 81)],
+        rtol=1e-4,
+    )
     for ours, theirs in zip(weights(small), weights(large)):
         onp.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
 def test_accumulation_in_a_training_takes_the_last_batches_too(toy, seed):
     model, updates = new_model(toy, seed), []
-    state = fit(model, Feed(toy[2], 16, seed), num_epochs=2, lr=0.01,
-                rules=UpdateRules(batches_per_update=4),
-                on_update=lambda state: updates.append((state.epoch, state.batch)))
+    state = fit(
+        model,
+        Feed(toy[2], 16, seed),
+        num_epochs=2,
+        lr=0.01,
+        rules=UpdateRules(batches_per_update=4),
+        on_update=lambda state: updates.append((state.epoch, state.batch)),
+    )
     assert updates == [(0, 4), (0, 8), (0, 10), (1, 4), (1, 8), (1, 10)]
     assert state.optimizer.num_updates == 6
 
@@ -132,8 +148,10 @@ def test_label_smoothing_is_the_gradient_of_a_smoothed_target(toy, seed):
     with autograd.record():
         logits, _ = model(batch.src.as_np_ndarray(), batch.tgt.as_np_ndarray())
         log_probs = npx.log_softmax(logits.reshape(-1, toy[1]), axis=-1)
-        chosen = log_probs[batch.rows.as_np_ndarray()[:batch.num_tokens].astype('int32')]
-        labels = batch.label_index[1].as_np_ndarray()[:batch.num_tokens]
+        chosen = log_probs[
+            batch.label_positions.as_np_ndarray()[: batch.num_tokens].astype('int32')
+        ]
+        labels = batch.label_index[1].as_np_ndarray()[: batch.num_tokens]
         loss = -((1 - share) * npx.pick(chosen, labels) + share * chosen.mean(axis=1)).sum()
     loss.backward()
     onp.testing.assert_allclose(ours, flat.gradients.asnumpy(), atol=1e-3, rtol=1e-3)
@@ -141,14 +159,15 @@ def test_label_smoothing_is_the_gradient_of_a_smoothed_target(toy, seed):
 
 def test_weights_decay_and_what_is_not_learned_does_not(toy, seed):
     lr, decay = 0.1, 0.3
-    plain, decaying = (new_model(toy, seed, masked=True) for _ in range(2))
+    plain, decay_mask = (new_model(toy, seed, masked=True) for _ in range(2))
     batch = next(Feed(toy[2], 64, seed).batches())
     before = weights(plain)
-    for model, share in ((plain, 0.0), (decaying, decay)):
+    for model, share in ((plain, 0.0), (decay_mask, decay)):
         new_step(model, UpdateRules(weight_decay=share))[0]([batch], lr)
     held = 0
-    for name, start, without, with_decay in zip(plain.collect_params(), before, weights(plain),
-                                                weights(decaying)):
+    for name, start, without, with_decay in zip(
+        plain.collect_params(), before, weights(plain), weights(decay_mask)
+    ):
         expected = without - (lr * decay * start if start.ndim > 1 else 0)
         if name.endswith('i2h_weight') and start.shape[1] == 9:  # the masked layer's own input
             expected[:, -1] = start[:, -1]
@@ -162,8 +181,9 @@ def test_weights_decay_and_what_is_not_learned_does_not(toy, seed):
 def test_a_bad_gradient_changes_nothing(toy, seed, monkeypatch, bad, max_norm):
     model = new_model(toy, seed)
     batch = next(Feed(toy[2], 64, seed).batches())
-    step, flat = new_step(model, UpdateRules(max_norm=max_norm, weight_decay=0.1,
-                                             skip_bad_batches=True))
+    step, flat = new_step(
+        model, UpdateRules(max_norm=max_norm, weight_decay=0.1, skip_bad_batches=True)
+    )
     step([batch], 0.01)
     before = [array.asnumpy() for array in (flat.weights, step._optimizer.mean)]
 
@@ -174,8 +194,10 @@ def test_a_bad_gradient_changes_nothing(toy, seed, monkeypatch, bad, max_norm):
 
     monkeypatch.setattr(step, '_backward', backward)
     assert not onp.isfinite(step([batch], 0.01).asnumpy()[1])
-    assert all(onp.array_equal(old, new.asnumpy())
-               for old, new in zip(before, (flat.weights, step._optimizer.mean)))
+    assert all(
+        onp.array_equal(old, new.asnumpy())
+        for old, new in zip(before, (flat.weights, step._optimizer.mean))
+    )
 
 
 @pytest.mark.parametrize('skip', [False, True])
@@ -191,12 +213,22 @@ def test_a_loss_that_is_no_number_is_told_or_counted(toy, seed, skip):
             bias.set_data(np.zeros(bias.shape))
 
     def train():
-        fit(model, feed, num_epochs=2, lr=0.01, rules=UpdateRules(skip_bad_batches=skip),
-            on_update=poison, on_epoch_end=lambda metrics, state: history.append(metrics))
+        fit(
+            model,
+            feed,
+            num_epochs=2,
+            lr=0.01,
+            rules=UpdateRules(skip_bad_batches=skip),
+            on_update=poison,
+            on_epoch_end=lambda metrics, state: history.append(metrics),
+        )
 
     if not skip:
-        with pytest.raises(FloatingPointError, match=r'the loss is nan in epoch 1, batch 3 '
-                                                     r'\(update 3, learning rate 0\.01\)'):
+        with pytest.raises(
+            FloatingPointError,
+            match=r'the loss is nan in epoch 1, batch 3 '
+            r'\(update 3, learning rate 0\.01\)',
+        ):
             train()
         return
     train()
@@ -208,21 +240,32 @@ def test_an_epoch_of_nothing_but_bad_batches_ends_the_training(toy, seed):
     model = new_model(toy, seed)
     model.decoder.dense.bias.set_data(np.zeros(toy[1]) * float('nan'))
     with pytest.raises(FloatingPointError, match='no batch of epoch 1 has a finite loss'):
-        fit(model, Feed(toy[2], 64, seed), num_epochs=2, lr=0.01,
-            rules=UpdateRules(skip_bad_batches=True))
+        fit(
+            model,
+            Feed(toy[2], 64, seed),
+            num_epochs=2,
+            lr=0.01,
+            rules=UpdateRules(skip_bad_batches=True),
+        )
 
 
 def test_what_draws_numbers(toy, seed):
     plain = new_model(toy, seed)
-    assert not draws_numbers(plain)
-    assert draws_numbers(new_model(toy, seed, dropout=0.1, masked=True, attention='additive'))
-    assert draws_numbers(SteppedEncoderDecoder(plain.encoder, plain.decoder, Mixture(0.5)))
+    assert not uses_random_numbers(plain)
+    assert uses_random_numbers(new_model(toy, seed, dropout=0.1, masked=True, attention='additive'))
+    assert uses_random_numbers(
+        SteppedEncoderDecoder(plain.encoder, plain.decoder, ScheduledSampling(0.5))
+    )
 
 
 def test_with_a_seed_dropout_does_not_depend_on_what_was_drawn_before(toy, seed):
     final = []
-    for drawn_before, rules in [(0, UpdateRules(seed=seed)), (5, UpdateRules(seed=seed)),
-                                (0, UpdateRules(seed=seed + 1)), (0, UpdateRules())]:
+    for drawn_before, rules in [
+        (0, UpdateRules(seed=seed)),
+        (5, UpdateRules(seed=seed)),
+        (0, UpdateRules(seed=seed + 1)),
+        (0, UpdateRules()),
+    ]:
         model = new_model(toy, seed, dropout=0.5, masked=True, attention='general')
         np.random.uniform(size=drawn_before)
         fit(model, Feed(toy[2], 64, seed), num_epochs=1, lr=0.01, rules=rules)
@@ -239,16 +282,19 @@ DEVICES = [npx.cpu(0), npx.cpu(1), npx.cpu(2)]
 def test_devices_share_a_batch(toy, seed, objective, num_devices, num_sentences):
     """An update of a batch that is split is that of the batch; a device may be left without."""
     whole, split = (new_model(toy, seed, masked=True) for _ in range(2))
-    arrays = Batch(*(array[:num_sentences] for array in toy[2]))
+    arrays = EncodedCorpus(*(array[:num_sentences] for array in toy[2]))
     rules, packed = UpdateRules(objective), trace(split).packed
-    batch, = Feed(arrays, 100, seed).batches()
-    parts, = Feed(arrays, 100, seed, DEVICES[:num_devices]).batches()
-    assert [part.src.context for part in parts.parts] == DEVICES[:min(num_devices, num_sentences)]
+    (batch,) = Feed(arrays, 100, seed).batches()
+    (parts,) = Feed(arrays, 100, seed, DEVICES[:num_devices]).batches()
+    assert [part.src.context for part in parts.parts] == DEVICES[: min(num_devices, num_sentences)]
     assert sum(part.num_tokens for part in parts.parts) == parts.num_tokens == batch.num_tokens
     flat = storage_of(split.collect_params().values(), packed.values())
     copies = [flat.copy_to(device) for device in DEVICES[1:num_devices]]
-    step = TrainStep([(Forward(split, storage.variables(packed)), storage)
-                      for storage in (flat, *copies)], Adam(flat), rules)
+    step = TrainStep(
+        [(Forward(split, storage.variables(packed)), storage) for storage in (flat, *copies)],
+        Adam(flat),
+        rules,
+    )
     for _ in range(2):  # the second reads what the first left on each device
         expected = new_step(whole, rules)[0]([batch], 0.01).asnumpy()
         onp.testing.assert_allclose(step([parts], 0.01).asnumpy(), expected, rtol=1e-4)
@@ -260,9 +306,14 @@ def test_a_training_on_two_devices_has_the_losses_of_one(toy, seed):
     histories = []
     for devices in (DEVICES[:1], DEVICES[:2]):
         history, model = [], new_model(toy, seed)
-        fit(model, Feed(toy[2], 16, seed, devices), num_epochs=4, lr=0.005,
+        fit(
+            model,
+            Feed(toy[2], 16, seed, devices),
+            num_epochs=4,
+            lr=0.005,
             rules=UpdateRules(batches_per_update=2),
-            on_epoch_end=lambda metrics, state: history.append(metrics.train))
+            on_epoch_end=lambda metrics, state: history.append(metrics.train),
+        )
         histories.append(history)
     for one, two in zip(*histories):
         assert two.num_tokens == one.num_tokens
@@ -291,20 +342,24 @@ def test_a_feed_needs_different_devices(toy, devices):
 
 
 def test_workers_with_unlike_numbers_of_devices_share_a_batch(toy):
-    feeds = [Feed(toy[2], 51, 0, DEVICES[:count], worker=(rank, 3))
-             for rank, count in enumerate((2, 1, 3))]
+    feeds = [
+        Feed(toy[2], 51, 0, DEVICES[:count], worker=(rank, 3))
+        for rank, count in enumerate((2, 1, 3))
+    ]
     batches = [next(feed.batches()) for feed in feeds]
     assert [len(batch.parts) for batch in batches] == [2, 1, 3]
     assert sum(part.num_tokens for batch in batches for part in batch.parts) == (
-        batches[0].num_tokens)
+        batches[0].num_tokens
+    )
 
 
 def test_workers_share_a_batch(toy):
     """Two workers of two devices see all sentences, each once, in the order of one."""
-    whole, = Feed(toy[2], 200, 0).batches()
+    (whole,) = Feed(toy[2], 200, 0).batches()
     feeds = [Feed(toy[2], 200, 0, DEVICES[:2], worker=(rank, 2)) for rank in range(2)]
     parts = [part for feed in feeds for batch in feed.batches() for part in batch.parts]
     assert len(parts) == 4
-    assert onp.array_equal(onp.concatenate([part.src.asnumpy() for part in parts]),
-                           whole.parts[0].src.asnumpy())
+    assert onp.array_equal(
+        onp.concatenate([part.src.asnumpy() for part in parts]), whole.parts[0].src.asnumpy()
+    )
     assert sum(part.num_tokens for part in parts) == whole.num_tokens

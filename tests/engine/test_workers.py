@@ -3,6 +3,7 @@
 The jobs are real ones: a scheduler, a server and two workers on this machine, by the command
 `launch`.
 """
+
 import hashlib
 import os
 import signal
@@ -13,16 +14,34 @@ import time
 import numpy as onp
 import pytest
 
-from conftest import ROOT
 from d2l_seq2seq import InputError
 from d2l_seq2seq._mxnet import mx
-from d2l_seq2seq.engine.workers import OneWorker, WorkerGroup
-from small_run import (SETTINGS, arrays_of, assert_same_training, finish, hear_ctrl_c, metrics_of)
+from d2l_seq2seq.engine.workers import KVStoreWorkers, SingleWorker
+
+from conftest import ROOT
+from small_run import SETTINGS, arrays_of, assert_same_training, finish, hear_ctrl_c, metrics_of
 
 # Nothing is drawn but the order, so that one worker and two compute the same.
-PLAIN = ['--corpus', 'copy', '--num-examples', '200', '--num-epochs', '3', '--batch-size', '32',
-         '--embed-size', '8', '--num-hiddens', '16', '--num-layers', '1', '--seed', '3',
-         '--batches-per-update', '2']
+PLAIN = [
+    '--corpus',
+    'copy',
+    '--num-examples',
+    '200',
+    '--num-epochs',
+    '3',
+    '--batch-size',
+    '32',
+    '--embed-size',
+    '8',
+    '--num-hiddens',
+    '16',
+    '--num-layers',
+    '1',
+    '--seed',
+    '3',
+    '--batches-per-update',
+    '2',
+]
 JOB_SECONDS = 300
 JOBS = []  # that the test under way has started
 
@@ -39,10 +58,16 @@ def no_job_is_left():
 
 def launch(*command):
     """A command as two workers, in the background."""
-    JOBS.append(subprocess.Popen(
-        [sys.executable, '-m', 'd2l_seq2seq.launch', '--start-timeout', 'none', '--', *command],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=hear_ctrl_c))
+    JOBS.append(
+        subprocess.Popen(
+            [sys.executable, '-m', 'd2l_seq2seq.launch', '--start-timeout', 'none', '--', *command],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=hear_ctrl_c,
+        )
+    )
     return JOBS[-1]
 
 
@@ -61,10 +86,15 @@ def finish_job(*arguments):
 
 def processes():
     """The processes of this machine: number, number of the parent, command."""
-    rows = subprocess.run(['ps', '-A', '-o', 'pid=,ppid=,args='], capture_output=True, text=True,
-                          check=True).stdout.splitlines()
-    return [(int(pid), int(parent), command) for pid, parent, command in
-            (row.split(None, 2) for row in rows if len(row.split(None, 2)) == 3)]
+    rows = subprocess.run(
+        ['ps', '-A', '-o', 'pid=,ppid=,args='], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return [
+        (int(pid), int(parent), command)
+        for pid, parent, command in (
+            row.split(None, 2) for row in rows if len(row.split(None, 2)) == 3
+        )
+    ]
 
 
 def family_of(pid):
@@ -81,18 +111,18 @@ def wait_for_checkpoint(folder, job):
 
 
 def test_one_worker_does_nothing():
-    group, vector = OneWorker(), mx.nd.array([1, 2])
+    group, vector = SingleWorker(), mx.nd.array([1, 2])
     assert group.sum([vector]) == [vector]
-    group.take_over([vector])
+    group.broadcast_arrays([vector])
     group.require_equal(b'something', 'it')
     assert vector.asnumpy().tolist() == [1, 2] and group.any(True) and not group.any(False)
-    assert group.of_the_first((0.1, 2)) == [0.1, 2]
+    assert group.broadcast((0.1, 2)) == [0.1, 2]
 
 
 def test_a_worker_without_a_group_is_told_how_to_start_one(monkeypatch):
     monkeypatch.delenv('DMLC_ROLE', raising=False)
     with pytest.raises(InputError, match='expected DMLC_ROLE=worker .* d2l_seq2seq.launch'):
-        WorkerGroup()
+        KVStoreWorkers()
 
 
 class Exchange:
@@ -116,7 +146,7 @@ class Exchange:
 
 def worker_with(others, rank=0, num_workers=2):
     """A worker that has met others, without a server."""
-    group = WorkerGroup.__new__(WorkerGroup)
+    group = KVStoreWorkers.__new__(KVStoreWorkers)
     group.rank, group.num_workers, group._keys = rank, num_workers, set()
     group._store = Exchange(others)
     return group
@@ -129,15 +159,15 @@ def test_vectors_come_back_as_sums_in_their_sizes():
 
 def test_the_first_workers_values_are_taken_over():
     vector = mx.nd.array([5, 6])
-    worker_with([1, 2], rank=1).take_over([vector])
+    worker_with([1, 2], rank=1).broadcast_arrays([vector])
     assert vector.asnumpy().tolist() == [1, 2]
 
 
 def test_numbers_come_from_the_first_worker_to_the_bit():
     numbers = [1 / 3, -5e-324, 1e308, 0.0]
     sent = onp.array(numbers).view('uint8').astype('float32')
-    assert worker_with(0 * sent).of_the_first(numbers) == numbers
-    assert worker_with(sent, rank=1).of_the_first([7.0] * 4) == numbers
+    assert worker_with(0 * sent).broadcast(numbers) == numbers
+    assert worker_with(sent, rank=1).broadcast([7.0] * 4) == numbers
 
 
 def test_workers_that_differ_are_named():
@@ -234,8 +264,10 @@ def test_a_worker_that_fails_ends_the_job(tmp_path):
 @pytest.mark.distributed
 def test_workers_need_the_same_settings(tmp_path):
     """As they may not have where each is started by hand."""
-    script = (f'exec {sys.executable} -m d2l_seq2seq.train --kvstore dist_sync "$@" '
-              '--label-smoothing 0.$DMLC_TASK_ID')
+    script = (
+        f'exec {sys.executable} -m d2l_seq2seq.train --kvstore dist_sync "$@" '
+        '--label-smoothing 0.$DMLC_TASK_ID'
+    )
     job = launch('sh', '-c', script, 'sh', *PLAIN, '--out', str(tmp_path / 'run'))
     _, stderr = job.communicate(timeout=JOB_SECONDS)
     assert job.returncode == 2

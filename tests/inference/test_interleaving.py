@@ -1,9 +1,10 @@
 """Searches that are under way at the same time."""
+
 import random
 
 import pytest
 
-from d2l_seq2seq.inference.rows import BATCHES_AT_ONCE, MAX_BATCHES_HELD, in_turn
+from d2l_seq2seq.inference.search import BATCHES_AT_ONCE, MAX_BATCHES_HELD, interleave
 
 
 class Searches:
@@ -28,17 +29,17 @@ class Searches:
 def test_results_come_in_order_whatever_ends_first(num_searches, seed):
     rng = random.Random(seed)
     searches = Searches([rng.randint(0, 6) for _ in range(num_searches)])
-    assert list(in_turn(searches)) == list(range(num_searches))
+    assert list(interleave(searches)) == list(range(num_searches))
 
 
 def test_one_that_takes_long_does_not_let_the_others_pile_up():
     searches = Searches([1000] + [1] * 100)
-    results = in_turn(searches)
+    results = interleave(searches)
     assert next(results) == 0 and searches.num_started <= MAX_BATCHES_HELD + 1
     assert list(results) == list(range(1, 101))
 
 
 def test_the_device_has_something_to_do_while_a_result_is_used():
     searches = Searches([2] * 100)
-    for number in in_turn(searches):
+    for number in interleave(searches):
         assert searches.num_started - searches.num_ended == min(BATCHES_AT_ONCE, 99 - number)

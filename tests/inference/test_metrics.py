@@ -1,4 +1,5 @@
 """Scores against figures worked out by hand, the book's own function, and sacreBLEU itself."""
+
 import math
 
 import pytest
@@ -11,13 +12,18 @@ from d2l_seq2seq.inference.metrics import bleu, corpus_scores, sentence_scores
 SENTENCES = st.lists(st.sampled_from('abc'), min_size=1, max_size=6).map(' '.join)
 
 
-@pytest.mark.parametrize('pred, label, k, expected', [
-    ('va !', 'va !', 2, 1.0),
-    ('va', 'va !', 2, math.exp(1 - 2)),  # too short; its only unigram is right
-    ('a b c d', 'a b d c', 2, 1 * (1 / 3) ** 0.25),
-    ('a a a', 'a b', 1, (1 / 3) ** 0.5),  # a word counts as often as the label has it
-    ('x', 'y', 1, 0.0), ('', 'a', 2, 0.0), ('a b', 'b a', 2, 0.0),
-])
+@pytest.mark.parametrize(
+    'pred, label, k, expected',
+    [
+        ('va !', 'va !', 2, 1.0),
+        ('va', 'va !', 2, math.exp(1 - 2)),  # too short; its only unigram is right
+        ('a b c d', 'a b d c', 2, 1 * (1 / 3) ** 0.25),
+        ('a a a', 'a b', 1, (1 / 3) ** 0.5),  # a word counts as often as the label has it
+        ('x', 'y', 1, 0.0),
+        ('', 'a', 2, 0.0),
+        ('a b', 'b a', 2, 0.0),
+    ],
+)
 def test_the_books_bleu_by_hand(pred, label, k, expected):
     assert bleu(pred, label, k) == pytest.approx(expected)
 
@@ -41,17 +47,22 @@ def test_the_editions_later_function_gives_the_same():
 
 def test_several_references_not_as_many_for_all():
     translations = ['the cat sat on the mat', 'a dog barks at night', 'go']
-    references = [['a cat sat on the mat', 'the cat sat on a mat'], ['a dog barks at night'],
-                  ['Go', 'run', 'move']]
+    references = [
+        ['a cat sat on the mat', 'the cat sat on a mat'],
+        ['a dog barks at night'],
+        ['Go', 'run', 'move'],
+    ]
     scores = corpus_scores(translations, references)
-    padded = [[own[number] if number < len(own) else None for own in references]
-              for number in range(3)]
+    padded = [
+        [own[number] if number < len(own) else None for own in references] for number in range(3)
+    ]
     metric = sacrebleu.BLEU(lowercase=True)
     assert scores['BLEU'].value == metric.corpus_score(translations, padded).score
     assert scores['BLEU'].signature == str(metric.get_signature())
     assert 'case:lc' in scores['chrF'].signature and scores['chrF'].value > 80
-    assert corpus_scores(['Va !', 'un deux trois quatre'],
-                         [['va !'], ['un deux trois quatre']])['BLEU'].value == pytest.approx(100)
+    assert corpus_scores(['Va !', 'un deux trois quatre'], [['va !'], ['un deux trois quatre']])[
+        'BLEU'
+    ].value == pytest.approx(100)
 
 
 def test_short_sentences_can_be_right():

@@ -1,4 +1,5 @@
 """Search against brute force, on a step function whose every sequence can be enumerated."""
+
 import itertools
 import math
 
@@ -7,13 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2l_seq2seq._mxnet import np
+from d2l_seq2seq._mxnet import np, operators_of
 from d2l_seq2seq.inference.beam_search import beam_search, best_continuations, search_tree
-from d2l_seq2seq.inference.constraints import would_repeat
 from d2l_seq2seq.inference.sampling import greedy_search, sample
-from d2l_seq2seq._operators import operators_of
-from d2l_seq2seq.inference.search import (BookLengthPenalty, GNMTLengthPenalty, SearchRules, Stepper,
-                                       no_length_penalty)
+from d2l_seq2seq.inference.search import (
+    BookLengthPenalty,
+    GNMTLengthPenalty,
+    SearchRules,
+    Stepper,
+    no_length_penalty,
+    would_repeat,
+)
 
 VOCAB_SIZE, NUM_STATES, BOS, EOS = 4, 7, 1, 2
 
@@ -51,7 +56,7 @@ class TableStepper(Stepper):
 
 
 def has_repeats(tokens, size):
-    ngrams = [tuple(tokens[place:place + size]) for place in range(len(tokens) - size + 1)]
+    ngrams = [tuple(tokens[place : place + size]) for place in range(len(tokens) - size + 1)]
     return size > 0 and len(set(ngrams)) < len(ngrams)
 
 
@@ -112,15 +117,21 @@ def test_a_beam_as_wide_as_the_space_is_brute_force(rules, seed):
     found = only(beam_search(stepper, [starts(start)], rules, beam_size=width, n_best=width))
     assert len(found) == len(expected)
     assert sorted(map(with_eos, found)) == sorted(tokens for _, _, tokens in expected)
-    onp.testing.assert_allclose([one.score for one in found],
-                                [score for _, score, _ in expected], atol=1e-4)
+    onp.testing.assert_allclose(
+        [one.score for one in found], [score for _, score, _ in expected], atol=1e-4
+    )
     assert [one.is_finished for one in found] == [done for done, _, _ in expected]
 
 
 def test_a_beam_of_one_is_greedy_search(rules, seed):
     stepper, batch = TableStepper(seed), starts(*range(NUM_STATES))
-    (greedy,), (beam,) = (list(search) for search in (
-        greedy_search(stepper, [batch], rules), beam_search(stepper, [batch], rules, beam_size=1)))
+    (greedy,), (beam,) = (
+        list(search)
+        for search in (
+            greedy_search(stepper, [batch], rules),
+            beam_search(stepper, [batch], rules, beam_size=1),
+        )
+    )
     for (one,), (other,) in zip(greedy, beam):
         assert with_eos(one) == with_eos(other)
         assert one.score == pytest.approx(other.score, abs=1e-5)
@@ -138,7 +149,7 @@ def test_greedy_search_takes_the_likeliest(seed):
 
 def path_to(node, nodes):
     """All tokens of a node's sequence."""
-    return (() if node is None else (*path_to(nodes[node].parent, nodes), nodes[node].token_id))
+    return () if node is None else (*path_to(nodes[node].parent, nodes), nodes[node].token_id)
 
 
 @pytest.mark.parametrize('beam_size', [1, 2, 3])
@@ -150,23 +161,33 @@ def test_the_tree_holds_the_best_continuations_of_each_step(beam_size, seed):
     assert [node.log_prob for node in nodes] == pytest.approx(list(totals.values()), abs=1e-4)
     held, num_ended = [()], 0
     for length in range(1, max(map(len, paths)) + 1):
-        every = sorted(((sum(stepper.log_probs(3, (*path, token))), token == EOS)
-                        for path in held for token in range(VOCAB_SIZE)), reverse=True)
+        every = sorted(
+            (
+                (sum(stepper.log_probs(3, (*path, token))), token == EOS)
+                for path in held
+                for token in range(VOCAB_SIZE)
+            ),
+            reverse=True,
+        )
         held = [path for path in paths if len(path) == length and path[-1] != EOS]
         ended = [path for path in paths if len(path) == length and path[-1] == EOS]
         assert [totals[path] for path in held] == pytest.approx(
-            [total for total, is_end in every if not is_end][:beam_size])
+            [total for total, is_end in every if not is_end][:beam_size]
+        )
         assert [totals[path] for path in ended] == pytest.approx(
-            [total for total, is_end in every[:beam_size] if is_end][:beam_size - num_ended])
+            [total for total, is_end in every[:beam_size] if is_end][: beam_size - num_ended]
+        )
         num_ended += len(ended)
     assert num_ended == beam_size or length == rules.max_length
     assert with_eos(only(beam_search(stepper, [starts(3)], rules, beam_size=beam_size))[0]) in paths
 
 
 def searches(seed):
-    return {'greedy': greedy_search,
-            'beam': lambda *args: beam_search(*args, beam_size=3, n_best=3),
-            'sample': lambda *args: sample(*args, num_samples=3, seed=seed)}
+    return {
+        'greedy': greedy_search,
+        'beam': lambda *args: beam_search(*args, beam_size=3, n_best=3),
+        'sample': lambda *args: sample(*args, num_samples=3, seed=seed),
+    }
 
 
 @pytest.mark.parametrize('name', ['greedy', 'beam', 'sample'])
@@ -174,13 +195,14 @@ def test_batches_come_in_order_and_company_changes_nothing(name, rules, seed):
     stepper, search = TableStepper(seed), searches(seed)[name]
     alone = [only(search(stepper, [starts(start)], rules)) for start in range(NUM_STATES)]
     order = onp.random.RandomState(seed).randint(NUM_STATES, size=23).tolist()
-    batches = [starts(*order[place:place + 3]) for place in range(0, len(order), 3)]
+    batches = [starts(*order[place : place + 3]) for place in range(0, len(order), 3)]
     together = [one for batch in search(stepper, iter(batches), rules) for one in batch]
     assert len(together) == len(order)
     for start, found in zip(order, together):
         assert [with_eos(one) for one in found] == [with_eos(one) for one in alone[start]]
-        onp.testing.assert_allclose([one.score for one in found],
-                                    [one.score for one in alone[start]], atol=1e-5)
+        onp.testing.assert_allclose(
+            [one.score for one in found], [one.score for one in alone[start]], atol=1e-5
+        )
 
 
 @pytest.mark.parametrize('name', ['greedy', 'beam', 'sample'])
@@ -191,7 +213,8 @@ def test_scores_are_the_models_own_log_probabilities(name, rules, seed):
         # A beam's are differences of sums in float32.
         onp.testing.assert_allclose(one.log_probs, expected, rtol=1e-5, atol=1e-4)
         assert one.score == pytest.approx(
-            rules.length_penalty(sum(expected), len(expected)), abs=1e-4)
+            rules.length_penalty(sum(expected), len(expected)), abs=1e-4
+        )
 
 
 @pytest.mark.parametrize('name', ['greedy', 'beam', 'sample'])
@@ -226,21 +249,24 @@ def test_samples_follow_the_distribution(seed):
 
 def test_a_cold_or_narrow_draw_is_greedy(seed):
     stepper, batch, rules = TableStepper(seed), starts(*range(NUM_STATES)), RULES['book']
-    greedy = [with_eos(one) for one, in next(greedy_search(stepper, [batch], rules))]
+    greedy = [with_eos(one) for (one,) in next(greedy_search(stepper, [batch], rules))]
     for options in ({'top_k': 1}, {'temperature': 1e-3}):
         drawn = next(sample(stepper, [batch], rules, seed=seed, **options))
-        assert [with_eos(one) for one, in drawn] == greedy
-    top_two = only(sample(stepper, [starts(4)], SearchRules(BOS, EOS, 1), top_k=2,
-                          num_samples=200, seed=seed))
+        assert [with_eos(one) for (one,) in drawn] == greedy
+    top_two = only(
+        sample(stepper, [starts(4)], SearchRules(BOS, EOS, 1), top_k=2, num_samples=200, seed=seed)
+    )
     state = int(stepper.next_state(4, BOS))
     assert {with_eos(one)[0] for one in top_two} <= set(
-        onp.argsort(stepper.table[state])[-2:].tolist())
+        onp.argsort(stepper.table[state])[-2:].tolist()
+    )
 
 
 def test_a_seed_fixes_the_draws(seed):
     def draw(own_seed):
-        found = sample(TableStepper(1), [starts(2)], SearchRules(BOS, EOS, 12), num_samples=99,
-                       seed=own_seed)
+        found = sample(
+            TableStepper(1), [starts(2)], SearchRules(BOS, EOS, 12), num_samples=99, seed=own_seed
+        )
         return [with_eos(one) for one in only(found)]
 
     assert draw(seed) == draw(seed) != draw(seed + 1)
@@ -262,8 +288,10 @@ def test_n_best_has_to_fit_the_beam():
         SearchRules(BOS, EOS, 0)
 
 
-@given(tokens=st.lists(st.lists(st.integers(0, 5), min_size=6, max_size=6), min_size=1, max_size=4),
-       size=st.integers(1, 4))
+@given(
+    tokens=st.lists(st.lists(st.integers(0, 5), min_size=6, max_size=6), min_size=1, max_size=4),
+    size=st.integers(1, 4),
+)
 @settings(deadline=None, max_examples=50)
 def test_what_would_repeat(tokens, size):
     history = np.array(tokens, dtype='float32')
@@ -271,7 +299,7 @@ def test_what_would_repeat(tokens, size):
     for row, own in zip(found, tokens):
         for token in range(6):
             ngram = tuple([*own, token][-size:])
-            before = {tuple(own[place:place + size]) for place in range(6 - size + 1)}
+            before = {tuple(own[place : place + size]) for place in range(6 - size + 1)}
             assert bool(row[token]) == (ngram in before)
 
 
@@ -279,7 +307,7 @@ def test_a_model_that_never_ends_stops_at_the_limit():
     stepper = TableStepper(0)
     stepper.table[:, EOS] = -math.inf
     for search in (greedy_search, lambda *args: beam_search(*args, beam_size=3)):
-        one, = only(search(stepper, [starts(0)], SearchRules(BOS, EOS, 11)))
+        (one,) = only(search(stepper, [starts(0)], SearchRules(BOS, EOS, 11)))
         assert (len(one.token_ids), len(one.log_probs), one.is_finished) == (11, 11, False)
 
 
@@ -294,5 +322,6 @@ def test_candidates_may_be_more_than_float32_can_number():
     log_probs = onp.full((50, 400_000), -9.0, dtype='float32')
     log_probs[49, 399_999] = -1.0
     tokens, parents, *_ = best_continuations(
-        operators_of(np.zeros(1)), np.array(log_probs), np.zeros((1, 50)), EOS)
+        operators_of(np.zeros(1)), np.array(log_probs), np.zeros((1, 50)), EOS
+    )
     assert (int(tokens[0, 0]), int(parents[0, 0])) == (399_999, 49)

@@ -1,12 +1,25 @@
 """Models under a search: compiled or not, alone or in a batch, they are the model itself."""
+
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import (Decoder, Encoder, EncoderDecoder, ModelConfig, ModelStepper, SearchRules,
-                         Stepper, beam_search, build_model, greedy_search, initialize,
-                         predict_s2s_ch9, sample)
+from d2l_seq2seq import (
+    Decoder,
+    Encoder,
+    EncoderDecoder,
+    ModelConfig,
+    ModelStepper,
+    SearchRules,
+    Stepper,
+    beam_search,
+    build_model,
+    greedy_search,
+    initialize,
+    predict_s2s_ch9,
+    sample,
+)
 from d2l_seq2seq._mxnet import autograd, mx, nn, np, npx, rnn
-from d2l_seq2seq.data.encoding import chapter_vocab
+from d2l_seq2seq.data.tokenizers import chapter_vocab
 from d2l_seq2seq.models.decoders import AttentionDecoder
 
 VOCAB = chapter_vocab([['a', 'b', 'c', 'd', 'e', '.']], min_freq=1)
@@ -14,7 +27,9 @@ BOS, EOS = VOCAB['<bos>'], VOCAB['<eos>']
 NUM_STEPS = 7
 RULES = SearchRules(BOS, EOS, NUM_STEPS)
 MEMBERS = {
-    'chapter': {}, 'gru': {'cell': 'gru'}, 'dropout': {'dropout': 0.3},
+    'chapter': {},
+    'gru': {'cell': 'gru'},
+    'dropout': {'dropout': 0.3},
     'both directions': {'bidirectional': True},
     'context': {'masked': True, 'context_every_step': True},
     'additive': {'masked': True, 'attention': 'additive'},
@@ -22,9 +37,11 @@ MEMBERS = {
     'general': {'bidirectional': True, 'attention': 'general'},
     'shared and tied': {'share_embedding': True, 'tied': True, 'masked': True},
 }
-SEARCHES = {'greedy': greedy_search,
-            'beam': lambda *args: beam_search(*args, beam_size=3, n_best=3),
-            'sample': lambda *args: sample(*args, num_samples=2)}
+SEARCHES = {
+    'greedy': greedy_search,
+    'beam': lambda *args: beam_search(*args, beam_size=3, n_best=3),
+    'sample': lambda *args: sample(*args, num_samples=2),
+}
 
 
 def make_model(ctx=npx.cpu(), **settings):
@@ -63,8 +80,9 @@ def with_eos(one):
 @pytest.mark.parametrize('name', SEARCHES)
 def test_compiled_is_operator_by_operator(model, name, seed):
     batch, search = random_batch(seed), SEARCHES[name]
-    compiled, eager = (next(search(stepper(model), [batch], RULES))
-                       for stepper in (ModelStepper, EagerStepper))
+    compiled, eager = (
+        next(search(stepper(model), [batch], RULES)) for stepper in (ModelStepper, EagerStepper)
+    )
     for own, expected in zip(compiled, eager):
         assert [one.token_ids for one in own] == [one.token_ids for one in expected]
         for one, other in zip(own, expected):
@@ -76,8 +94,9 @@ def test_greedy_search_is_the_chapters_prediction(model, seed):
     found = next(greedy_search(ModelStepper(model), [(src, lengths)], RULES))
     for row, length, (one,) in zip(src.astype(int).tolist(), lengths.astype(int), found):
         sentence = ' '.join(VOCAB.to_tokens(row[:length]))
-        assert (' '.join(VOCAB.to_tokens(one.token_ids))
-                == predict_s2s_ch9(model, sentence, VOCAB, VOCAB, NUM_STEPS, npx.cpu()))
+        assert ' '.join(VOCAB.to_tokens(one.token_ids)) == predict_s2s_ch9(
+            model, sentence, VOCAB, VOCAB, NUM_STEPS, npx.cpu()
+        )
 
 
 @pytest.mark.parametrize('name', SEARCHES)
@@ -172,8 +191,9 @@ def test_a_model_of_ones_own_that_can_not_be_traced(seed):
     src, lengths = batch
     for row, length, (one,) in zip(src.astype(int).tolist(), lengths.astype(int), found):
         sentence = ' '.join(VOCAB.to_tokens(row[:length]))
-        assert (' '.join(VOCAB.to_tokens(one.token_ids))
-                == predict_s2s_ch9(model, sentence, VOCAB, VOCAB, NUM_STEPS, npx.cpu()))
+        assert ' '.join(VOCAB.to_tokens(one.token_ids)) == predict_s2s_ch9(
+            model, sentence, VOCAB, VOCAB, NUM_STEPS, npx.cpu()
+        )
     with pytest.raises(NotImplementedError, match=r'PlainDecoder has to define reorder\(state'):
         next(beam_search(ModelStepper(model), [batch], RULES, beam_size=2))
 

@@ -1,4 +1,5 @@
 """Text in, text out."""
+
 import concurrent.futures
 import itertools
 import logging
@@ -10,15 +11,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import ROOT
-from d2l_seq2seq import (DataConfig, InputError, ModelConfig, RunConfig, SearchConfig, Translator,
-                         build_model, initialize, predict_s2s_ch9)
-from d2l_seq2seq.inference.stepper import translator
+from d2l_seq2seq import (
+    DataConfig,
+    InputError,
+    ModelConfig,
+    RunConfig,
+    SearchConfig,
+    Translator,
+    build_model,
+    initialize,
+    predict_s2s_ch9,
+)
 from d2l_seq2seq._mxnet import npx
+from d2l_seq2seq.book.animator import figure_bytes
+from d2l_seq2seq.data.tokenizers import chapter_vocab
+from d2l_seq2seq.inference.stepper import translator
+from d2l_seq2seq.plotting import attention_figure
 from d2l_seq2seq.runs.checkpoint import Run
-from d2l_seq2seq.data.encoding import chapter_vocab
-from d2l_seq2seq.book.animator import attention_figure, figure_bytes
 from d2l_seq2seq.runs.folder import save_run
+
+from conftest import ROOT
 
 CTX = npx.cpu()
 VOCAB = chapter_vocab([['a', 'b', 'c', 'd', 'e', '.', '!']], min_freq=1)
@@ -36,11 +48,12 @@ def make_run(data=DataConfig(num_steps=6), vocab=VOCAB, **settings):
 
 @pytest.fixture(params=['chapter', 'buckets', 'masked', 'attention'])
 def run(request, seed):
-    return {'chapter': lambda: make_run(),
-            'buckets': lambda: make_run(DataConfig(num_steps=6, bucket_width=2)),
-            'masked': lambda: make_run(bidirectional=True),
-            'attention': lambda: make_run(bidirectional=True, attention='general'),
-            }[request.param]()
+    return {
+        'chapter': lambda: make_run(),
+        'buckets': lambda: make_run(DataConfig(num_steps=6, bucket_width=2)),
+        'masked': lambda: make_run(bidirectional=True),
+        'attention': lambda: make_run(bidirectional=True, attention='general'),
+    }[request.param]()
 
 
 def sentences(seed, count=40):
@@ -48,19 +61,27 @@ def sentences(seed, count=40):
     return [' '.join(rng.choice(list('abcdex.'), rng.randint(0, 12))) for _ in range(count)]
 
 
-@pytest.mark.parametrize('search', [
-    SearchConfig(), SearchConfig(batch_size=5), BEAM,
-    SearchConfig(sample=True, n_best=2, seed=3), SearchConfig(beam_size=2, min_length=2,
-                                                              no_repeat_ngram=2)], ids=str)
+@pytest.mark.parametrize(
+    'search',
+    [
+        SearchConfig(),
+        SearchConfig(batch_size=5),
+        BEAM,
+        SearchConfig(sample=True, n_best=2, seed=3),
+        SearchConfig(beam_size=2, min_length=2, no_repeat_ngram=2),
+    ],
+    ids=str,
+)
 def test_batched_is_one_by_one(run, search, seed):
     translator, lines = Translator.of(run), sentences(seed)
     together = translator.translate(lines, search)
     assert len(together) == len(lines)
     for line, found in zip(lines, together):
-        alone, = translator.translate([line], search)
+        (alone,) = translator.translate([line], search)
         assert [one.tokens for one in found] == [one.tokens for one in alone]
-        onp.testing.assert_allclose([one.score for one in found], [one.score for one in alone],
-                                    atol=1e-4)
+        onp.testing.assert_allclose(
+            [one.score for one in found], [one.score for one in alone], atol=1e-4
+        )
 
 
 def test_the_chapters_function_gives_the_same(seed):
@@ -104,7 +125,10 @@ def test_lines_without_words_stay_empty():
     translator = Translator.of(make_run())
     for search in (SearchConfig(), BEAM):
         assert [bool(found) for found in translator.translate(['', 'a', ' \t\xa0\n'], search)] == [
-            False, True, False]
+            False,
+            True,
+            False,
+        ]
     assert translator(['', 'a', '\n'])[::2] == ['', '']
     assert translator('') == ''
     assert Translator.of(make_run(DataConfig(text_rules='opengenus')))('...!') == ''
@@ -115,18 +139,20 @@ def test_long_sentences_are_translated_with_a_warning(run, caplog):
     first, second = 'a b c d e . a', 'b c d e a . a b c'
     found = translator.translate(['a b', first, second])
     assert [len(one[0].src_tokens) for one in found] == [2, 7, 9]
-    assert caplog.messages == ['2 of 3 sentences have more tokens than the 6 that the model was '
-                               'trained to read, and may come out badly; the first has 7: '
-                               'a b c d e ...']
+    assert caplog.messages == [
+        '2 of 3 sentences have more tokens than the 6 that the model was '
+        'trained to read, and may come out badly; the first has 7: '
+        'a b c d e ...'
+    ]
     # What stands at the end has a say in it.
     changed = translator.translate([second[:-1] + '!'])[0][0]
     assert changed.log_probs != found[2][0].log_probs
 
 
 def test_what_is_no_sentence_is_cut_with_a_warning(caplog, monkeypatch):
-    monkeypatch.setattr(translator, 'MAX_TOKENS', 50)
+    monkeypatch.setattr('d2l_seq2seq.inference.translator.MAX_TOKENS', 50)
     translator = Translator.of(make_run())
-    found, = translator.translate(['a ' * 500])
+    (found,) = translator.translate(['a ' * 500])
     assert len(found[0].src_tokens) == 50
     assert 'a sentence of 500 tokens is cut to 50' in caplog.messages[0]
     assert len(found[0].tokens) <= 100
@@ -207,8 +233,9 @@ def test_the_heat_map_shows_tokens_and_weights():
     assert [label.get_text() for label in ax.get_xticklabels()] == ['i', 'won']
     assert [label.get_text() for label in ax.get_yticklabels()] == ["j'ai", 'gagné', '<eos>']
     assert (ax.images[0].get_array() == weights).all()
-    assert (figure_bytes(figure, '.svg')
-            == figure_bytes(attention_figure([weights], *tokens), '.svg'))
+    assert figure_bytes(figure, '.svg') == figure_bytes(
+        attention_figure([weights], *tokens), '.svg'
+    )
 
 
 @pytest.mark.slow
@@ -217,18 +244,21 @@ def test_memory_stays_flat_over_a_stream(tmp_path):
     run = make_run(bidirectional=True, attention='general')
     folder = tmp_path / 'run'
     save_run(folder, run)
-    code = ('import resource, sys, itertools, logging\n'
-            'from d2l_seq2seq import Translator\n'
-            'logging.disable(logging.WARNING)\n'
-            f'translator = Translator.load({str(folder)!r})\n'
-            "lines = (' '.join('abcde'[(n + k) % 5] for k in range(n % 17))\n"
-            '         for n in range(200_000))\n'
-            'found = translator.stream(lines)\n'
-            'for part in range(2):\n'
-            '    for _ in itertools.islice(found, 100_000): pass\n'
-            '    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n')
-    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT,
-                            check=True)
+    code = (
+        'import resource, sys, itertools, logging\n'
+        'from d2l_seq2seq import Translator\n'
+        'logging.disable(logging.WARNING)\n'
+        f'translator = Translator.load({str(folder)!r})\n'
+        "lines = (' '.join('abcde'[(n + k) % 5] for k in range(n % 17))\n"
+        '         for n in range(200_000))\n'
+        'found = translator.stream(lines)\n'
+        'for part in range(2):\n'
+        '    for _ in itertools.islice(found, 100_000): pass\n'
+        '    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
     first, second = map(int, result.stdout.split())
     assert second - first < 20_000  # kilobytes
 

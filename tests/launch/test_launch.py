@@ -1,4 +1,5 @@
 """Jobs of several processes: what is started, what is shown, and that nothing is ever left."""
+
 import contextlib
 import os
 import pty
@@ -12,25 +13,25 @@ import time
 
 import pytest
 
-from conftest import ROOT
-from d2l_seq2seq import InputError
-from d2l_seq2seq import launch
+from d2l_seq2seq import InputError, launch
+from d2l_seq2seq._runtime import num_cores
 from d2l_seq2seq.launch import cluster
 from d2l_seq2seq.launch.cluster import Cluster, RollCall, free_ports
-from d2l_seq2seq._runtime import num_cores
+
+from conftest import ROOT
 from small_run import hear_ctrl_c
 
 # Runs the command with another program in the place of scheduler and servers.
-DRIVER = '''
+DRIVER = """
 import sys
 from d2l_seq2seq import cli
 from d2l_seq2seq import launch
 from d2l_seq2seq.launch import supervisor
 supervisor.SETTLE = 0.3  # these servers never end by themselves
 cli.run(lambda: launch.main(sys.argv[2:], [sys.executable, '-c', sys.argv[1]]))
-'''
+"""
 # What every process of these jobs begins with: it leaves its number, and knows when to end.
-PRELUDE = '''
+PRELUDE = """
 import os, signal, subprocess, sys, time
 role, number = os.environ['DMLC_ROLE'], int(os.environ.get('DMLC_TASK_ID', 0))
 def note(name, text):
@@ -41,7 +42,7 @@ def note(name, text):
 def wait():
     time.sleep(600)
 note(f'{role}-{number}', os.getpid())
-'''
+"""
 SERVE = f'{PRELUDE}\nwait()'
 
 
@@ -68,14 +69,29 @@ def is_running(pid):
 class Job:
     """The command with a program for its workers, and the processes that left their numbers."""
 
-    def __init__(self, folder, worker, *options, serve=SERVE, stdout=subprocess.PIPE,
-                 environment=()):
+    def __init__(
+        self, folder, worker, *options, serve=SERVE, stdout=subprocess.PIPE, environment=()
+    ):
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, '-c', DRIVER, serve, *options, '--', sys.executable, '-c',
-             PRELUDE + textwrap.dedent(worker)], cwd=ROOT, stdout=stdout, stderr=subprocess.PIPE,
-            text=True, preexec_fn=hear_ctrl_c,
-            env={**os.environ, 'NOTES': str(folder), **dict(environment)})
+            [
+                sys.executable,
+                '-c',
+                DRIVER,
+                serve,
+                *options,
+                '--',
+                sys.executable,
+                '-c',
+                PRELUDE + textwrap.dedent(worker),
+            ],
+            cwd=ROOT,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=hear_ctrl_c,
+            env={**os.environ, 'NOTES': str(folder), **dict(environment)},
+        )
 
     def pids(self):
         return [int(path.read_text()) for path in self.folder.iterdir() if path.suffix == '']
@@ -126,7 +142,10 @@ def test_scheduler_and_servers_may_end_first(job):
 
 def test_what_runs_for_the_workers_may_fail_after_them(job):
     """As a program in C++ may that ends while its threads run; the work is done."""
-    one = job("print('done')", serve=PRELUDE + '''
+    one = job(
+        "print('done')",
+        serve=PRELUDE
+        + """
 for name in ('worker-0', 'worker-1'):
     path = os.path.join(os.environ['NOTES'], name)
     try:
@@ -134,17 +153,22 @@ for name in ('worker-0', 'worker-1'):
             time.sleep(0.02)
     except ProcessLookupError:
         pass
-os.abort()''')
+os.abort()""",
+    )
     code, stdout, stderr = one.finish()
     assert (code, stdout) == (0, 'done\n') and 'error' not in stderr
 
 
-@pytest.mark.parametrize('ending, code, how', [
-    ('sys.exit(3)', 3, 'ended with exit code 3'),
-    ('os._exit(1)', 1, 'ended with exit code 1'),
-    ('os.kill(os.getpid(), signal.SIGKILL)', 137, 'was ended by SIGKILL'),
-    ('os.abort()', 134, 'was ended by SIGABRT'),
-    ('os.kill(os.getpid(), 40)', 168, 'was ended by signal 40')])
+@pytest.mark.parametrize(
+    'ending, code, how',
+    [
+        ('sys.exit(3)', 3, 'ended with exit code 3'),
+        ('os._exit(1)', 1, 'ended with exit code 1'),
+        ('os.kill(os.getpid(), signal.SIGKILL)', 137, 'was ended by SIGKILL'),
+        ('os.abort()', 134, 'was ended by SIGABRT'),
+        ('os.kill(os.getpid(), 40)', 168, 'was ended by signal 40'),
+    ],
+)
 def test_a_worker_that_fails_ends_the_job(job, ending, code, how):
     one = job(f'{ending} if number else wait()')
     ended, stdout, stderr = one.finish()
@@ -158,21 +182,29 @@ def test_a_worker_that_is_killed_ends_the_job(job):
     one.wait_for(*EVERYBODY)
     os.kill(int((one.folder / 'worker-0').read_text()), signal.SIGKILL)
     code, _, stderr = one.finish()
-    assert code == 137 and re.fullmatch(r'error: worker 0 \(process \d+\) was ended by SIGKILL; '
-                                        r'ending the others\n', stderr)
+    assert code == 137 and re.fullmatch(
+        r'error: worker 0 \(process \d+\) was ended by SIGKILL; '
+        r'ending the others\n',
+        stderr,
+    )
 
 
 @pytest.mark.parametrize('role', ['scheduler', 'server'])
 def test_what_runs_for_the_workers_ends_the_job_as_well(job, role):
     name = {'scheduler': 'scheduler', 'server': 'server 1'}[role]
-    one = job('wait()', '-s', '2', serve=f'{PRELUDE}\n'
-              f'wait() if (role, number) != ("{role}", {int(role == "server")}) else sys.exit(5)')
+    one = job(
+        'wait()',
+        '-s',
+        '2',
+        serve=f'{PRELUDE}\n'
+        f'wait() if (role, number) != ("{role}", {int(role == "server")}) else sys.exit(5)',
+    )
     code, _, stderr = one.finish()
     assert code == 5 and stderr.startswith(f'error: {name} (process ')
 
 
 def test_who_does_not_want_to_end_is_killed(job):
-    one = job('''
+    one = job("""
         if number == 0:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             note('ignores.txt', '')
@@ -180,15 +212,15 @@ def test_who_does_not_want_to_end_is_killed(job):
         while not os.path.exists(os.environ['NOTES'] + '/ignores.txt'):
             time.sleep(0.02)
         note('failed.txt', '')
-        sys.exit(4)''')
+        sys.exit(4)""")
     one.wait_for('failed.txt')
     assert one.finish()[0] == 4  # which it comes to only if the other is killed
 
 
-GRANDCHILD = '''
+GRANDCHILD = """
 child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])
 note(f'child-{number}', child.pid)
-'''
+"""
 
 
 def test_what_a_process_started_ends_with_it(job):
@@ -208,7 +240,7 @@ def test_nothing_outlives_the_launcher(job):
     wait_for(lambda: not any(map(is_running, one.pids())))
 
 
-STOPPABLE = '''
+STOPPABLE = """
 def stop(received, frame):
     note(f'saved-{number}.txt', received)
     sys.exit(128 + received)
@@ -216,18 +248,22 @@ signal.signal(signal.SIGINT, stop)
 signal.signal(signal.SIGTERM, stop)
 note(f'ready-{number}.txt', '')
 wait()
-'''
+"""
 READY = [f'ready-{number}.txt' for number in range(2)]
 
 
-@pytest.mark.parametrize('number, name, code', [(signal.SIGINT, 'SIGINT', 130),
-                                                (signal.SIGTERM, 'SIGTERM', 143)])
+@pytest.mark.parametrize(
+    'number, name, code', [(signal.SIGINT, 'SIGINT', 130), (signal.SIGTERM, 'SIGTERM', 143)]
+)
 def test_a_signal_is_passed_on(job, number, name, code):
     one = job(STOPPABLE)
     one.wait_for(*EVERYBODY, *READY)
     one.process.send_signal(number)
-    assert one.finish() == (code, '', f'{name}: the workers have 30 s to end; once more ends them '
-                                      'at once\n')
+    assert one.finish() == (
+        code,
+        '',
+        f'{name}: the workers have 30 s to end; once more ends them at once\n',
+    )
     saved = [int((one.folder / f'saved-{number}.txt').read_text()) for number in range(2)]
     assert saved == [number, number]
 
@@ -256,7 +292,7 @@ def test_a_worker_that_fails_after_a_signal_has_failed(job):
 
 
 def test_a_worker_that_saves_is_not_asked_twice(job):
-    one = job('''
+    one = job("""
         def stop(received, frame):
             signal.signal(signal.SIGTERM, lambda *_: note('asked-twice.txt', ''))
             if number:
@@ -266,7 +302,7 @@ def test_a_worker_that_saves_is_not_asked_twice(job):
             sys.exit(143)
         signal.signal(signal.SIGTERM, stop)
         note(f'ready-{number}.txt', '')
-        wait()''')
+        wait()""")
     one.wait_for(*READY)
     one.process.send_signal(signal.SIGTERM)
     assert one.finish()[0] == 9
@@ -274,13 +310,13 @@ def test_a_worker_that_saves_is_not_asked_twice(job):
     assert not (one.folder / 'asked-twice.txt').exists()
 
 
-STUBBORN = '''
+STUBBORN = """
 signal.signal(signal.SIGINT, lambda *_: note(f'heard-{number}.txt', ''))
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 note(f'ready-{number}.txt', '')
 while True:
     time.sleep(600)
-'''
+"""
 
 
 def test_workers_that_do_not_stop_are_killed_after_some_time(job):
@@ -289,8 +325,10 @@ def test_workers_that_do_not_stop_are_killed_after_some_time(job):
     one.process.send_signal(signal.SIGINT)
     code, _, stderr = one.finish()
     assert code == 137
-    assert stderr.splitlines()[1] == ('error: worker 0, worker 1: not ended 0.5 s after SIGINT, '
-                                      'killed; --stop-timeout waits longer')
+    assert stderr.splitlines()[1] == (
+        'error: worker 0, worker 1: not ended 0.5 s after SIGINT, '
+        'killed; --stop-timeout waits longer'
+    )
 
 
 def test_a_second_signal_ends_at_once(job):
@@ -306,20 +344,26 @@ def test_a_group_that_does_not_form_is_ended(job):
     one = job('wait()', '--start-timeout', '0.5', '-s', '2')
     code, stdout, stderr = one.finish()
     assert (code, stdout) == (124, '')
-    assert stderr.startswith('error: the group has not formed in 0.5 s: server 0, server 1, '
-                             'worker 0, worker 1 did not reach the scheduler; see to it that')
+    assert stderr.startswith(
+        'error: the group has not formed in 0.5 s: server 0, server 1, '
+        'worker 0, worker 1 did not reach the scheduler; see to it that'
+    )
     assert stderr.count('\n') == 1
 
 
-JOINED = (b'[14:29:30] ../3rdparty/ps-lite/src/van.cc:419: ? => 1. Meta: request=0, timestamp=0, '
-          b'control={ cmd=ADD_NODE, node={ role=%s, ip=127.0.0.1, port=%d, is_recovery=0 } }\n')
+JOINED = (
+    b'[14:29:30] ../3rdparty/ps-lite/src/van.cc:419: ? => 1. Meta: request=0, timestamp=0, '
+    b'control={ cmd=ADD_NODE, node={ role=%s, ip=127.0.0.1, port=%d, is_recovery=0 } }\n'
+)
 
 
 def test_the_schedulers_log_says_who_has_joined(monkeypatch):
     monkeypatch.delenv('PS_VERBOSE', raising=False)
     roll_call = RollCall({11000: 'server 0', 12000: 'worker 0', 13000: 'worker 1'})
-    assert not roll_call.hear(b'[14:29:30] ../3rdparty/ps-lite/src/van.cc:310: Bind to role=schedul'
-                              b'er, id=1, ip=127.0.0.1, port=19123, is_recovery=0\n')
+    assert not roll_call.hear(
+        b'[14:29:30] ../3rdparty/ps-lite/src/van.cc:310: Bind to role=schedul'
+        b'er, id=1, ip=127.0.0.1, port=19123, is_recovery=0\n'
+    )
     assert not roll_call.hear(JOINED % (b'server', 11000))
     assert not roll_call.hear(JOINED % (b'worker', 13000))
     assert roll_call.problem(59, 60) is None and roll_call.problem(1e9, None) is None
@@ -327,21 +371,27 @@ def test_the_schedulers_log_says_who_has_joined(monkeypatch):
     roll_call.hear(JOINED % (b'worker', 12000))
     roll_call.hear(JOINED % (b'worker', 12000))  # its second store
     assert roll_call.problem(1e9, 60) is None
-    assert not roll_call.hear(b'[14:29:31] ../3rdparty/ps-lite/src/van.cc:394: ? => 9. Meta: reques'
-                              b't=0, timestamp=0, control={ cmd=ADD_NODE, node={ role=worker, id=9,'
-                              b' ip=127.0.0.1, port=14000, is_recovery=0 } }\n')
+    assert not roll_call.hear(
+        b'[14:29:31] ../3rdparty/ps-lite/src/van.cc:394: ? => 9. Meta: reques'
+        b't=0, timestamp=0, control={ cmd=ADD_NODE, node={ role=worker, id=9,'
+        b' ip=127.0.0.1, port=14000, is_recovery=0 } }\n'
+    )
     assert roll_call.problem(1e9, 60) is None  # the scheduler's answers name everybody
     roll_call.hear(JOINED % (b'worker', 14000))
     assert roll_call.problem(0, None).startswith('a worker at 127.0.0.1:14000 joined, which this ')
 
 
-@pytest.mark.parametrize('line, is_shown', [
-    (b'MXNetError: Check failed: my_node_.port != -1 (-1 vs. -1) : bind failed\n', True),
-    (b'[14:29:30] ../3rdparty/ps-lite/src/van.cc:311: Check failed: bind failed\n', True),
-    (b'Traceback (most recent call last):\n', True),
-    (b'[14:29:31] ../3rdparty/ps-lite/src/van.cc:199: Barrier count for 7 : 1\n', False),
-    (b':419: 11 => 1. Meta: request=1, timestamp=2, control={ cmd=BARRIER }\n', False),
-    (b'[14:29:31] \n', False)])
+@pytest.mark.parametrize(
+    'line, is_shown',
+    [
+        (b'MXNetError: Check failed: my_node_.port != -1 (-1 vs. -1) : bind failed\n', True),
+        (b'[14:29:30] ../3rdparty/ps-lite/src/van.cc:311: Check failed: bind failed\n', True),
+        (b'Traceback (most recent call last):\n', True),
+        (b'[14:29:31] ../3rdparty/ps-lite/src/van.cc:199: Barrier count for 7 : 1\n', False),
+        (b':419: 11 => 1. Meta: request=1, timestamp=2, control={ cmd=BARRIER }\n', False),
+        (b'[14:29:31] \n', False),
+    ],
+)
 def test_of_the_schedulers_log_people_see_what_went_wrong(monkeypatch, line, is_shown):
     monkeypatch.delenv('PS_VERBOSE', raising=False)
     assert RollCall({}).hear(line) is is_shown
@@ -349,19 +399,20 @@ def test_of_the_schedulers_log_people_see_what_went_wrong(monkeypatch, line, is_
     assert RollCall({}).hear(line)
 
 
-SPEAK = '''
+SPEAK = """
 for _ in range(200):
     for word in (role, ' ', str(number), ' speaks\\n'):
         for stream in (sys.stdout, sys.stderr):
             stream.write(word)
             stream.flush()
-'''
+"""
 
 
 def test_lines_are_never_mixed(job):
-    serve = f'{SERVE[:-len("wait()")]}{SPEAK}wait()'
-    code, stdout, stderr = job(f'{SPEAK}\ntime.sleep(2)', '--all-output', '-n', '3',
-                               serve=serve).finish()
+    serve = f'{SERVE[: -len("wait()")]}{SPEAK}wait()'
+    code, stdout, stderr = job(
+        f'{SPEAK}\ntime.sleep(2)', '--all-output', '-n', '3', serve=serve
+    ).finish()
     assert code == 0
     workers = [f'[{number}] worker {number} speaks' for number in range(3)]
     assert sorted(stdout.splitlines()) == sorted(200 * workers)
@@ -371,10 +422,10 @@ def test_lines_are_never_mixed(job):
 
 
 def test_the_first_workers_output_is_the_jobs(job):
-    code, stdout, stderr = job('''
+    code, stdout, stderr = job("""
         print('to stdout')
         print('a bar: 1%\\r\\na bar: 2%\\ra bar: 3%\\nno end', end='', file=sys.stderr)
-        ''').finish()
+        """).finish()
     assert (code, stdout) == (0, 'to stdout\n')
     assert '[1] a bar: 1%\n' in stderr and '[1] a bar: 3%\n' in stderr and '[1] no end\n' in stderr
     rest = re.sub(r'(?m)^\[1\].*\n', '', stderr)
@@ -389,16 +440,18 @@ def test_a_terminal_stays_one_for_the_first_worker(job):
     os.close(ours)
     os.close(theirs)
     assert [(one.folder / f'tty-{number}.txt').read_text() for number in range(2)] == [
-        '[False, True]', '[False, False]']
+        '[False, True]',
+        '[False, False]',
+    ]
 
 
 def test_a_reader_that_does_not_read_holds_nothing_up(job):
-    one = job('''
+    one = job("""
         if number:
             time.sleep(1)
             sys.exit(7)
         while True:
-            print('x' * 1000)''')
+            print('x' * 1000)""")
     assert one.process.wait(timeout=60) == 7  # nobody reads yet
     assert one.finish()[0] == 7
 
@@ -412,9 +465,9 @@ def test_a_reader_that_reads_slowly_gets_everything(job):
 
 def test_an_output_that_is_kept_open_holds_nothing_up(job):
     """By a process in a session of its own, which is not the job's any more."""
-    one = job('''
+    one = job("""
         note(f'daemon-{number}.txt', subprocess.Popen(
-            [sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True).pid)''')
+            [sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True).pid)""")
     try:
         assert one.finish()[0] == 0
     finally:
@@ -423,12 +476,12 @@ def test_an_output_that_is_kept_open_holds_nothing_up(job):
 
 
 def test_a_reader_that_is_gone_is_gone_for_the_worker(job):
-    one = job('''
+    one = job("""
         try:
             while number == 0:
                 print('x' * 1000)
         except BrokenPipeError:
-            os._exit(0)''')
+            os._exit(0)""")
     assert one.process.stdout.readline() == 'x' * 1000 + '\n'
     one.process.stdout.close()
     one.process.stdout = None
@@ -442,27 +495,46 @@ def test_what_a_worker_finds_in_its_environment(job, monkeypatch, given):
             monkeypatch.delenv(name)
     code, stdout, _ = job(
         'print(*(f"{name}={os.environ.get(name)}" for name in sorted({*os.environ, "DMLC_RANK"}) '
-        'if name.startswith(("DMLC", "OMP", "PORT"))), sep="\\n")', '-n', '2', '-s', '3',
-        environment={'DMLC_RANK': '5', 'DMLC_USE_KUBERNETES': '1', **given}).finish()
+        'if name.startswith(("DMLC", "OMP", "PORT"))), sep="\\n")',
+        '-n',
+        '2',
+        '-s',
+        '3',
+        environment={'DMLC_RANK': '5', 'DMLC_USE_KUBERNETES': '1', **given},
+    ).finish()
     found = dict(line.split('=') for line in stdout.splitlines())
     ports = int(found.pop('PORT')), int(found.pop('DMLC_PS_ROOT_PORT'))
     assert code == 0 and len(set(ports)) == 2 and all(10_000 <= port < 32_768 for port in ports)
     assert found == {
-        'DMLC_ROLE': 'worker', 'DMLC_NUM_WORKER': '2', 'DMLC_NUM_SERVER': '3',
-        'DMLC_PS_ROOT_URI': '127.0.0.1', 'DMLC_NODE_HOST': '127.0.0.1', 'DMLC_TASK_ID': '0',
-        'DMLC_RANK': 'None', 'OMP_THREAD_LIMIT': given.get('OMP_THREAD_LIMIT',
-                                                           str(max(1, num_cores() // 2)))}
+        'DMLC_ROLE': 'worker',
+        'DMLC_NUM_WORKER': '2',
+        'DMLC_NUM_SERVER': '3',
+        'DMLC_PS_ROOT_URI': '127.0.0.1',
+        'DMLC_NODE_HOST': '127.0.0.1',
+        'DMLC_TASK_ID': '0',
+        'DMLC_RANK': 'None',
+        'OMP_THREAD_LIMIT': given.get('OMP_THREAD_LIMIT', str(max(1, num_cores() // 2))),
+    }
 
 
-@pytest.mark.parametrize('variables', [
-    {}, Cluster(1, 1, '127.0.0.1', 9000).variables('worker'), {'DMLC_ROLE': 'server'}])
+@pytest.mark.parametrize(
+    'variables', [{}, Cluster(1, 1, '127.0.0.1', 9000).variables('worker'), {'DMLC_ROLE': 'server'}]
+)
 def test_a_server_without_its_variables_says_which(variables):
     environment = {name: value for name, value in os.environ.items() if 'DMLC' not in name}
-    result = subprocess.run([sys.executable, '-m', 'd2l_seq2seq.launch.cluster'], cwd=ROOT,
-                            env={**environment, **variables}, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, '-m', 'd2l_seq2seq.launch.cluster'],
+        cwd=ROOT,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+    )
     assert (result.returncode, result.stdout) == (2, '')
-    assert re.fullmatch(r'error: expected DMLC_ROLE=scheduler or server and DMLC_PS_ROOT_URI, .*; '
-                        r'python -m d2l_seq2seq.launch --print-env writes them\n', result.stderr)
+    assert re.fullmatch(
+        r'error: expected DMLC_ROLE=scheduler or server and DMLC_PS_ROOT_URI, .*; '
+        r'python -m d2l_seq2seq.launch --print-env writes them\n',
+        result.stderr,
+    )
 
 
 def test_free_ports_are_in_order_and_free():
@@ -471,7 +543,7 @@ def test_free_ports_are_in_order_and_free():
 
 
 def test_ports_that_are_taken_are_no_free_ones(monkeypatch):
-    port, = free_ports('127.0.0.1', 1)
+    (port,) = free_ports('127.0.0.1', 1)
     monkeypatch.setattr(cluster, '_PORTS', range(port, port + 1))
     assert free_ports('127.0.0.1', 1) == [port]
     with pytest.raises(InputError, match=f'expected 1 free ports from {port} to {port}, got 0'):
@@ -497,8 +569,9 @@ ADDRESS = ['-n', '4', '-s', '2', '--host', '10.0.0.5', '--port', '9000', '--prin
 def test_print_env(capsys, role):
     assert launch.main([*ADDRESS, role, '--', 'python', 'my script.py']) == 0
     text = capsys.readouterr().out
-    assert variables_after(text) == {f'{name}={value}' for name, value in Cluster(
-        4, 2, '10.0.0.5', 9000).variables(role).items()}
+    assert variables_after(text) == {
+        f'{name}={value}' for name, value in Cluster(4, 2, '10.0.0.5', 9000).variables(role).items()
+    }
     assert ("python 'my script.py'" in text) is (role == 'worker')
     assert 'private network' in text
 
@@ -520,25 +593,31 @@ def test_print_env_of_a_scheduler_with_a_name(capsys):
     assert not any('DMLC_USE_KUBERNETES' in block for block in others)
 
 
-@pytest.mark.parametrize('arguments, message', [
-    ([], 'expected a command behind --, got none; type'),
-    (['--'], 'expected a command behind --, got none; type'),
-    (['-n', '2', 'echo'], 'unrecognized arguments: echo'),
-    (['-n', '0', '--', 'true'], "expected a whole number from 1 to 1024, got '0'"),
-    (['-s', '0', '--', 'true'], "expected a whole number from 1 to 1024, got '0'"),
-    (['-n', 'two', '--', 'true'], "expected a whole number from 1 to 1024, got 'two'"),
-    (['--', 'no-such-command'], 'no-such-command: expected a command'),
-    (['--', str(ROOT / 'README.md')], 'nor a file that can be run'),
-    (['--host', '203.0.113.9', '--', 'true'], '--host 203.0.113.9: expected an IPv4 address or'),
-    (['--host', '0.0.0.0', '--', 'true'], 'got all of them'),
-    (['--port', '70000', '--', 'true'], 'expected a whole number from 1 to 65535'),
-    (['--start-timeout', '-1', '--', 'true'], "expected a number above 0, or 'none', got '-1'"),
-    (['--stop-timeout', 'no', '--', 'true'], "expected a number above 0, got 'no'"),
-    (['--print-env'], '--print-env: expected --host and --port with it'),
-    (['--print-env', 'boss'], 'invalid choice'),
-    (['--print-env', '--host', '0.0.0.0', '--port', '9000'], '--host 0.0.0.0: expected'),
-    (['--print-env', '--host', '$(id)', '--port', '9000'], '--host $(id): expected'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        ([], 'expected a command behind --, got none; type'),
+        (['--'], 'expected a command behind --, got none; type'),
+        (['-n', '2', 'echo'], 'unrecognized arguments: echo'),
+        (['-n', '0', '--', 'true'], "expected a whole number from 1 to 1024, got '0'"),
+        (['-s', '0', '--', 'true'], "expected a whole number from 1 to 1024, got '0'"),
+        (['-n', 'two', '--', 'true'], "expected a whole number from 1 to 1024, got 'two'"),
+        (['--', 'no-such-command'], 'no-such-command: expected a command'),
+        (['--', str(ROOT / 'README.md')], 'nor a file that can be run'),
+        (
+            ['--host', '203.0.113.9', '--', 'true'],
+            '--host 203.0.113.9: expected an IPv4 address or',
+        ),
+        (['--host', '0.0.0.0', '--', 'true'], 'got all of them'),
+        (['--port', '70000', '--', 'true'], 'expected a whole number from 1 to 65535'),
+        (['--start-timeout', '-1', '--', 'true'], "expected a number above 0, or 'none', got '-1'"),
+        (['--stop-timeout', 'no', '--', 'true'], "expected a number above 0, got 'no'"),
+        (['--print-env'], '--print-env: expected --host and --port with it'),
+        (['--print-env', 'boss'], 'invalid choice'),
+        (['--print-env', '--host', '0.0.0.0', '--port', '9000'], '--host 0.0.0.0: expected'),
+        (['--print-env', '--host', '$(id)', '--port', '9000'], '--host $(id): expected'),
+    ],
+)
 def test_mistakes_get_one_line(arguments, message, capsys):
     with pytest.raises((InputError, SystemExit)) as stop:
         launch.main(arguments)
@@ -558,7 +637,7 @@ def test_a_port_in_use(job):
 
 
 def test_a_port_that_is_free(job):
-    port, = free_ports('127.0.0.1', 1)
+    (port,) = free_ports('127.0.0.1', 1)
     one = job("print(os.environ['DMLC_PS_ROOT_PORT'])", '--host', 'localhost', '--port', str(port))
     assert one.finish() == (0, f'{port}\n', '')
 
@@ -567,14 +646,19 @@ def test_a_command_that_turns_out_to_be_none(job, tmp_path):
     program = tmp_path / 'program.txt'
     program.write_text('neither a script nor a binary')
     program.chmod(0o755)
-    one = subprocess.run([sys.executable, '-c', DRIVER, SERVE, '--', str(program)], cwd=ROOT,
-                         capture_output=True, text=True, timeout=60,
-                         env={**os.environ, 'NOTES': str(tmp_path)})
+    one = subprocess.run(
+        [sys.executable, '-c', DRIVER, SERVE, '--', str(program)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, 'NOTES': str(tmp_path)},
+    )
     assert one.returncode == 2
     assert one.stderr.startswith(f'error: {program}: expected') and one.stderr.count('\n') == 1
 
 
-ADD_UP = '''
+ADD_UP = """
 import os, sys, traceback
 from d2l_seq2seq._mxnet import mx
 try:
@@ -589,29 +673,48 @@ try:
 except BaseException as error:
     if not isinstance(error, SystemExit) or error.code:
         os._exit(5)  # without waiting for the others
-'''
+"""
 
 
 def run_of_mxnet(*arguments):
-    return subprocess.run([sys.executable, '-m', 'd2l_seq2seq.launch', '--all-output', '--',
-                           sys.executable, '-c', ADD_UP, *arguments], cwd=ROOT, text=True,
-                          capture_output=True, timeout=300)
+    return subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'd2l_seq2seq.launch',
+            '--all-output',
+            '--',
+            sys.executable,
+            '-c',
+            ADD_UP,
+            *arguments,
+        ],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
 
 
 @pytest.mark.distributed
 def test_two_workers_add_up():
     result = run_of_mxnet()
     assert (result.returncode, result.stderr) == (0, '')
-    assert sorted(result.stdout.splitlines()) == ['[0] rank 0 task 0 3.0 3.0',
-                                                  '[1] rank 1 task 1 3.0 3.0']
+    assert sorted(result.stdout.splitlines()) == [
+        '[0] rank 0 task 0 3.0 3.0',
+        '[1] rank 1 task 1 3.0 3.0',
+    ]
 
 
 @pytest.mark.distributed
 def test_a_worker_that_fails_ends_mxnets_job():
     result = run_of_mxnet('fail')
     assert result.returncode == 5
-    assert re.fullmatch(r'error: worker 1 \(process \d+\) ended with exit code 5; ending the '
-                        r'others\n', result.stderr)
+    assert re.fullmatch(
+        r'error: worker 1 \(process \d+\) ended with exit code 5; ending the '
+        r'others\n',
+        result.stderr,
+    )
 
 
 @pytest.mark.slow
@@ -619,8 +722,22 @@ def test_a_worker_that_fails_ends_mxnets_job():
 def test_a_worker_that_opens_no_store_is_named():
     """While the other one waits for it."""
     result = subprocess.run(
-        [sys.executable, '-m', 'd2l_seq2seq.launch', '--start-timeout', '30', '--', 'sh', '-c',
-         f'if [ $DMLC_TASK_ID = 1 ]; then sleep 600; else exec {sys.executable} -c "$0"; fi',
-         ADD_UP], cwd=ROOT, text=True, capture_output=True, timeout=300)
+        [
+            sys.executable,
+            '-m',
+            'd2l_seq2seq.launch',
+            '--start-timeout',
+            '30',
+            '--',
+            'sh',
+            '-c',
+            f'if [ $DMLC_TASK_ID = 1 ]; then sleep 600; else exec {sys.executable} -c "$0"; fi',
+            ADD_UP,
+        ],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
     assert result.returncode == 124
     assert 'not formed in 30 s: worker 1 did not reach the scheduler' in result.stderr

@@ -1,4 +1,5 @@
 """Attention against loops in NumPy; weights masked and returned."""
+
 import numpy as onp
 import pytest
 
@@ -19,8 +20,11 @@ def scores_of(block, query, value):
 
 @pytest.fixture(params=['additive', 'dot', 'general'])
 def attention(request):
-    block = {'additive': lambda: AdditiveAttention(5), 'dot': DotAttention,
-             'general': lambda: GeneralAttention(SIZE)}[request.param]()
+    block = {
+        'additive': lambda: AdditiveAttention(5),
+        'dot': DotAttention,
+        'general': lambda: GeneralAttention(SIZE),
+    }[request.param]()
     block.initialize(mx.init.Uniform(0.8))
     return block
 
@@ -31,25 +35,37 @@ def test_attention_is_the_loop(attention, seed):
     queries = rng.randn(3, 2, SIZE).astype('float32')
     values = rng.randn(3, 5, value_size).astype('float32')
     lengths = [5, 2, 1]
-    context, weights = attention(np.array(queries), attention.keys_of(np.array(values)),
-                                 np.array(values), np.array(lengths))
+    context, weights = attention(
+        np.array(queries),
+        attention.project_keys(np.array(values)),
+        np.array(values),
+        np.array(lengths),
+    )
     assert context.shape == (3, 2, value_size) and weights.shape == (3, 2, 5)
     for sentence, length in enumerate(lengths):
         for query in range(2):
-            scores = onp.array([scores_of(attention, queries[sentence, query], value)
-                                for value in values[sentence, :length]])
+            scores = onp.array(
+                [
+                    scores_of(attention, queries[sentence, query], value)
+                    for value in values[sentence, :length]
+                ]
+            )
             expected = onp.exp(scores) / onp.exp(scores).sum()
             found = weights[sentence, query].asnumpy()
             onp.testing.assert_allclose(found[:length], expected, rtol=1e-4, atol=1e-6)
             assert (found[length:] == 0).all()
-            onp.testing.assert_allclose(context[sentence, query].asnumpy(),
-                                        expected @ values[sentence, :length], rtol=1e-4, atol=1e-5)
+            onp.testing.assert_allclose(
+                context[sentence, query].asnumpy(),
+                expected @ values[sentence, :length],
+                rtol=1e-4,
+                atol=1e-5,
+            )
 
 
 def test_an_empty_sentence_gets_equal_weights(attention):
     values = np.random.normal(size=(1, 4, SIZE))
     queries = np.ones((1, 1, SIZE))
-    _, weights = attention(queries, attention.keys_of(values), values, np.array([0]))
+    _, weights = attention(queries, attention.project_keys(values), values, np.array([0]))
     onp.testing.assert_allclose(weights.asnumpy(), onp.full((1, 1, 4), 0.25), atol=1e-6)
 
 
@@ -59,7 +75,7 @@ def test_the_books_printed_example():
     keys = np.ones((2, 10, 2))
     block = AdditiveAttention(8, dropout=0.1)
     block.initialize()
-    context, _ = block(np.ones((2, 1, 2)), block.keys_of(keys), values, np.array([2, 6]))
+    context, _ = block(np.ones((2, 1, 2)), block.project_keys(keys), values, np.array([2, 6]))
     onp.testing.assert_allclose(context.asnumpy(), [[[2, 3, 4, 5]], [[10, 11, 12, 13]]], rtol=1e-5)
 
 

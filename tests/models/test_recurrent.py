@@ -1,11 +1,12 @@
 """Recurrent layers against loops in NumPy: padding changes nothing, dropout is on and seeded."""
+
 import numpy as onp
 import pytest
 
 from d2l_seq2seq import Seq2SeqEncoder
-from d2l_seq2seq._mxnet import autograd, mx, np, rnn
-from d2l_seq2seq._operators import shape_of
-from d2l_seq2seq.models.recurrent import MaskedStack, Stack, num_states, tanh_rnn
+from d2l_seq2seq._mxnet import autograd, mx, np, rnn, shape_of
+from d2l_seq2seq.book.recurrent_layers import Stack, num_states
+from d2l_seq2seq.models.recurrent import MaskedStack, tanh_rnn
 
 LAYERS = {'rnn': tanh_rnn, 'gru': rnn.GRU, 'lstm': rnn.LSTM}
 BATCH_SIZE, NUM_STEPS, INPUT_SIZE, NUM_HIDDENS = 5, 6, 3, 4
@@ -24,7 +25,8 @@ def step_of(kind, weights, x, state):
         return [onp.tanh(from_x + from_h)]
     if kind == 'gru':
         (reset_x, update_x, new_x), (reset_h, update_h, new_h) = (
-            onp.split(part, 3) for part in (from_x, from_h))
+            onp.split(part, 3) for part in (from_x, from_h)
+        )
         update = sigmoid(update_x + update_h)
         new = onp.tanh(new_x + sigmoid(reset_x + reset_h) * new_h)
         return [(1 - update) * new + update * h]
@@ -77,8 +79,9 @@ def test_a_masked_stack_is_the_loop_over_each_sentence(kind, bidirectional, seed
             for part, expected in zip(state, last):
                 onp.testing.assert_allclose(part[place, number], expected, atol=1e-5)
             if bidirectional:
-                backward, last = read(kind, weights_of(getattr(stack, f'backward{layer}'), kind),
-                                      below[::-1])
+                backward, last = read(
+                    kind, weights_of(getattr(stack, f'backward{layer}'), kind), below[::-1]
+                )
                 for part, expected in zip(state, last):
                     onp.testing.assert_allclose(part[place + 1, number], expected, atol=1e-5)
                 found = onp.concatenate([found, backward[::-1]], axis=1)
@@ -97,13 +100,15 @@ def test_padding_and_company_change_nothing(kind, bidirectional, seed):
     padded, padded_state = stack(np.array(onp.concatenate([X, 9 * noise])), np.array(lengths))
     onp.testing.assert_allclose(padded[:NUM_STEPS].asnumpy(), outputs.asnumpy(), atol=1e-6)
     for number, length in enumerate(lengths):
-        alone, alone_state = stack(np.array(X[:length, number:number + 1]), np.array([length]))
-        onp.testing.assert_allclose(alone[:, 0].asnumpy(), outputs[:length, number].asnumpy(),
-                                    atol=1e-6)
+        alone, alone_state = stack(np.array(X[:length, number : number + 1]), np.array([length]))
+        onp.testing.assert_allclose(
+            alone[:, 0].asnumpy(), outputs[:length, number].asnumpy(), atol=1e-6
+        )
         for mine, padded_part, part in zip(alone_state, padded_state, state):
             onp.testing.assert_allclose(mine[:, 0].asnumpy(), part[:, number].asnumpy(), atol=1e-6)
-            onp.testing.assert_allclose(padded_part[:, number].asnumpy(),
-                                        part[:, number].asnumpy(), atol=1e-6)
+            onp.testing.assert_allclose(
+                padded_part[:, number].asnumpy(), part[:, number].asnumpy(), atol=1e-6
+            )
 
 
 @pytest.mark.parametrize('kind', LAYERS)
@@ -119,7 +124,7 @@ def go_backward(stack, X, lengths):
     """Give the parameters the gradient of something that all outputs and states are part of."""
     with autograd.record():
         outputs, state = stack(np.array(X), np.array(lengths))
-        total = (outputs ** 2).sum() + sum((part ** 3).sum() for part in state)
+        total = (outputs**2).sum() + sum((part**3).sum() for part in state)
     total.backward()
 
 
@@ -137,11 +142,12 @@ def test_the_gradient_is_that_of_sentences_alone(seed):
     X, lengths = random_sentences(seed)
     stack = make('lstm', True)
     go_backward(stack, X, lengths)
-    together = {name: parameter.grad().asnumpy() for name, parameter in
-                stack.collect_params().items()}
+    together = {
+        name: parameter.grad().asnumpy() for name, parameter in stack.collect_params().items()
+    }
     sums = dict.fromkeys(together, 0)
     for number, length in enumerate(lengths):
-        go_backward(stack, X[:length, number:number + 1], [length])
+        go_backward(stack, X[:length, number : number + 1], [length])
         for name, parameter in stack.collect_params().items():
             sums[name] = sums[name] + parameter.grad().asnumpy()
     for name in together:
@@ -165,8 +171,9 @@ def test_the_memory_is_kept_against_large_weights(seed):
 def test_a_length_beyond_the_array_is_the_arrays(kind, seed):
     X, _ = random_sentences(seed)
     stack = make(kind, True)
-    full, beyond = (stack(np.array(X), np.full(BATCH_SIZE, length))
-                    for length in (NUM_STEPS, NUM_STEPS + 50))
+    full, beyond = (
+        stack(np.array(X), np.full(BATCH_SIZE, length)) for length in (NUM_STEPS, NUM_STEPS + 50)
+    )
     assert (full[0].asnumpy() == beyond[0].asnumpy()).all()
     for ours, part in zip(full[1], beyond[1]):
         assert (ours.asnumpy() == part.asnumpy()).all()

@@ -1,4 +1,5 @@
 """Arrays in a file: NumPy reads them, and nothing but the expected is read."""
+
 import io
 import struct
 import zipfile
@@ -15,8 +16,7 @@ SHAPES = {'a.weight': (3, 4), 'b': (5,), 'none': (0, 2)}
 @pytest.fixture
 def arrays(seed):
     rng = onp.random.RandomState(seed)
-    return {name: onp.asarray(rng.randn(*shape), dtype='float32')
-            for name, shape in SHAPES.items()}
+    return {name: onp.asarray(rng.randn(*shape), dtype='float32') for name, shape in SHAPES.items()}
 
 
 def written(arrays):
@@ -48,24 +48,35 @@ def test_the_same_arrays_are_the_same_bytes(arrays):
     assert written(arrays) == written(arrays)
 
 
-@pytest.mark.parametrize('shapes', [
-    {**SHAPES, 'b': (6,)}, {**SHAPES, 'b': (1, 5)}, {**SHAPES, 'more': (1,)},
-    {name: shape for name, shape in SHAPES.items() if name != 'b'}, {**SHAPES, 'b': (10 ** 9,)}])
+@pytest.mark.parametrize(
+    'shapes',
+    [
+        {**SHAPES, 'b': (6,)},
+        {**SHAPES, 'b': (1, 5)},
+        {**SHAPES, 'more': (1,)},
+        {name: shape for name, shape in SHAPES.items() if name != 'b'},
+        {**SHAPES, 'b': (10**9,)},
+    ],
+)
 def test_other_shapes_are_refused(arrays, shapes):
     with pytest.raises(InputError, match='expected'):
         read(written(arrays), shapes)
 
 
-@pytest.mark.parametrize('save', [
-    lambda file, arrays: onp.savez_compressed(file, **arrays),
-    lambda file, arrays: onp.savez(file, **{**arrays, 'b': arrays['b'].astype('float64')}),
-    lambda file, arrays: onp.savez(file, **{**arrays, 'b': arrays['b'].astype('int32')}),
-    lambda file, arrays: onp.savez(file, **{**arrays, 'a.weight': onp.asfortranarray(
-        arrays['a.weight'])}),
-    lambda file, arrays: onp.savez(file, **{**arrays, 'b': onp.array([{}] * 5, dtype=object)}),
-    lambda file, arrays: onp.savez(file, **{**arrays, 'b': arrays['b'] * onp.nan}),
-    lambda file, arrays: onp.save(file, arrays['b']),
-])
+@pytest.mark.parametrize(
+    'save',
+    [
+        lambda file, arrays: onp.savez_compressed(file, **arrays),
+        lambda file, arrays: onp.savez(file, **{**arrays, 'b': arrays['b'].astype('float64')}),
+        lambda file, arrays: onp.savez(file, **{**arrays, 'b': arrays['b'].astype('int32')}),
+        lambda file, arrays: onp.savez(
+            file, **{**arrays, 'a.weight': onp.asfortranarray(arrays['a.weight'])}
+        ),
+        lambda file, arrays: onp.savez(file, **{**arrays, 'b': onp.array([{}] * 5, dtype=object)}),
+        lambda file, arrays: onp.savez(file, **{**arrays, 'b': arrays['b'] * onp.nan}),
+        lambda file, arrays: onp.save(file, arrays['b']),
+    ],
+)
 def test_other_files_are_refused(arrays, save):
     file = io.BytesIO()
     save(file, arrays)
@@ -95,7 +106,7 @@ def test_no_flipped_byte_of_the_tables_crashes(arrays):
     places = [*range(200), *range(data.index(b'PK\x01\x02'), len(data))]
     for place in places:
         damaged = bytearray(data)
-        damaged[place] ^= 0xff
+        damaged[place] ^= 0xFF
         try:
             found = read(bytes(damaged))  # some bytes of a zip are read by nobody
         except InputError:

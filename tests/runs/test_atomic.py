@@ -1,4 +1,5 @@
 """Files that are whole or not there, whatever stops the writing."""
+
 import os
 import subprocess
 import sys
@@ -7,8 +8,15 @@ import pytest
 
 from d2l_seq2seq import InputError
 from d2l_seq2seq.runs import atomic
-from d2l_seq2seq.runs.atomic import (append_line, locked, read_lines, remove_folder, remove_leftovers,
-                                 write_file, write_folder)
+from d2l_seq2seq.runs.atomic import (
+    append_line,
+    locked,
+    read_lines,
+    remove_folder,
+    remove_leftovers,
+    write_file,
+    write_folder,
+)
 
 
 def full_disk(*args):
@@ -79,12 +87,14 @@ def test_leftovers_go_and_the_rest_stays(tmp_path):
 def test_lines_are_added_whole_or_not_at_all(tmp_path):
     """The limit of a process stands for a disk that becomes full in the middle of a line."""
     path = tmp_path / 'lines'
-    code = ('import resource, sys\n'
-            'from pathlib import Path\n'
-            'from d2l_seq2seq.runs.atomic import append_line\n'
-            'resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n'
-            'for number in range(10):\n'
-            f'    append_line(Path({str(path)!r}), str(number) * 29)\n')
+    code = (
+        'import resource, sys\n'
+        'from pathlib import Path\n'
+        'from d2l_seq2seq.runs.atomic import append_line\n'
+        'resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n'
+        'for number in range(10):\n'
+        f'    append_line(Path({str(path)!r}), str(number) * 29)\n'
+    )
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert 'OSError' in result.stderr and 'File too large' in result.stderr
     assert path.read_bytes() == b''.join(f'{str(number) * 29}\n'.encode() for number in range(3))
@@ -100,12 +110,15 @@ def test_half_a_line_is_cut_off(tmp_path):
 
 
 def test_one_process_has_the_folder(tmp_path):
-    code = ('import sys\nfrom pathlib import Path\nfrom d2l_seq2seq.runs.atomic import locked\n'
-            f'with locked(Path({str(tmp_path)!r})):\n'
-            '    print("mine", flush=True)\n'
-            '    sys.stdin.readline()\n')
-    other = subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE,
-                             stdout=subprocess.PIPE)
+    code = (
+        'import sys\nfrom pathlib import Path\nfrom d2l_seq2seq.runs.atomic import locked\n'
+        f'with locked(Path({str(tmp_path)!r})):\n'
+        '    print("mine", flush=True)\n'
+        '    sys.stdin.readline()\n'
+    )
+    other = subprocess.Popen(
+        [sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         assert other.stdout.readline() == b'mine\n'
         with pytest.raises(InputError, match='another process is training into it'):

@@ -1,16 +1,24 @@
 """A model's folder: what is written comes back; what is damaged is refused by name."""
+
 import io
 import json
 
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import (DataConfig, InputError, ModelConfig, Run, RunConfig, Vocab, build_model)
+from d2l_seq2seq import DataConfig, InputError, ModelConfig, Run, RunConfig, Vocab, build_model
 from d2l_seq2seq._mxnet import init, np, npx
-from d2l_seq2seq.runs.checkpoint import (Progress, average_checkpoints, load_checkpoint, load_progress,
-                                    load_weights, named_parameters, save_checkpoint)
+from d2l_seq2seq.data.tokenizers import SubwordPair, Subwords
+from d2l_seq2seq.models.factory import named_parameters
+from d2l_seq2seq.runs.checkpoint import (
+    Progress,
+    average_checkpoints,
+    load_checkpoint,
+    load_progress,
+    load_weights,
+    save_checkpoint,
+)
 from d2l_seq2seq.runs.manifest import MANIFEST, write_manifest
-from d2l_seq2seq.data.subwords import SidesSubwords, Subwords
 
 CTX = npx.cpu()
 CONFIG = RunConfig(model=ModelConfig(embed_size=4, num_hiddens=6, num_layers=2))
@@ -46,18 +54,19 @@ def test_round_trip(saved, ctx):
     assert run.config == CONFIG
     assert run.src_vocab.idx_to_token == SRC_VOCAB.idx_to_token
     assert run.tgt_vocab.token_to_idx == TGT_VOCAB.token_to_idx
-    assert {str(parameter.list_ctx()[0]) for parameter in
-            run.model.collect_params().values()} == {str(ctx)}
+    assert {str(parameter.list_ctx()[0]) for parameter in run.model.collect_params().values()} == {
+        str(ctx)
+    }
 
 
 def test_subwords_come_back(saved, tmp_path, bundled):
     sentences = [src for src, _ in bundled.pairs[:200]]
-    subwords = SidesSubwords(*[Subwords.learn(sentences, 100)] * 2)
+    subwords = SubwordPair(*[Subwords.train(sentences, 100)] * 2)
     run = new_run(RunConfig(DataConfig(text_rules='subwords'), CONFIG.model))
     run = Run(run.config, run.src_vocab, run.tgt_vocab, run.model, subwords)
     save_checkpoint(tmp_path / 'subwords', run)
     again = load_checkpoint(tmp_path / 'subwords', CTX)
-    assert again.rules.src_tokens(sentences[5]) == run.rules.src_tokens(sentences[5])
+    assert again.tokenizer.tokenize_src(sentences[5]) == run.tokenizer.tokenize_src(sentences[5])
 
 
 def test_weights_have_names_that_do_not_count_blocks(saved):
@@ -77,14 +86,19 @@ def test_nothing_else_is_in_the_folder(saved):
 def test_progress_comes_back(saved, tmp_path):
     _, run = saved
     shapes = {name: parameter.shape for name, parameter in named_parameters(run.model).items()}
-    moments = {kind: {name: onp.full(shape, number, 'float32') for name, shape in shapes.items()}
-               for number, kind in enumerate(('mean', 'variance'))}
+    moments = {
+        kind: {name: onp.full(shape, number, 'float32') for name, shape in shapes.items()}
+        for number, kind in enumerate(('mean', 'variance'))
+    }
     values = {'epoch': 3, 'hooks': {}, 'ended': None, 'exact': 0.1 + 0.2}
     save_checkpoint(tmp_path / 'training', run, Progress(moments, values))
     found = load_progress(tmp_path / 'training', run.model, ('mean', 'variance'))
     assert found.values == values
-    assert all((found.moments[kind][name] == array).all() for kind, named in moments.items()
-               for name, array in named.items())
+    assert all(
+        (found.moments[kind][name] == array).all()
+        for kind, named in moments.items()
+        for name, array in named.items()
+    )
 
 
 def test_a_model_alone_can_not_be_gone_on_with(saved):
@@ -103,10 +117,16 @@ def test_a_missing_file_is_named(saved, name):
 
 @pytest.mark.parametrize('name', [*FILES, MANIFEST])
 @pytest.mark.parametrize('with_manifest', [False, True])
-@pytest.mark.parametrize('damage', [
-    lambda data: b'', lambda data: data[:len(data) // 2], lambda data: b'\xff' * len(data),
-    lambda data: b'[' * 100_000, lambda data: b'null',
-])
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda data: b'',
+        lambda data: data[: len(data) // 2],
+        lambda data: b'\xff' * len(data),
+        lambda data: b'[' * 100_000,
+        lambda data: b'null',
+    ],
+)
 def test_a_damaged_file_is_named(saved, name, with_manifest, damage):
     """Whether or not the manifest agrees with it."""
     folder, _ = saved
@@ -133,7 +153,7 @@ def test_a_strangers_sizes_are_not_allocated(saved):
     change_config(folder, num_hiddens=65536, num_layers=10)
     with pytest.raises(InputError, match='bytes of numbers at least, got a file of'):
         load_checkpoint(folder, CTX)
-    change_config(folder, num_hiddens=10 ** 9)
+    change_config(folder, num_hiddens=10**9)
     with pytest.raises(InputError, match='num_hiddens: expected a whole number from 1 to 65536'):
         load_checkpoint(folder, CTX)
 
@@ -184,5 +204,6 @@ def test_the_mean_of_some_checkpoints(saved, tmp_path):
     mean = average_checkpoints([first, tmp_path / 'second'], CTX)
     weights = [load_weights(path, run.model) for path in (first, tmp_path / 'second')]
     for name, parameter in named_parameters(mean.model).items():
-        onp.testing.assert_allclose(parameter.data().asnumpy(),
-                                    (weights[0][name] + weights[1][name]) / 2, atol=1e-7)
+        onp.testing.assert_allclose(
+            parameter.data().asnumpy(), (weights[0][name] + weights[1][name]) / 2, atol=1e-7
+        )

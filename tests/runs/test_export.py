@@ -1,4 +1,5 @@
 """Exported files, read by MXNet alone."""
+
 import json
 import subprocess
 import sys
@@ -6,15 +7,26 @@ import sys
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import (DataConfig, ModelConfig, Run, RunConfig, Vocab, build_model, export,
-                         initialize, save_run)
+from d2l_seq2seq import (
+    DataConfig,
+    ModelConfig,
+    Run,
+    RunConfig,
+    Vocab,
+    build_model,
+    export,
+    initialize,
+    save_run,
+)
 from d2l_seq2seq._mxnet import _NUMPY_NAMES, np, npx
 
 CTX = npx.cpu()
-VOCABS = [Vocab([[f'{side}{number}' for number in range(7)]], reserved_tokens=[
-    '<pad>', '<bos>', '<eos>']) for side in ('s', 't')]
+VOCABS = [
+    Vocab([[f'{side}{number}' for number in range(7)]], reserved_tokens=['<pad>', '<bos>', '<eos>'])
+    for side in ('s', 't')
+]
 # What a program does that has MXNet and the files, and not this package.
-READER = '''
+READER = """
 import json, sys
 sys.modules['d2l_seq2seq'] = None  # so that importing it fails
 import numpy as onp
@@ -38,33 +50,58 @@ for step in range(len(batch['tgt'][0])):
 lines = [open(f'{folder}/{side}_vocab.txt', encoding='utf-8').read().split('\\n')
          for side in ('src', 'tgt')]
 print(json.dumps({'logits': logits, 'vocabs': lines, 'signature': signature}))
-'''
+"""
 
 
-@pytest.mark.parametrize('config', [
-    ModelConfig(5, 6, 2), ModelConfig(5, 6, 2, 0.2, 'gru', masked=True, context_every_step=True),
-    ModelConfig(5, 6, 2, 0.2, 'rnn', bidirectional=True, attention='general'),
-    ModelConfig(6, 6, 1, masked=True, attention='additive', tied=True),
-    ModelConfig(5, 6, 1, masked=True, attention='dot')], ids=str)
+@pytest.mark.parametrize(
+    'config',
+    [
+        ModelConfig(5, 6, 2),
+        ModelConfig(5, 6, 2, 0.2, 'gru', masked=True, context_every_step=True),
+        ModelConfig(5, 6, 2, 0.2, 'rnn', bidirectional=True, attention='general'),
+        ModelConfig(6, 6, 1, masked=True, attention='additive', tied=True),
+        ModelConfig(5, 6, 1, masked=True, attention='dot'),
+    ],
+    ids=str,
+)
 def test_plain_mxnet_computes_the_same(seed, tmp_path, config):
     model = build_model(config, *map(len, VOCABS))
     initialize(model, CTX)
     save_run(tmp_path / 'run', Run(RunConfig(DataConfig(num_steps=6), config), *VOCABS, model))
     assert export.main([str(tmp_path / 'run'), str(tmp_path / 'exported')]) is None
     rng = onp.random.RandomState(seed)
-    batch = {'src': rng.randint(11, size=(3, 6)).tolist(), 'src_valid_len': [6.0, 1.0, 4.0],
-             'tgt': rng.randint(11, size=(3, 4)).tolist()}
-    result = subprocess.run([sys.executable, '-c', READER, str(tmp_path / 'exported'),
-                             json.dumps(batch), ' '.join(_NUMPY_NAMES)],
-                            capture_output=True, text=True, check=True)
+    batch = {
+        'src': rng.randint(11, size=(3, 6)).tolist(),
+        'src_valid_len': [6.0, 1.0, 4.0],
+        'tgt': rng.randint(11, size=(3, 4)).tolist(),
+    }
+    result = subprocess.run(
+        [
+            sys.executable,
+            '-c',
+            READER,
+            str(tmp_path / 'exported'),
+            json.dumps(batch),
+            ' '.join(_NUMPY_NAMES),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     found = json.loads(result.stdout)
-    expected, _ = model(*(np.array(batch[name]) for name in ('src', 'tgt')),
-                        *[np.array(batch['src_valid_len'])] * 2)
-    onp.testing.assert_allclose(onp.array(found['logits']).swapaxes(0, 1), expected.asnumpy(),
-                                atol=1e-6)
+    expected, _ = model(
+        *(np.array(batch[name]) for name in ('src', 'tgt')), *[np.array(batch['src_valid_len'])] * 2
+    )
+    onp.testing.assert_allclose(
+        onp.array(found['logits']).swapaxes(0, 1), expected.asnumpy(), atol=1e-6
+    )
     assert [lines[:-1] for lines in found['vocabs']] == [vocab.idx_to_token for vocab in VOCABS]
     assert found['signature']['special_ids']['tgt'] == {
-        '<unk>': 0, '<pad>': 1, '<bos>': 2, '<eos>': 3}
+        '<unk>': 0,
+        '<pad>': 1,
+        '<bos>': 2,
+        '<eos>': 3,
+    }
     assert found['signature']['pad_to_num_steps'] is not config.masked
 
 
@@ -75,7 +112,10 @@ def test_files_that_are_there_stay(tmp_path):
     model = build_model(config, *map(len, VOCABS))
     initialize(model, CTX)
     save_run(tmp_path / 'run', Run(RunConfig(model=config), *VOCABS, model))
-    result = subprocess.run([sys.executable, '-m', 'd2l_seq2seq.export', str(tmp_path / 'run'),
-                             str(tmp_path / 'mine')], capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, '-m', 'd2l_seq2seq.export', str(tmp_path / 'run'), str(tmp_path / 'mine')],
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 2 and 'expected a new or an empty folder' in result.stderr
     assert [path.name for path in tmp_path.glob('mine/*')] == ['file']

@@ -1,4 +1,5 @@
 """A run's folder: who gets it, what is kept, which checkpoint is taken."""
+
 import json
 import logging
 import shutil
@@ -6,12 +7,19 @@ import shutil
 import pytest
 
 from d2l_seq2seq import InputError, ModelConfig, Run, RunConfig, Vocab, build_model, initialize
-from d2l_seq2seq.runs import atomic
 from d2l_seq2seq._mxnet import np, npx
-from d2l_seq2seq.runs.checkpoint import Progress, named_parameters
-from d2l_seq2seq.runs.layout import checkpoints_of, position_of
-from d2l_seq2seq.runs.folder import (best_of, load_run, new_run, reason_to_end,
-                                    save_run, unfinished_run)
+from d2l_seq2seq.models.factory import named_parameters
+from d2l_seq2seq.runs import atomic
+from d2l_seq2seq.runs.checkpoint import Progress
+from d2l_seq2seq.runs.folder import (
+    best_checkpoint,
+    completion_reason,
+    existing_run,
+    load_run,
+    new_run,
+    save_run,
+)
+from d2l_seq2seq.runs.layout import checkpoint_position, checkpoints_of
 
 CTX = npx.cpu()
 CONFIG = RunConfig(model=ModelConfig(4, 6, 1))
@@ -28,12 +36,19 @@ def run(seed):
 def save(folder, run, epoch, batch=0, keep=3, best=None, **values):
     """A checkpoint whose dense bias is the number of its epoch."""
     run.model.decoder.dense.bias.set_data(np.full(len(VOCAB), epoch))
-    moments = {name: parameter.data().asnumpy() for name, parameter
-               in named_parameters(run.model).items()}
+    moments = {
+        name: parameter.data().asnumpy() for name, parameter in named_parameters(run.model).items()
+    }
     hooks = {} if best is None else {'best': {'epoch': best}}
     values = {'epoch': epoch, 'hooks': hooks, 'ended': None, **values}
-    folder.save(run, Progress({'mean': moments}, values), epoch, batch, keep,
-                None if best is None else f'epoch-{best}')
+    folder.save(
+        run,
+        Progress({'mean': moments}, values),
+        epoch,
+        batch,
+        keep,
+        None if best is None else f'epoch-{best}',
+    )
 
 
 def row(epoch):
@@ -54,11 +69,12 @@ def test_the_latest_and_the_best_are_kept(run, tmp_path):
             save(folder, run, epoch, best=9 if epoch > 8 else None)
         save(folder, run, 12, batch=7, best=9)
     assert names(tmp_path / 'run') == ['epoch-9', 'epoch-11', 'epoch-12', 'epoch-12-batch-7']
-    assert best_of(tmp_path / 'run').name == 'epoch-9'
+    assert best_checkpoint(tmp_path / 'run').name == 'epoch-9'
     assert epoch_of(load_run(tmp_path / 'run', CTX)) == 9
     assert epoch_of(load_run(tmp_path / 'run' / 'checkpoints' / 'epoch-11', CTX)) == 11
     assert sorted(path.name for path in (tmp_path / 'run' / 'checkpoints').iterdir()) == sorted(
-        names(tmp_path / 'run'))
+        names(tmp_path / 'run')
+    )
 
 
 def test_the_one_before_is_taken_with_a_warning(run, tmp_path, caplog):
@@ -71,7 +87,8 @@ def test_the_one_before_is_taken_with_a_warning(run, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert epoch_of(load_run(tmp_path / 'run', CTX)) == 1
     assert [record.getMessage().split(': ')[0] for record in caplog.records] == [
-        str(latest[number] / 'weights.npz') for number in (2, 1)]
+        str(latest[number] / 'weights.npz') for number in (2, 1)
+    ]
     assert all('epoch-1 is taken in its place' in record.getMessage() for record in caplog.records)
     (latest[0] / 'config.json').unlink()
     with pytest.raises(InputError, match='epoch-3/weights.npz: expected the file that was written'):
@@ -123,11 +140,11 @@ def test_a_folder_that_is_taken_is_left_alone(run, tmp_path):
 
 def test_of_two_processes_one_gets_the_folder(tmp_path):
     with new_run(tmp_path / 'run', CONFIG):
-        for other in (unfinished_run, lambda path: new_run(path, CONFIG)):
+        for other in (existing_run, lambda path: new_run(path, CONFIG)):
             with pytest.raises(InputError):
                 with other(tmp_path / 'run'):
                     pass
-    with unfinished_run(tmp_path / 'run'):
+    with existing_run(tmp_path / 'run'):
         pass
 
 
@@ -138,7 +155,7 @@ def test_what_a_killed_process_left_is_cleared(run, tmp_path):
     shutil.copytree(checkpoints / 'epoch-1', checkpoints / '.epoch-2.part')
     (tmp_path / 'run' / '.config.json.part').write_text('{')
     assert names(tmp_path / 'run') == ['epoch-1']
-    with unfinished_run(tmp_path / 'run'):
+    with existing_run(tmp_path / 'run'):
         assert [path.name for path in checkpoints.iterdir()] == ['epoch-1']
         assert not (tmp_path / 'run' / '.config.json.part').exists()
 
@@ -151,15 +168,19 @@ def test_a_full_disk_leaves_what_is_there(run, tmp_path, monkeypatch):
         folder.record(1, row(1))
         save(folder, run, 1, keep=1)
         monkeypatch.setattr(atomic.os, 'fsync', full_disk)
-        with pytest.raises(InputError, match=r'a checkpoint can not be written \(No space left '
-                                             r'on device\); the last good one is .*epoch-1; make'):
+        with pytest.raises(
+            InputError,
+            match=r'a checkpoint can not be written \(No space left '
+            r'on device\); the last good one is .*epoch-1; make',
+        ):
             save(folder, run, 2, keep=1)
     assert names(tmp_path / 'run') == ['epoch-1'] and len(folder.rows()) == 1
     assert epoch_of(load_run(tmp_path / 'run', CTX)) == 1
 
 
-@pytest.mark.parametrize('error', [PermissionError(13, 'Permission denied'),
-                                   OSError(30, 'Read-only file system')])
+@pytest.mark.parametrize(
+    'error', [PermissionError(13, 'Permission denied'), OSError(30, 'Read-only file system')]
+)
 def test_a_folder_that_can_not_be_written_to(tmp_path, monkeypatch, error):
     def refuse(*args):
         raise error
@@ -168,7 +189,7 @@ def test_a_folder_that_can_not_be_written_to(tmp_path, monkeypatch, error):
         pass
     monkeypatch.setattr(atomic.os, 'open', refuse)
     with pytest.raises(InputError, match=rf'can not be written to \({error.strerror}\); make'):
-        with unfinished_run(tmp_path / 'run'):
+        with existing_run(tmp_path / 'run'):
             pass
 
 
@@ -188,7 +209,7 @@ def test_epochs_are_recorded_once(tmp_path):
             folder.record(epoch, row(epoch))
     with open(folder.path / 'metrics.jsonl', 'a') as file:
         file.write('{"epoch": 4, "los')  # a power cut
-    with unfinished_run(tmp_path / 'run') as again:
+    with existing_run(tmp_path / 'run') as again:
         for epoch in (2, 3, 4, 5):
             again.record(epoch, {**row(epoch), 'again': 1})
     rows = [json.loads(line) for line in (folder.path / 'metrics.jsonl').read_text().splitlines()]
@@ -196,25 +217,32 @@ def test_epochs_are_recorded_once(tmp_path):
     assert ['again' in row for row in rows] == [False, False, False, True, True]
 
 
-@pytest.mark.parametrize('line', ['nonsense', '[]', '{"epoch": null}', '{"epoch": 1}',
-                                  '[' * 100_000])
+@pytest.mark.parametrize(
+    'line', ['nonsense', '[]', '{"epoch": null}', '{"epoch": 1}', '[' * 100_000]
+)
 def test_metrics_that_are_none(tmp_path, line):
     with new_run(tmp_path / 'run', CONFIG) as folder:
         pass
     (folder.path / 'metrics.jsonl').write_text(line + '\n')
     with pytest.raises(InputError, match='metrics.jsonl: expected (the figures of an epoch|JSON)'):
-        with unfinished_run(tmp_path / 'run'):
+        with existing_run(tmp_path / 'run'):
             pass
 
 
-@pytest.mark.parametrize('values, num_epochs, reason', [
-    ({}, 5, None), ({}, 4, '4 epochs are done'), ({}, 3, '4 epochs are done'),
-    ({'ended': 'no better'}, 9, 'no better')])
+@pytest.mark.parametrize(
+    'values, num_epochs, reason',
+    [
+        ({}, 5, None),
+        ({}, 4, '4 epochs are done'),
+        ({}, 3, '4 epochs are done'),
+        ({'ended': 'no better'}, 9, 'no better'),
+    ],
+)
 def test_when_there_is_nothing_left_to_do(run, tmp_path, values, num_epochs, reason):
     with new_run(tmp_path / 'run', CONFIG) as folder:
-        assert reason_to_end(folder.path, num_epochs) is None
+        assert completion_reason(folder.path, num_epochs) is None
         save(folder, run, 4, **values)
-    assert reason_to_end(tmp_path / 'run', num_epochs) == reason
+    assert completion_reason(tmp_path / 'run', num_epochs) == reason
 
 
 def test_discarding_takes_only_what_a_run_wrote(tmp_path):
@@ -231,4 +259,4 @@ def test_names_that_are_no_checkpoints_are_left_alone(run, tmp_path):
     for name in ('notes', 'epoch-x', 'epoch-1-batch', 'epoch-99999999999999999999'):
         (tmp_path / 'run' / 'checkpoints' / name).mkdir()
     assert names(tmp_path / 'run') == ['epoch-3-batch-2']
-    assert position_of(checkpoints_of(tmp_path / 'run')[0]) == (3, 2)
+    assert checkpoint_position(checkpoints_of(tmp_path / 'run')[0]) == (3, 2)

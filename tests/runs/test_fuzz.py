@@ -1,4 +1,5 @@
 """The loader against mutated folders; what is done is in `fuzz_loader.py`."""
+
 import json
 import os
 import random
@@ -12,9 +13,13 @@ from conftest import ROOT
 
 @pytest.mark.parametrize('count', [300, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_mutated_folders_are_refused_or_make_sense(count):
-    seed = int(os.environ.get('MXNET_TEST_SEED', random.randrange(2 ** 31)))
-    result = subprocess.run([sys.executable, str(ROOT / 'tests' / 'fuzz_loader.py'), str(count),
-                             str(seed)], cwd=ROOT, capture_output=True, text=True)
+    seed = int(os.environ.get('MXNET_TEST_SEED', random.randrange(2**31)))
+    result = subprocess.run(
+        [sys.executable, str(ROOT / 'tests' / 'fuzz_loader.py'), str(count), str(seed)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0, f'MXNET_TEST_SEED={seed} {result.stderr[-2000:]}'
     found = json.loads(result.stdout)
     assert found['refused']['damaged'] == count // 2 and found['read']['damaged'] == 0

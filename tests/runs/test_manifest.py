@@ -1,4 +1,5 @@
 """Files that are what was written, JSON that can't be a bomb."""
+
 import json
 import os
 
@@ -31,9 +32,16 @@ def test_what_was_written_is_read(folder):
     assert values['versions'] == {'python': '3'} and values['format'] == FORMAT
 
 
-@pytest.mark.parametrize('damage', [
-    lambda data: data[:-1], lambda data: data + b'\0', lambda data: b'',
-    lambda data: bytes([data[0] ^ 1]) + data[1:], lambda data: data[::-1]])
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda data: data[:-1],
+        lambda data: data + b'\0',
+        lambda data: b'',
+        lambda data: bytes([data[0] ^ 1]) + data[1:],
+        lambda data: data[::-1],
+    ],
+)
 def test_what_is_damaged_is_named(folder, damage):
     path = folder / 'b.bin'
     path.write_bytes(damage(path.read_bytes()))
@@ -59,9 +67,15 @@ def test_a_limit_is_kept(folder):
         Manifest(folder).read('b.bin', 99)
 
 
-@pytest.mark.parametrize('make', [
-    lambda path, outside: path.symlink_to(outside), lambda path, outside: os.mkfifo(path),
-    lambda path, outside: path.mkdir(), lambda path, outside: path.symlink_to('/dev/zero')])
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda path, outside: path.symlink_to(outside),
+        lambda path, outside: os.mkfifo(path),
+        lambda path, outside: path.mkdir(),
+        lambda path, outside: path.symlink_to('/dev/zero'),
+    ],
+)
 def test_only_files_of_the_folder_are_opened(folder, tmp_path_factory, make):
     outside = tmp_path_factory.mktemp('outside') / 'file'
     outside.write_bytes(bytes(range(100)))
@@ -78,22 +92,37 @@ def test_no_path_leads_out_of_the_folder(folder, name):
         Manifest(folder)
 
 
-@pytest.mark.parametrize('change, message', [
-    (lambda values: values.update(format=3), 'expected format 2, got 3'),
-    (lambda values: values.update(format='a' * 1000), "expected format 2, got 'a{99}; read it"),
-    (lambda values: values.pop('format'), 'expected sizes and SHA-256'),
-    (lambda values: values.update(files=[1]), 'expected sizes and SHA-256'),
-    (lambda values: values['files'].update(a=None), 'expected sizes and SHA-256'),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda values: values.update(format=3), 'expected format 2, got 3'),
+        (lambda values: values.update(format='a' * 1000), "expected format 2, got 'a{99}; read it"),
+        (lambda values: values.pop('format'), 'expected sizes and SHA-256'),
+        (lambda values: values.update(files=[1]), 'expected sizes and SHA-256'),
+        (lambda values: values['files'].update(a=None), 'expected sizes and SHA-256'),
+    ],
+)
 def test_another_manifest_is_refused(folder, change, message):
     rewrite(folder, change)
     with pytest.raises(InputError, match=message):
         Manifest(folder)
 
 
-@pytest.mark.parametrize('data', [
-    b'[' * 100_000, b'{"a":' * 100_000, b'1' * 100_000, b'nan', b'[NaN]', b'-Infinity', b'\xff',
-    b'', b'{', b'"\x00"'])
+@pytest.mark.parametrize(
+    'data',
+    [
+        b'[' * 100_000,
+        b'{"a":' * 100_000,
+        b'1' * 100_000,
+        b'nan',
+        b'[NaN]',
+        b'-Infinity',
+        b'\xff',
+        b'',
+        b'{',
+        b'"\x00"',
+    ],
+)
 def test_json_bombs_are_refused(tmp_path, data):
     path = tmp_path / 'file'
     path.write_bytes(data)

@@ -1,20 +1,38 @@
 """What watches a training."""
+
 import contextlib
 import json
 
 import pytest
 
-from d2l_seq2seq import (DataConfig, Feed, InputError, ModelConfig, RunConfig, Translator,
-                         evaluate_loss, fit, initialize, read_corpus)
+from d2l_seq2seq import (
+    DataConfig,
+    Feed,
+    InputError,
+    ModelConfig,
+    RunConfig,
+    Translator,
+    evaluate_loss,
+    fit,
+    initialize,
+    read_corpus,
+)
 from d2l_seq2seq._mxnet import npx
-from d2l_seq2seq.runs.checkpoint import Run
-from d2l_seq2seq.engine.workers import OneWorker
-from d2l_seq2seq.inference.evaluation import evaluate
-from d2l_seq2seq.training.callbacks import BestValidation, StopTraining, TimeLimit, Validation, ValidationMetrics
-from d2l_seq2seq.data.references import references_of
-from d2l_seq2seq.engine.loss_accumulator import LossSums
+from d2l_seq2seq.data.encoding import group_references
+from d2l_seq2seq.data.pipeline import build_feed, encode_corpus
 from d2l_seq2seq.engine.fit import EpochMetrics
-from d2l_seq2seq.data.pipeline import build_feed, build_model, encode_corpus
+from d2l_seq2seq.engine.loss_accumulator import LossSums
+from d2l_seq2seq.engine.workers import SingleWorker
+from d2l_seq2seq.inference.evaluation import evaluate
+from d2l_seq2seq.models.factory import build_model
+from d2l_seq2seq.runs.checkpoint import Run
+from d2l_seq2seq.training.callbacks import (
+    BestValidation,
+    StopTraining,
+    TimeLimit,
+    Validation,
+    ValidationMetrics,
+)
 
 CTX = npx.cpu()
 
@@ -46,8 +64,9 @@ def test_validation_looks_every_so_often_and_changes_nothing(run, seed):
         if watched:
             for name, parameter in run.model.collect_params().items():
                 parameter.set_data(trained['start'][name])
-        trained['start'] = {name: parameter.data().copy()
-                            for name, parameter in run.model.collect_params().items()}
+        trained['start'] = {
+            name: parameter.data().copy() for name, parameter in run.model.collect_params().items()
+        }
         validation = Validation(Translator.of(run), feed, data.pairs.valid, 3, seen.append)
         curve = []
 
@@ -55,6 +74,7 @@ def test_validation_looks_every_so_often_and_changes_nothing(run, seed):
             curve.append(metrics.train.nll_sum)
             if watched:
                 validation(metrics, state)
+
         fit(run.model, Feed(data.train, 64, 0), num_epochs=7, lr=0.01, on_epoch_end=after_epoch)
         trained[watched] = curve
     seen.append(validation.look(7))
@@ -67,12 +87,12 @@ def test_validation_looks_every_so_often_and_changes_nothing(run, seed):
     assert len(seen[-1].samples) == 3
 
 
-class Follower(OneWorker):
+class Follower(SingleWorker):
     """The second of two workers, to which the first tells some numbers."""
 
     rank = 1
 
-    def of_the_first(self, numbers):
+    def broadcast(self, numbers):
         assert len(numbers) == 4
         return [12.0, 3.0, 6.0, 45.5]
 
@@ -80,8 +100,14 @@ class Follower(OneWorker):
 def test_what_the_first_worker_finds_is_reported_by_all(run):
     run, data = run
     seen = []
-    validation = Validation(Translator.of(run), Feed(data.valid, 64, 0), data.pairs.valid, 2,
-                            seen.append, group=Follower())
+    validation = Validation(
+        Translator.of(run),
+        Feed(data.valid, 64, 0),
+        data.pairs.valid,
+        2,
+        seen.append,
+        group=Follower(),
+    )
     for epoch in range(1, 4):
         validation(EpochMetrics(epoch, losses(1), None, 1.0, 0.1), None)
     assert seen == [ValidationMetrics(2, LossSums(12.0, 3.0, 6), 45.5, [])]
@@ -124,7 +150,10 @@ def test_a_time_limit_leaves_no_epoch_unfinished(monkeypatch):
 
 def test_references_are_grouped_by_source(run):
     pairs = [('Go.', 'Va !'), ('go .', 'Bouge !'), ('Hi.', 'Salut.'), ('Go.', 'Va !')]
-    assert references_of(pairs, run[0].rules) == {'Go.': ['Va !', 'Bouge !'], 'Hi.': ['Salut.']}
+    assert group_references(pairs, run[0].tokenizer) == {
+        'Go.': ['Va !', 'Bouge !'],
+        'Hi.': ['Salut.'],
+    }
 
 
 def test_an_evaluation_adds_up(run):
@@ -132,7 +161,7 @@ def test_an_evaluation_adds_up(run):
     translator, pairs = Translator.of(run), data.pairs.test
     result = evaluate(translator, pairs)
     assert result.num_pairs == len(pairs)
-    assert [one.source for one in result.sentences] == list(references_of(pairs, run.rules))
+    assert [one.source for one in result.sentences] == list(group_references(pairs, run.tokenizer))
     assert all(translator(one.source) == one.translation for one in result.sentences)
     worst = result.worst(3)
     assert len(worst) == 3 and worst[0].bleu == min(one.bleu for one in result.sentences)
@@ -144,8 +173,13 @@ def test_an_evaluation_adds_up(run):
 def test_what_is_right_scores_everything(run, monkeypatch):
     run, data = run
     answers = {src: tgt for src, tgt in data.pairs.train}
-    monkeypatch.setattr(Translator, '__call__', lambda self, sources, search: [
-        run.rules.join(run.rules.tgt_tokens(answers[src])) for src in sources])
+    monkeypatch.setattr(
+        Translator,
+        '__call__',
+        lambda self, sources, search: [
+            run.tokenizer.detokenize(run.tokenizer.tokenize_tgt(answers[src])) for src in sources
+        ],
+    )
     result = evaluate(Translator.of(run), list(answers.items()))
     assert result.num_matches == len(result.sentences) and result.book_bleu == 1
     assert result.scores['BLEU'].value > 99
@@ -153,8 +187,9 @@ def test_what_is_right_scores_everything(run, monkeypatch):
 
 def test_a_run_in_buckets_is_judged_in_buckets(bundled):
     """The loss of an evaluation is the validation's, however far sentences are padded."""
-    config = RunConfig(DataConfig(num_examples=200, held_out=0.2, min_freq=1, bucket_width=2),
-                       ModelConfig(8, 8, 1))
+    config = RunConfig(
+        DataConfig(num_examples=200, held_out=0.2, min_freq=1, bucket_width=2), ModelConfig(8, 8, 1)
+    )
     data = encode_corpus(config.data, bundled)
     model = build_model(config.model, len(data.src_vocab), len(data.tgt_vocab))
     initialize(model, CTX)

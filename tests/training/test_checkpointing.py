@@ -1,4 +1,5 @@
 """Going on: the same bits, at any batch; signals; what a run is not gone on with."""
+
 import json
 import os
 import re
@@ -12,23 +13,42 @@ import time
 import numpy as onp
 import pytest
 
-from conftest import ROOT
-from d2l_seq2seq import (Feed, InputError, ModelConfig, RunConfig, TokenFeed, build_model, fit,
-                         initialize, interruption)
+from d2l_seq2seq import (
+    Feed,
+    InputError,
+    ModelConfig,
+    RunConfig,
+    TokenFeed,
+    build_model,
+    fit,
+    initialize,
+    interruption,
+)
 from d2l_seq2seq._mxnet import npx, seed_generators
-from d2l_seq2seq.runs.checkpoint import Run, load_checkpoint, load_progress, save_checkpoint
-from d2l_seq2seq.data.encoding import encode_pairs
 from d2l_seq2seq._signals import Interruption
-from d2l_seq2seq.training.checkpointing import MOMENTS, to_progress, to_state
-from d2l_seq2seq.engine.schedule import HalvingOnPlateau
+from d2l_seq2seq.data.encoding import encode_pairs
+from d2l_seq2seq.engine.optimizer import HalvingOnPlateau
 from d2l_seq2seq.engine.step import UpdateRules
-from small_run import (SETTINGS, arrays_of, assert_same_training, finish, hear_ctrl_c, metrics_of,
-                       start)
+from d2l_seq2seq.runs.checkpoint import Run, load_checkpoint, load_progress, save_checkpoint
+from d2l_seq2seq.training.checkpointing import MOMENTS, to_progress, to_state
+
+from conftest import ROOT
+from small_run import (
+    SETTINGS,
+    arrays_of,
+    assert_same_training,
+    finish,
+    hear_ctrl_c,
+    metrics_of,
+    start,
+)
 
 CTX = npx.cpu()
-MODELS = [ModelConfig(6, 8, 2), ModelConfig(6, 8, 1, 0.3, 'gru', bidirectional=True,
-                                            attention='general'),
-          ModelConfig(8, 8, 2, 0.2, masked=True, tied=True)]
+MODELS = [
+    ModelConfig(6, 8, 2),
+    ModelConfig(6, 8, 1, 0.3, 'gru', bidirectional=True, attention='general'),
+    ModelConfig(8, 8, 2, 0.2, masked=True, tied=True),
+]
 
 
 class Stop(Exception):
@@ -42,8 +62,10 @@ def toy(bundled, seed):
 
 
 @pytest.mark.parametrize('config', MODELS)
-@pytest.mark.parametrize('feed_of', [lambda *args: Feed(*args), lambda arrays, size, seed:
-                                     TokenFeed(arrays, 10 * size, seed)])
+@pytest.mark.parametrize(
+    'feed_of',
+    [lambda *args: Feed(*args), lambda arrays, size, seed: TokenFeed(arrays, 10 * size, seed)],
+)
 def test_at_any_batch_a_checkpoint_leads_to_the_same_end(toy, seed, tmp_path, config, feed_of):
     """Stopped at a drawn update, through files, with other generators in another state."""
     src_vocab, tgt_vocab, arrays = toy
@@ -58,8 +80,7 @@ def test_at_any_batch_a_checkpoint_leads_to_the_same_end(toy, seed, tmp_path, co
         schedule, history = HalvingOnPlateau(0.02, 1), []
         feed = feed_of(arrays, 8, feed_seed)
         if state is not None:
-            state = to_state(state, model, feed, rules, {'schedule': schedule},
-                             feed.fingerprint())
+            state = to_state(state, model, feed, rules, {'schedule': schedule}, feed.fingerprint())
         saved = []
 
         def watch(state):
@@ -72,8 +93,16 @@ def test_at_any_batch_a_checkpoint_leads_to_the_same_end(toy, seed, tmp_path, co
             history.append((metrics.train, metrics.lr))
 
         try:
-            fit(model, feed, num_epochs=4, lr=schedule, state=state, rules=rules,
-                on_update=watch, on_epoch_end=observe)
+            fit(
+                model,
+                feed,
+                num_epochs=4,
+                lr=schedule,
+                state=state,
+                rules=rules,
+                on_update=watch,
+                on_epoch_end=observe,
+            )
         except Stop:
             pass
         return history, saved
@@ -124,7 +153,9 @@ def test_a_signal_saves_and_says_how_to_go_on(unbroken, tmp_path, number, code):
     folder = tmp_path / 'run'
     returned, stdout, stderr = stopped(folder, number)
     assert (returned, stderr) == (
-        code, '\nstopping after what is under way; once more ends at once, without saving\n')
+        code,
+        '\nstopping after what is under way; once more ends at once, without saving\n',
+    )
     assert f'go on with: {sys.executable} -m d2l_seq2seq.train --resume {folder}\n' in stdout
     done = len(metrics_of(folder))
     output = finish('--resume', str(folder), '--num-epochs', str(done + 3))
@@ -156,11 +187,14 @@ def test_a_signal_that_is_ignored_stays_so():
 
 def test_a_second_signal_is_not_waited_for():
     """In a process that never comes to look at the first one."""
-    code = ('import time\nfrom d2l_seq2seq._signals import Interruption\n'
-            'with Interruption():\n    print("ready", flush=True)\n    time.sleep(60)\n'
-            '    time.sleep(60)\n')
-    process = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE,
-                               preexec_fn=hear_ctrl_c)
+    code = (
+        'import time\nfrom d2l_seq2seq._signals import Interruption\n'
+        'with Interruption():\n    print("ready", flush=True)\n    time.sleep(60)\n'
+        '    time.sleep(60)\n'
+    )
+    process = subprocess.Popen(
+        [sys.executable, '-c', code], stdout=subprocess.PIPE, preexec_fn=hear_ctrl_c
+    )
     try:
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
@@ -213,15 +247,17 @@ def failing(*arguments, **kwargs):
 
 def test_what_differs_is_named(unbroken, tmp_path):
     folder, _ = unbroken
-    message = failing('--resume', str(folder), '--lr', '0.1', '--dropout', '0', '--num-epochs', '9',
-                      '--seed', '7')
+    message = failing(
+        '--resume', str(folder), '--lr', '0.1', '--dropout', '0', '--num-epochs', '9', '--seed', '7'
+    )
     assert 'dropout 0.0 (the run: 0.3), lr 0.1 (the run: 0.005); leave them out' in message
     assert 'seed' not in message and 'num_epochs' not in message
     for option, value in (('--out', str(tmp_path)), ('--preset', 'opengenus')):
         assert f'expected no {option} beside it' in failing('--resume', str(folder), option, value)
     checkpoint = folder / 'checkpoints' / 'epoch-8'
     assert f'got one of its checkpoints; type: --resume {folder}' in failing(
-        '--resume', str(checkpoint))
+        '--resume', str(checkpoint)
+    )
     assert 'has no config.json; start one with --out' in failing('--resume', str(tmp_path))
     message = failing(*SETTINGS, '--out', str(folder))
     assert f'got a run (up to epoch-8); go on with it by --resume {folder}' in message
@@ -252,8 +288,13 @@ def test_a_full_quota_leaves_what_is_there(unbroken, tmp_path):
     folder = tmp_path / 'run'
     finish(*SETTINGS, '--num-epochs', '2', '--out', str(folder))
     before = arrays_of(folder, 2)
-    message = failing('--resume', str(folder), '--num-epochs', '8',
-                      preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)))
+    message = failing(
+        '--resume',
+        str(folder),
+        '--num-epochs',
+        '8',
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
+    )
     assert 'a checkpoint can not be written (File too large)' in message
     assert f'the last good one is {folder}' in message
     assert all(onp.array_equal(array, before[name]) for name, array in arrays_of(folder, 2).items())
@@ -281,7 +322,9 @@ def test_a_damaged_end_is_trained_again(unbroken, tmp_path):
     assert process.returncode == 0 and 'epoch-7' in stderr
     assert_same_training(folder, unbroken[0], 8)
     assert sorted(path.name for path in (folder / 'checkpoints').iterdir()) == [
-        'damaged-epoch-8', 'epoch-8']
+        'damaged-epoch-8',
+        'epoch-8',
+    ]
 
 
 def test_a_corpus_is_found_from_another_folder(tmp_path):
@@ -298,12 +341,33 @@ def test_a_corpus_is_found_from_another_folder(tmp_path):
 
 def test_a_longer_training_is_as_if_it_had_been_meant_so(tmp_path):
     """Validated, with a plateau and patience: a look at an end that is none has no say."""
-    settings = ['--corpus', 'bundled', '--num-examples', '200', '--num-hiddens', '8', '--min-freq',
-                '1', '--held-out', '0.2', '--validate', '--validate-every', '2', '--batch-size',
-                '16', '--lr-schedule', 'plateau', '--halve-after', '1', '--lr', '0.1']
+    settings = [
+        '--corpus',
+        'bundled',
+        '--num-examples',
+        '200',
+        '--num-hiddens',
+        '8',
+        '--min-freq',
+        '1',
+        '--held-out',
+        '0.2',
+        '--validate',
+        '--validate-every',
+        '2',
+        '--batch-size',
+        '16',
+        '--lr-schedule',
+        'plateau',
+        '--halve-after',
+        '1',
+        '--lr',
+        '0.1',
+    ]
     folder, other = tmp_path / 'run', tmp_path / 'other'
     assert 'after the last epoch: validation' in finish(
-        *settings, '--num-epochs', '5', '--out', str(folder))
+        *settings, '--num-epochs', '5', '--out', str(folder)
+    )
     finish('--resume', str(folder), '--num-epochs', '7', '--max-minutes', '0.0001')
     finish('--resume', str(folder), '--num-epochs', '9', '--max-minutes', 'none')
     finish(*settings, '--num-epochs', '9', '--out', str(other))
@@ -311,9 +375,27 @@ def test_a_longer_training_is_as_if_it_had_been_meant_so(tmp_path):
 
 
 def test_early_stopping_and_the_best_survive(tmp_path):
-    settings = ['--corpus', 'bundled', '--num-examples', '200', '--num-hiddens', '8', '--min-freq',
-                '1', '--validate', '--validate-every', '1', '--early-stopping', 'nll', '--patience',
-                '2', '--lr', '0.1', '--save-every', '100']
+    settings = [
+        '--corpus',
+        'bundled',
+        '--num-examples',
+        '200',
+        '--num-hiddens',
+        '8',
+        '--min-freq',
+        '1',
+        '--validate',
+        '--validate-every',
+        '1',
+        '--early-stopping',
+        'nll',
+        '--patience',
+        '2',
+        '--lr',
+        '0.1',
+        '--save-every',
+        '100',
+    ]
     folder, other = tmp_path / 'run', tmp_path / 'other'
     finish(*settings, '--num-epochs', '60', '--out', str(folder))
     rows = metrics_of(folder)
@@ -330,8 +412,16 @@ def test_early_stopping_and_the_best_survive(tmp_path):
     assert metrics_of(other) == rows
 
 
-@pytest.mark.parametrize('change', [
-    {'epoch': 'x'}, {'feed': {}}, {'sums': []}, {'hooks': {'schedule': {}}}, {'num_updates': None}])
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'epoch': 'x'},
+        {'feed': {}},
+        {'sums': []},
+        {'hooks': {'schedule': {}}},
+        {'num_updates': None},
+    ],
+)
 def test_progress_that_is_none_is_refused(toy, seed, change):
     src_vocab, tgt_vocab, arrays = toy
     model = build_model(MODELS[0], len(src_vocab), len(tgt_vocab))
@@ -339,8 +429,15 @@ def test_progress_that_is_none_is_refused(toy, seed, change):
     feed, schedule = Feed(arrays, 64, seed), HalvingOnPlateau(0.1, 1)
     hooks = {'schedule': schedule}
     kept = []
-    fit(model, feed, num_epochs=1, lr=schedule, on_epoch_end=lambda metrics, state: kept.append(
-        to_progress(model, state, hooks, feed.fingerprint())))
+    fit(
+        model,
+        feed,
+        num_epochs=1,
+        lr=schedule,
+        on_epoch_end=lambda metrics, state: kept.append(
+            to_progress(model, state, hooks, feed.fingerprint())
+        ),
+    )
     progress = kept[0]
     json.dumps(progress.values)
     progress.values.update(change)

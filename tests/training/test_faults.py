@@ -1,4 +1,5 @@
 """A training that is killed at random instants goes on as if it had not been."""
+
 import concurrent.futures
 import json
 import os
@@ -8,8 +9,9 @@ import time
 
 import pytest
 
-from d2l_seq2seq.runs.manifest import Manifest
 from d2l_seq2seq.runs.layout import checkpoints_of
+from d2l_seq2seq.runs.manifest import Manifest
+
 from small_run import SETTINGS, assert_same_training, finish, start
 
 NUM_EPOCHS = 120
@@ -19,8 +21,13 @@ SETTINGS = [*SETTINGS, '--num-epochs', str(NUM_EPOCHS)]
 
 def kill_at_random(folder, rng):
     """Train, from the start or from where it was, and kill the process; False if it had ended."""
-    process = start(*(['--resume', str(folder)] if (folder / 'config.json').exists()
-                      else [*SETTINGS, '--out', str(folder)]))
+    process = start(
+        *(
+            ['--resume', str(folder)]
+            if (folder / 'config.json').exists()
+            else [*SETTINGS, '--out', str(folder)]
+        )
+    )
     try:
         process.stdout.readline()  # the corpus: from here on it trains
         time.sleep(rng.uniform(0, 1.5))
@@ -34,13 +41,22 @@ def kill_at_random(folder, rng):
 
 def assert_nothing_is_half_done(folder):
     """Whatever has a final name is whole."""
-    visible = {path.name for path in folder.iterdir()
-               if not re.fullmatch(r'\..*\.(part|removed)', path.name)}
+    visible = {
+        path.name
+        for path in folder.iterdir()
+        if not re.fullmatch(r'\..*\.(part|removed)', path.name)
+    }
     assert visible <= FINAL_NAMES
     for checkpoint in checkpoints_of(folder):
         manifest = Manifest(checkpoint)
-        for name in ('config.json', 'src_vocab.json', 'tgt_vocab.json', 'weights.npz',
-                     'optimizer.npz', 'progress.json'):
+        for name in (
+            'config.json',
+            'src_vocab.json',
+            'tgt_vocab.json',
+            'weights.npz',
+            'optimizer.npz',
+            'progress.json',
+        ):
             with manifest.open(name):
                 pass
     if (folder / 'metrics.jsonl').exists():
@@ -70,12 +86,15 @@ def unbroken(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize('num_kills', [
-    10, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('num_kills', [10, pytest.param(100, marks=pytest.mark.slow)])
 def test_killed_at_random_instants_it_ends_the_same(unbroken, tmp_path, num_kills):
-    seed = int(os.environ.get('MXNET_TEST_SEED', random.randrange(2 ** 31)))
+    seed = int(os.environ.get('MXNET_TEST_SEED', random.randrange(2**31)))
     print(f'MXNET_TEST_SEED={seed}')
     with concurrent.futures.ThreadPoolExecutor(2) as both:
-        runs = [both.submit(kill_and_resume, unbroken, tmp_path / str(number), num_kills // 2,
-                            seed + number) for number in range(2)]
+        runs = [
+            both.submit(
+                kill_and_resume, unbroken, tmp_path / str(number), num_kills // 2, seed + number
+            )
+            for number in range(2)
+        ]
         assert all(run.result() >= 1 for run in runs)

@@ -1,4 +1,5 @@
 """The record of a training's epochs."""
+
 import dataclasses
 import json
 import sys
@@ -6,12 +7,11 @@ import sys
 import pytest
 
 from d2l_seq2seq import InputError, RunConfig, TrainingConfig
-from d2l_seq2seq.training.callbacks import ValidationMetrics
-from d2l_seq2seq.training.recorder import Recorder
-from d2l_seq2seq.runs.folder import new_run, unfinished_run
-from d2l_seq2seq.training.tensorboard import TensorBoardWriter
-from d2l_seq2seq.engine.loss_accumulator import LossSums
 from d2l_seq2seq.engine.fit import EpochMetrics
+from d2l_seq2seq.engine.loss_accumulator import LossSums
+from d2l_seq2seq.runs.folder import existing_run, new_run
+from d2l_seq2seq.training.callbacks import ValidationMetrics
+from d2l_seq2seq.training.recorder import Recorder, TensorBoardWriter
 
 
 def metrics(epoch, nll=2.0, **kwargs):
@@ -25,15 +25,24 @@ def config(**kwargs):
 def test_an_epoch_has_its_validation_in_its_line(tmp_path, capsys):
     with new_run(tmp_path / 'run', config(validate=True)) as folder:
         recorder = Recorder(folder, config(validate=True))
-        recorder.add_validation(ValidationMetrics(1, LossSums(30.0, 3.0, 10), 12.5,
-                                                  [('go .', 'va !', 'vas-y !')]))
+        recorder.add_validation(
+            ValidationMetrics(1, LossSums(30.0, 3.0, 10), 12.5, [('go .', 'va !', 'vas-y !')])
+        )
         recorder.record(metrics(1))
         recorder.record(metrics(2, num_skipped=3))
         recorder.close()
-    first, second = [json.loads(line) for line in
-                     (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()]
-    assert first == {'epoch': 1, 'book_loss': 0.2, 'nll_per_token': 2.0, 'tokens_per_sec': 10.0,
-                     'lr': 0.005, 'valid_nll_per_token': 3.0, 'valid_bleu': 12.5}
+    first, second = [
+        json.loads(line) for line in (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
+    ]
+    assert first == {
+        'epoch': 1,
+        'book_loss': 0.2,
+        'nll_per_token': 2.0,
+        'tokens_per_sec': 10.0,
+        'lr': 0.005,
+        'valid_nll_per_token': 3.0,
+        'valid_bleu': 12.5,
+    }
     assert second['skipped_batches'] == 3 and 'valid_bleu' not in second
     printed = capsys.readouterr().out
     assert 'epoch 1: validation nll_per_token 3.000, BLEU 12.5\n  go . => va ! (vas-y !)' in printed
@@ -52,7 +61,7 @@ def test_the_picture_goes_on_where_it_was(tmp_path):
                     break
             recorder.close()
         if stop:
-            with unfinished_run(path) as folder:
+            with existing_run(path) as folder:
                 recorder = Recorder(folder, config())
                 for epoch in (2, 3, 4):  # from the checkpoint before
                     recorder.record(metrics(epoch, nll=1 / epoch))
@@ -70,23 +79,26 @@ def test_tensorboard_reads_what_is_written(tmp_path):
         for epoch in (1, 2):
             recorder.record(metrics(epoch, nll=epoch))
         recorder.close()
-    file, = (tmp_path / 'run' / 'tensorboard').iterdir()
+    (file,) = (tmp_path / 'run' / 'tensorboard').iterdir()
     data, scalars = file.read_bytes(), []
     while data:  # length (8 bytes), its checksum (4), the event, its checksum (4)
         length = int.from_bytes(data[:8], 'little')
-        event = Event.FromString(data[12:12 + length])
+        event = Event.FromString(data[12 : 12 + length])
         scalars += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
-        data = data[16 + length:]
+        data = data[16 + length :]
     assert [(step, value) for tag, step, value in scalars if tag == 'nll_per_token'] == [
-        (1, 1.0), (2, 2.0)]
+        (1, 1.0),
+        (2, 2.0),
+    ]
 
 
 def test_without_tensorboardx_is_said_what_to_type(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'tensorboardX.proto.event_pb2', None)  # importing it fails
     with new_run(tmp_path / 'run', config()) as folder:
         with pytest.raises(InputError, match=r"pip install 'd2l-seq2seq\[tensorboard\]'"):
-            Recorder(folder, dataclasses.replace(config(), training=TrainingConfig(
-                tensorboard=True)))
+            Recorder(
+                folder, dataclasses.replace(config(), training=TrainingConfig(tensorboard=True))
+            )
 
 
 def test_tensorboard_that_can_not_be_written_ends_no_training(tmp_path, monkeypatch, caplog):
@@ -105,4 +117,5 @@ def test_tensorboard_that_can_not_be_written_ends_no_training(tmp_path, monkeypa
             Recorder(folder, config(tensorboard=True))
     assert len(folder.rows()) == 2
     assert [record.getMessage() for record in caplog.records] == [
-        'nothing more is written for TensorBoard (No space left on device)']
+        'nothing more is written for TensorBoard (No space left on device)'
+    ]

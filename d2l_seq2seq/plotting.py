@@ -1,11 +1,38 @@
-"""Diagrams of what the chapter tells of: models unrolled in time, their layers, a beam's tree."""
+"""plotting."""
+
 from __future__ import annotations
 
+import inspect
 import math
-from typing import Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from .book.animator import figure_bytes
+
+
+def attention_figure(
+    weights: Sequence, sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]
+) -> Figure:
+    """Heat-maps of attention weights, one for each sentence, side by side.
+
+    Parameters
+    ----------
+    weights : sequence of arrays of shape (num_target_tokens, num_source_tokens)
+        Dark where a target token looks.
+    sources, targets : sequences of lists of str
+        The tokens at the columns and at the rows.
+    """
+    figure = Figure(figsize=(0.4 + 1.8 * len(weights), 2.4), layout='tight')
+    axes = figure.subplots(1, len(weights), squeeze=False)[0]
+    for ax, values, source, target in zip(axes, weights, sources, targets):
+        ax.imshow(values, cmap='Greys', vmin=0, vmax=1, aspect='auto')
+        ax.set_xticks(range(len(source)), source, rotation=45, ha='right')
+        ax.set_yticks(range(len(target)), target)
+        ax.tick_params(labelsize=8)
+    return figure
+
 
 ENCODER_COLOR, DECODER_COLOR, PLAIN_COLOR = '#cfe2f3', '#fce5cd', '#eeeeee'
 _FAINT, _BOLD = '#999999', '#c0392b'
@@ -13,8 +40,9 @@ _FONT_SIZE = 8  # points; the figures fit into a column of some 7.5 inches
 _ARROW = {'arrowstyle': '-|>', 'color': 'black', 'shrinkA': 0, 'shrinkB': 0}
 
 
-def unrolled_diagram(source: Sequence[str], target: Sequence[str],
-                     feeds_back: bool = False) -> Figure:
+def unrolled_diagram(
+    source: Sequence[str], target: Sequence[str], feeds_back: bool = False
+) -> Figure:
     """An encoder and a decoder, a cell for each token (as d2l 0.14, Fig. 9.7.1 and 9.7.3 tell it).
 
     Parameters
@@ -42,8 +70,12 @@ def unrolled_diagram(source: Sequence[str], target: Sequence[str],
         if step:
             _arrow(ax, (place - 0.65, 1), (place - 0.35, 1))
         if step and feeds_back:
-            ax.plot([place - 1, place - 0.5, place - 0.5, place, place],
-                    [2, 2, 0, 0, 0.25], '--', color=_FAINT)
+            ax.plot(
+                [place - 1, place - 0.5, place - 0.5, place, place],
+                [2, 2, 0, 0, 0.25],
+                '--',
+                color=_FAINT,
+            )
         else:
             _text(ax, place, 0, before)
     _text(ax, (len(source) - 1) / 2, 2.6, 'encoder', style='italic')
@@ -52,8 +84,9 @@ def unrolled_diagram(source: Sequence[str], target: Sequence[str],
     return figure
 
 
-def layers_diagram(columns: Mapping[str, Sequence[str]],
-                   links: Sequence[tuple[tuple[str, str], tuple[str, str]]]) -> Figure:
+def layers_diagram(
+    columns: Mapping[str, Sequence[str]], links: Sequence[tuple[tuple[str, str], tuple[str, str]]]
+) -> Figure:
     """Layers as boxes on top of each other, side by side for each part of a model.
 
     Parameters
@@ -65,8 +98,11 @@ def layers_diagram(columns: Mapping[str, Sequence[str]],
     """
     height = max(map(len, columns.values()))
     figure, ax = _canvas(2.2 * len(columns), 0.75 * height + 0.6)
-    colors = (ENCODER_COLOR, DECODER_COLOR) if len(columns) == 2 else (
-        ENCODER_COLOR, PLAIN_COLOR, DECODER_COLOR)
+    colors = (
+        (ENCODER_COLOR, DECODER_COLOR)
+        if len(columns) == 2
+        else (ENCODER_COLOR, PLAIN_COLOR, DECODER_COLOR)
+    )
     places = {}
     for (part, layers), color, x in zip(columns.items(), colors, range(len(columns))):
         _text(ax, 2 * x, height - 0.3, part, style='italic')
@@ -104,19 +140,29 @@ def tree_figure(nodes: Sequence, tokens: Sequence[str], best: Sequence[str]) -> 
     root = max(heights) / 2
     _text(ax, 0, root, '<bos>')
     for node, way, height in zip(nodes, ways, heights):
-        color = _BOLD if way == list(best[:len(way)]) else _FAINT
-        ax.plot([len(way) - 1, len(way)],
-                [root if node.parent is None else heights[node.parent], height], color=color)
-        _text(ax, len(way), height, f'{way[-1]}  {math.exp(node.log_prob):.2g}',
-              color=color if color == _BOLD else 'black')
+        color = _BOLD if way == list(best[: len(way)]) else _FAINT
+        ax.plot(
+            [len(way) - 1, len(way)],
+            [root if node.parent is None else heights[node.parent], height],
+            color=color,
+        )
+        _text(
+            ax,
+            len(way),
+            height,
+            f'{way[-1]}  {math.exp(node.log_prob):.2g}',
+            color=color if color == _BOLD else 'black',
+        )
     ax.set(xlim=(-0.4, max(map(len, ways)) + 0.6), ylim=(max(heights) + 0.6, -0.6))
     return figure
 
 
 def _heights(nodes: Sequence) -> list[float]:
     """A line for each node that none continues, and the others in the middle of theirs."""
-    children = [[number for number, node in enumerate(nodes) if node.parent == parent]
-                for parent in [None, *range(len(nodes))]]
+    children = [
+        [number for number, node in enumerate(nodes) if node.parent == parent]
+        for parent in [None, *range(len(nodes))]
+    ]
     heights, lines = [0.0] * len(nodes), iter(range(len(nodes)))
 
     def place(node: int) -> float:
@@ -139,16 +185,50 @@ def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _box(ax: Axes, center: tuple[float, float], text: str, color: str, width: float = 0.7) -> None:
     x, y = center
-    ax.fill([x - width / 2, x + width / 2, x + width / 2, x - width / 2],
-            [y - 0.3, y - 0.3, y + 0.3, y + 0.3], facecolor=color, edgecolor='black', linewidth=1)
+    ax.fill(
+        [x - width / 2, x + width / 2, x + width / 2, x - width / 2],
+        [y - 0.3, y - 0.3, y + 0.3, y + 0.3],
+        facecolor=color,
+        edgecolor='black',
+        linewidth=1,
+    )
     ax.text(x, y, text, ha='center', va='center', size=_FONT_SIZE)
 
 
 def _text(ax: Axes, x: float, y: float, text: str, **look) -> None:
     """Text that hides what is behind it."""
-    ax.text(x, y, text, ha='center', va='center', size=_FONT_SIZE,
-            bbox={'facecolor': 'white', 'edgecolor': 'none', 'pad': 1}, **look)
+    ax.text(
+        x,
+        y,
+        text,
+        ha='center',
+        va='center',
+        size=_FONT_SIZE,
+        bbox={'facecolor': 'white', 'edgecolor': 'none', 'pad': 1},
+        **look,
+    )
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
     ax.annotate('', xy=end, xytext=start, arrowprops=_ARROW)
+
+
+def show_code(*definitions: Any) -> None:
+    """Show the source of functions and classes, highlighted.
+
+    Raises
+    ------
+    TypeError
+        If one of them is neither.
+    """
+    from IPython.display import Markdown, display
+
+    for definition in definitions:
+        display(Markdown(f'```python\n{inspect.getsource(definition)}```'))
+
+
+def show(figure: Figure) -> None:
+    """Show a figure as SVG, the same bytes each time it is drawn alike."""
+    from IPython.display import SVG, display
+
+    display(SVG(figure_bytes(figure, '.svg')))
