@@ -1,26 +1,28 @@
 # make train ARGS="--num-epochs 20"   trains the chapter's model
-# make test                           runs the tests but for the slow ones
-# Each sets up .venv first when it isn't there or setup.cfg has changed.
-# PYTHON=python3.10 chooses the interpreter, MXNET=cu112 the GPU build.
+# make test                           runs all tests but the slow ones
+# Every target first sets up .venv if it does not exist or setup.cfg has changed.
+# PYTHON=python3.10 selects the interpreter, MXNET=cu112 the GPU build.
 
 PYTHON ?=
 MXNET ?=
 ARGS ?=
 RUN = .venv/bin/python
 
-.PHONY: help venv train doctor test test-slow check lab notebooks bench bench-quality clean
+.PHONY: help venv train doctor test test-slow check format lab notebooks bench bench-quality clean
 
 help:
 	@echo 'make train [ARGS="--num-epochs 20"]  train the chapter'"'"'s model (ARGS=-h lists the options)'
-	@echo 'make doctor                          say what is wrong where something does not work'
-	@echo 'make test                            run the tests, about six minutes'
-	@echo 'make test-slow                       run the slow tests, about twenty minutes'
-	@echo 'make check                           look at the style of the code'
-	@echo 'make bench                           measure, beside d2l 0.14.0, PyTorch and Keras (an hour)'
-	@echo 'make bench-quality                   train for half an hour each, ours and PyTorch, and judge'
+	@echo 'make doctor                          check the installation and the machine'
+	@echo 'make test                            run the checks and the fast tests (about six minutes)'
+	@echo 'make test-slow                       run the slow tests (about twenty minutes)'
+	@echo 'make check                           lint, check the format, the types and the imports'
+	@echo 'make format                          format the code and sort the imports'
+	@echo 'make bench                           run the speed benchmarks against d2l 0.14.0, PyTorch and Keras (an hour)'
+	@echo 'make bench-quality                   train ours and PyTorch for half an hour each, and compare the translations'
 	@echo 'make lab                             open the notebooks in JupyterLab'
-	@echo 'make notebooks                       execute the notebooks anew'
-	@echo 'make venv                            only set up the environment, .venv'
+	@echo 'make notebooks                       execute the notebooks again'
+	@echo 'make venv                            set up the environment in .venv'
+	@echo 'make clean                           remove .venv and everything else that make has made'
 
 venv:
 	@sh .ci/venv "$(PYTHON)" "$(MXNET)"
@@ -38,9 +40,16 @@ test-slow: venv
 	$(RUN) -m pytest -n auto --maxprocesses 2 --dist loadfile -m slow tests $(ARGS)
 
 check: venv
-	$(RUN) -m flake8 d2l_seq2seq tests notebooks benchmarks
+	$(RUN) -m ruff check d2l_seq2seq tests notebooks benchmarks
+	$(RUN) -m ruff format --check d2l_seq2seq tests benchmarks
+	$(RUN) -m mypy
+	.venv/bin/lint-imports
 
-# JupyterLab shows the pictures of a notebook only if they were made here, or it was told to trust it.
+format: venv
+	$(RUN) -m ruff check --fix d2l_seq2seq tests benchmarks
+	$(RUN) -m ruff format d2l_seq2seq tests benchmarks
+
+# JupyterLab shows SVG outputs only of trusted notebooks.
 lab: venv
 	@.venv/bin/jupyter trust notebooks/*.ipynb
 	$(RUN) -m jupyterlab notebooks $(ARGS)
@@ -60,4 +69,4 @@ bench-quality: venv
 	$(RUN) benchmarks/quality.py
 
 clean:
-	rm -rf .venv .peers build *.egg-info .pytest_cache
+	rm -rf .venv .peers build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -27,7 +27,7 @@ NUM_SEEDS, NUM_EPOCHS = 5, 4
 def write_job(seed: int, folder: Path) -> Path:
     """The pseudo-data of a seed, and the article's settings."""
     vocab, arrays = encode_pseudo_pairs(pseudo_pairs(seed))
-    onp.savez(folder / 'arrays.npz', *(array.asnumpy() for array in arrays))
+    onp.savez(folder / 'arrays.npz', *arrays)
     job = folder / 'job.json'
     job.write_text(
         json.dumps(

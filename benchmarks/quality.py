@@ -63,7 +63,7 @@ def train_pytorch(minutes: float, run: Path, out: Path) -> str:
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'arrays.npz'
-        onp.savez(path, *(array.asnumpy() for array in arrays))
+        onp.savez(path, *arrays)
         job = {
             'arrays': str(path),
             'minutes': minutes,

@@ -96,7 +96,7 @@ def write_job(size: Size, folder: Path) -> Path:
     src_vocab, tgt_vocab, arrays = encode_pairs(
         pairs if size.spread else first_examples(pairs, size.num_pairs - 1), size.num_steps
     )
-    values = [array.asnumpy() for array in arrays]
+    values = list(arrays)
     if size.spread:
         chosen = onp.random.RandomState(0).permutation(len(pairs))[: size.num_pairs]
         values = [value[chosen] for value in values]

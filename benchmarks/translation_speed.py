@@ -31,7 +31,7 @@ from d2l_seq2seq.data.encoding import encode_pairs
 from d2l_seq2seq.data.tokenizers import tokenize_chapter
 from d2l_seq2seq.runs.checkpoint import Run
 from d2l_seq2seq.runs.folder import save_run
-from d2l_seq2seq.runs.layout import checkpoints_of
+from d2l_seq2seq.runs.layout import list_checkpoints
 
 NUM_ROUNDS = 7
 BOOK_WAY = 'one by one'
@@ -146,7 +146,7 @@ def measure(name: str) -> list[str]:
             json.dumps(
                 {
                     'run': str(run),
-                    'checkpoint': str(checkpoints_of(run)[-1]),
+                    'checkpoint': str(list_checkpoints(run)[-1]),
                     'sources': sources(name),
                     'ways': size.ways,
                     'num_book': size.num_book,

@@ -1,15 +1,17 @@
 """Sequence-to-sequence learning as *Dive into Deep Learning* teaches it, in MXNet/Gluon.
 
-The public names stand here and are resolved when first used (PEP 562), so that ``import
-d2l_seq2seq`` takes a few milliseconds and loads neither MXNet nor d2l.  The first name that needs
-MXNet loads it and makes it ready; see ``_mxnet.py``.
+The public names are listed here and resolved on first use (PEP 562), so that ``import d2l_seq2seq``
+takes a few milliseconds and loads neither MXNet nor d2l.  The first name that needs MXNet loads it
+and makes it ready; see ``_mxnet.py``.
 """
 
 import importlib
+import warnings
 
 __version__ = '0.3.0'
 
-_HOME_OF = {
+# The module in which each public name is defined.
+_MODULES = {
     'AdditiveAttention': 'models.attention',
     'Animator': 'book.animator',
     'BookLengthPenalty': 'inference.search',
@@ -31,11 +33,11 @@ _HOME_OF = {
     'LuongDecoder': 'models.decoders',
     'MaskedEncoder': 'models.encoders',
     'MaskedSoftmaxCELoss': 'book.seq2seq',
-    'ScheduledSampling': 'models.scheduled_sampling',
     'ModelConfig': 'config',
     'ModelStepper': 'inference.stepper',
     'Run': 'runs.checkpoint',
     'RunConfig': 'config',
+    'ScheduledSampling': 'models.scheduled_sampling',
     'SearchConfig': 'config',
     'SearchRules': 'inference.search',
     'Seq2SeqAttentionDecoder': 'models.decoders',
@@ -63,7 +65,7 @@ _HOME_OF = {
     'greedy_search': 'inference.sampling',
     'initialize': 'models.factory',
     'load_data_nmt': 'book.machine_translation',
-    'load_run': 'runs.folder',
+    'load_run': 'runs.loading',
     'no_length_penalty': 'inference.search',
     'per_token_objective': 'engine.step',
     'predict_s2s_ch9': 'book.seq2seq',
@@ -81,17 +83,22 @@ _HOME_OF = {
     'truncate_pad': 'book.machine_translation',
     'try_gpu': 'device',
 }
+# Names of version 0.2, and the names that replace them.
+_RENAMED = {'Mixture': 'ScheduledSampling'}
 
-__all__ = sorted(_HOME_OF)
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name):
-    try:
-        home = _HOME_OF[name]
-    except KeyError:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}') from None
-    value = getattr(importlib.import_module(f'{__name__}.{home}'), name)
-    globals()[name] = value  # the next look-up doesn't come here
+    if name in _RENAMED:
+        warnings.warn(
+            f'{name} is deprecated; use {_RENAMED[name]}', DeprecationWarning, stacklevel=2
+        )
+        return __getattr__(_RENAMED[name])
+    if name not in _MODULES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    value = getattr(importlib.import_module(f'{__name__}.{_MODULES[name]}'), name)
+    globals()[name] = value  # so that the next access does not come here
     return value
 
 

@@ -1,9 +1,11 @@
-"""The CUDA libraries that MXNet's GPU build needs, found among Python's packages.
+"""The packages and shared libraries that MXNet needs, found without loading MXNet.
 
-That build brings none of them.  The system's linker finds those of an installed CUDA; the extra
-`cu112` brings them as NVIDIA's wheels, in folders that the linker does not know.  But it does not
-look for a library that the process has loaded, wherever that came from, so loading them first is
-enough.  When that is called for is `_mxnet`'s business.
+`installed_wheels` lists the distributions of MXNet in this environment, and some constants say how
+to install the right one.  `load_cuda_libraries` loads the CUDA libraries of the GPU build, which that
+build does not contain.  The system's linker finds those of an installed CUDA.  The extra ``cu112``
+installs them as NVIDIA's wheels, in folders that the linker does not search; but the linker uses a
+library that the process has already loaded, wherever it came from, so loading them first is enough.
+The module `_mxnet` decides when to do that.
 """
 
 from __future__ import annotations
@@ -15,10 +17,36 @@ import os
 import sys
 from typing import Iterable
 
-DRIVER = 'libcuda.so.1'  # comes with NVIDIA's driver, and with nothing else
-# A wheel's folder in `nvidia`, and what is loaded from it; each after those that it needs itself.
-# cuDNN's parts, half of all there is to load, stand beside it and it finds them when it computes.
-LIBRARIES = (
+# Python 3.13 has no NumPy below 2, which MXNet's metadata requires.
+NEEDS_NO_DEPS = sys.version_info >= (3, 13)
+_PIP_INSTALL = 'pip install --no-deps' if NEEDS_NO_DEPS else 'pip install'
+HOW_TO_INSTALL = (
+    f'{_PIP_INSTALL} mxnet==1.9.1 (on a machine with an NVIDIA GPU: mxnet-cu112==1.9.1)'
+)
+HOW_TO_INSTALL_CPU_BUILD = f'pip uninstall -y mxnet-cu112; then: {_PIP_INSTALL} mxnet==1.9.1'
+
+# The distributions of MXNet 1.9 and earlier that provide the module `mxnet`.
+_WHEELS = (
+    'mxnet',
+    'mxnet-mkl',
+    'mxnet-native',
+    'mxnet-cu112',
+    'mxnet-cu110',
+    'mxnet-cu102',
+    'mxnet-cu102mkl',
+    'mxnet-cu101',
+    'mxnet-cu101mkl',
+    'mxnet-cu100',
+    'mxnet-cu100mkl',
+    'mxnet-cu92',
+    'mxnet-cu92mkl',
+)
+
+DRIVER = 'libcuda.so.1'  # installed by NVIDIA's driver only
+# The folder of each wheel in `nvidia`, and the library to load from it.  A library comes after the
+# ones that it needs.  The parts of cuDNN, half of all there is to load, are not listed: they lie in
+# the same folder, and cuDNN finds them when it first computes.
+CUDA_LIBRARIES = (
     ('cuda_runtime', 'libcudart.so.11.0'),
     ('cuda_nvrtc', 'libnvrtc.so.11.2'),
     ('cublas', 'libcublasLt.so.11'),
@@ -33,76 +61,49 @@ LIBRARIES = (
 )
 
 
-class NoDriver(OSError):
-    """NVIDIA's driver is not there; the message is the linker's."""
+class MissingDriver(OSError):
+    """NVIDIA's driver is not installed; the message is the linker's."""
 
 
-class NoLibrary(OSError):
-    """One of the libraries is not there, or does not load; the message is the linker's."""
+class MissingLibrary(OSError):
+    """A CUDA library is missing or does not load; the message is the linker's."""
 
 
-def load_libraries(folders: Iterable[str] | None = None) -> None:
-    """Load the driver's library and all of CUDA's, for whatever is loaded after them.
+def installed_wheels() -> dict[str, str]:
+    """Return the versions of the MXNet distributions in this environment, by name."""
+    versions = {}
+    for name in _WHEELS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def load_cuda_libraries(folders: Iterable[str] | None = None) -> None:
+    """Load the library of NVIDIA's driver and then all of CUDA's, for the libraries loaded later.
 
     Parameters
     ----------
     folders : iterable of str, optional
-        Where Python looks for packages, ``sys.path``.  What is in none of them the system may have.
+        The folders in which to look for NVIDIA's packages, in this order; ``sys.path`` by default.
+        The system's linker looks for a library that is in none of them.
 
     Raises
     ------
-    NoDriver, NoLibrary
-        At the first that can't be loaded.
+    MissingDriver
+        If the driver's library cannot be loaded.
+    MissingLibrary
+        If one of CUDA's libraries cannot be loaded; the first such library is reported.
     """
     folders = list(sys.path if folders is None else folders)
-    _load(DRIVER, NoDriver)
-    for package, name in LIBRARIES:
+    _load(DRIVER, MissingDriver)
+    for package, name in CUDA_LIBRARIES:
         candidates = [os.path.join(folder, 'nvidia', package, 'lib', name) for folder in folders]
-        _load(next(filter(os.path.exists, candidates), name), NoLibrary)
+        _load(next(filter(os.path.exists, candidates), name), MissingLibrary)
 
 
 def _load(path: str, error_class: type) -> None:
-    """Load a library for the whole process."""
+    """Load a library and make its symbols available to the whole process."""
     try:
         ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
     except OSError as error:
         raise error_class(str(error)) from error
-
-
-# The distributions of MXNet 1.9 and of the releases before it that provide the module `mxnet`.
-_WHEELS = (
-    'mxnet',
-    'mxnet-mkl',
-    'mxnet-native',
-    *(
-        f'mxnet-cu{version}'
-        for version in (
-            '112',
-            '110',
-            '102',
-            '102mkl',
-            '101',
-            '101mkl',
-            '100',
-            '100mkl',
-            '92',
-            '92mkl',
-        )
-    ),
-)
-# Python 3.13 has no NumPy below 2, which is what MXNet's metadata asks for.
-IS_INSTALLED_APART = sys.version_info >= (3, 13)
-_PIP_INSTALL = 'pip install --no-deps' if IS_INSTALLED_APART else 'pip install'
-HOW_TO_INSTALL = (
-    f'{_PIP_INSTALL} mxnet==1.9.1 (on a machine with an NVIDIA GPU: mxnet-cu112==1.9.1)'
-)
-CPU_INSTEAD = f'pip uninstall -y mxnet-cu112; then: {_PIP_INSTALL} mxnet==1.9.1'
-
-
-def installed_wheels() -> dict[str, str]:
-    """The versions of the MXNet distributions in this environment, by their names."""
-    found = {}
-    for name in _WHEELS:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found

@@ -1,4 +1,8 @@
-"""What has to be settled before MXNet computes: threads, memory, and numbers next to zero."""
+"""Settings of the process that MXNet computes in: threads, memory, and arithmetic near zero.
+
+`choose_threads` must be called before MXNet is loaded.  `reuse_memory` and `flush_to_zero` are
+called by `_mxnet`.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +15,34 @@ from typing import Iterator
 
 logger = logging.getLogger(__name__)
 
-# Hidden values of a step, batch_size * num_hiddens, from which on a second core pays: two threads
-# take 0.98 to 1.04 times as long as one at 2,048 and 4,096 of them, and 0.7 times at 8,192.
+# The smallest number of hidden values of a step, batch_size * num_hiddens, at which more than one
+# thread is worthwhile.  Two threads take 0.98 to 1.04 times as long as one at 2,048 and 4,096
+# values, and 0.7 times as long at 8,192.
 PARALLEL_SIZE = 8192
-THREAD_LIMIT = 'OMP_THREAD_LIMIT'  # OpenMP's own limit of a process's threads
+THREAD_LIMIT = 'OMP_THREAD_LIMIT'  # OpenMP's variable for the largest number of threads
 
-# Options of glibc's mallopt, and the values that `keep_memory` gives them.
+# Options of glibc's mallopt, and the values that `reuse_memory` sets.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
-_KEEPING = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_ARENA_MAX, 1))
+_MALLOC_OPTIONS = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_ARENA_MAX, 1))
 
 
-def num_cores() -> int:
-    """How many cores this process may use: those that the system gives it, or OMP_THREAD_LIMIT."""
-    given = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    limit = os.environ.get(THREAD_LIMIT, '')
-    return min(given or 1, int(limit)) if limit.isdecimal() and int(limit) else given or 1
+def choose_threads(batch_size: int, num_hiddens: int) -> None:
+    """Choose the number of threads of an operator by the size of a training step.
+
+    MXNet reads these environment variables once, when it is loaded.  Without them it uses half of
+    the cores.  Variables that are already set keep their values.
+    """
+    for name, value in thread_settings(batch_size, num_hiddens).items():
+        logger.debug('%s=%s', name, os.environ.setdefault(name, value))
 
 
 def thread_settings(batch_size: int, num_hiddens: int) -> dict[str, str]:
-    """The environment variables that suit a training step of that size."""
+    """Return the environment variables that suit a training step of this size."""
     threads = num_cores() if batch_size * num_hiddens >= PARALLEL_SIZE else 1
-    # A step is hundreds of short parallel regions.  A thread that sleeps between them has to be
-    # woken for each; one that waits for 10 microseconds is still awake (a fifth of the time at 512
-    # units).  The last number keeps the one before it from meaning minutes.
+    # A step consists of hundreds of short parallel regions.  A thread that sleeps between them must
+    # be woken for each; a thread that spins for 10 microseconds is still awake (this saves a fifth
+    # of the time at 512 units).  GOMP_SPINCOUNT limits the spinning, which OMP_WAIT_POLICY=active
+    # alone would extend to minutes.
     return {
         'OMP_NUM_THREADS': str(threads),
         'OMP_WAIT_POLICY': 'active',
@@ -41,56 +50,61 @@ def thread_settings(batch_size: int, num_hiddens: int) -> dict[str, str]:
     }
 
 
-def choose_threads(batch_size: int, num_hiddens: int) -> None:
-    """Choose how many threads an operator runs on, by the size of a training step.
+def num_cores() -> int:
+    """Return the number of cores that this process may use, at most ``OMP_THREAD_LIMIT``."""
+    if hasattr(os, 'sched_getaffinity'):
+        available = len(os.sched_getaffinity(0))
+    else:
+        available = os.cpu_count() or 1
+    limit = os.environ.get(THREAD_LIMIT, '')
+    return min(available, int(limit)) if limit.isdecimal() and int(limit) else available
 
-    MXNet reads these variables when it is loaded and never again; left to itself it takes half of
-    the cores.  What the environment gives already stands.
-    """
-    for name, value in thread_settings(batch_size, num_hiddens).items():
-        logger.debug('%s=%s', name, os.environ.setdefault(name, value))
 
+def reuse_memory() -> None:
+    """Make the C library reuse freed memory instead of returning it to the system.
 
-def keep_memory() -> None:
-    """Have the C library hand freed memory out again instead of returning it to the system.
+    MXNet allocates the memory of a batch and frees it after the batch.  By default the C library
+    takes large blocks from the system and returns them each time, and the system clears every page
+    again: a seventh of the time of a step at 512 hidden units.  The cost is memory, because the
+    process keeps the largest amount that it ever used (1.4 instead of 1.1 GB at that size).
 
-    MXNet allocates what a batch needs and frees it after the batch.  Large pieces come from the
-    system and go back there each time, and the system clears every page anew: at 512 hidden units
-    that is a seventh of the time of a step.  What this costs is memory: the process keeps the most
-    that it ever used (1.4 instead of 1.1 GB at that size).  Known for glibc, which means Linux;
-    elsewhere nothing happens, nor where the environment sets one of glibc's own ``MALLOC_...``
-    variables.
+    This applies to glibc, and so to Linux.  The function does nothing with other C libraries, or
+    if the environment sets one of glibc's own ``MALLOC_...`` variables.
     """
     if platform.libc_ver()[0] != 'glibc' or any(name.startswith('MALLOC_') for name in os.environ):
         return
     libc = ctypes.CDLL(None)
-    for option, value in _KEEPING:
+    for option, value in _MALLOC_OPTIONS:
         libc.mallopt(option, value)
 
 
 @contextlib.contextmanager
 def flush_to_zero() -> Iterator[None]:
-    """Within it, numbers below 1.2e-38 count as 0, also in threads that are started in it.
+    """Treat numbers below 1.2e-38 as zero, in this context and in the threads started within it.
 
-    Adam's moments of a rare word decay into such numbers, which processors compute with slowly: at
-    10,000 words an update takes three times as long after 2,000 steps.  Threads inherit the mode,
-    so MXNet's are started in it, while the caller's own arithmetic gets its mode back.  Known for
-    64-bit Intel and AMD processors under Linux; elsewhere nothing happens.
+    Adam's moments of a rare word decay to such denormal numbers, with which processors compute
+    slowly: with 10,000 words, an update takes three times as long after 2,000 steps.  A thread
+    inherits the mode from the thread that starts it, so MXNet's threads are started in this
+    context, and the caller's own arithmetic returns to its previous mode afterwards.
 
-    MXNet starts its threads anew when the process forks (before Python 3.10 every subprocess is a
-    fork); those are back in the usual mode, slower in that case and otherwise as good.
+    This applies to 64-bit Intel and AMD processors on Linux; elsewhere the context does nothing.
+
+    MXNet restarts its threads when the process forks, which every subprocess does before Python
+    3.10.  The new threads use the normal mode: they are slower for denormal numbers and otherwise
+    equivalent.
     """
     if (platform.system(), platform.machine()) != ('Linux', 'x86_64'):
         yield
         return
     libm = ctypes.CDLL('libm.so.6')
-    before, flushing = ctypes.create_string_buffer(32), ctypes.create_string_buffer(32)  # fenv_t
-    libm.fegetenv(before)
+    # Two of the C library's fenv_t structures, which hold the floating-point mode of a thread.
+    previous, flushing = ctypes.create_string_buffer(32), ctypes.create_string_buffer(32)
+    libm.fegetenv(previous)
     libm.fegetenv(flushing)
     mxcsr = ctypes.cast(ctypes.byref(flushing, 28), ctypes.POINTER(ctypes.c_uint32))
-    mxcsr[0] |= 0x8040  # flush results to zero, and take denormal operands for zero
+    mxcsr[0] |= 0x8040  # flush denormal results to zero, and treat denormal operands as zero
     libm.fesetenv(flushing)
     try:
         yield
     finally:
-        libm.fesetenv(before)
+        libm.fesetenv(previous)

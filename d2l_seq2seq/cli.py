@@ -1,7 +1,7 @@
-"""What every command has in common: options made from configuration fields, mistakes in one line.
+"""The command line: options made from configuration fields, and one line for the user's mistakes.
 
-A command parses its options before anything heavy is imported, so that ``-h`` answers at once and
-a typo costs no loading time.
+A command parses its options before it imports anything heavy, so that ``-h`` answers at once and a
+typing error costs no loading time.
 """
 
 from __future__ import annotations
@@ -13,94 +13,101 @@ import logging
 import os
 import sys
 import traceback
-from typing import Callable, Sequence
+from typing import Any, Callable, Sequence
 
 from .errors import InputError
-from .fields import FLAG
+from .fields import FLAG, Domain
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, where there are any."""
+    """A formatter that shows defaults, except where there is none or it is off."""
 
     def _get_help_string(self, action):
-        has_one = action.default is not None and action.default != []
-        return super()._get_help_string(action) if has_one else action.help
+        is_shown = action.default is not None and action.default is not False
+        is_shown = is_shown and action.default != []
+        return super()._get_help_string(action) if is_shown else action.help
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that says what is wrong in one line, without the usage before it."""
+    """An argument parser that reports a mistake in one line, without the usage before it."""
 
     def __init__(self, **kwargs):
         super().__init__(formatter_class=_HelpFormatter, allow_abbrev=False, **kwargs)
 
     def error(self, message: str):
+        """Print one line and exit with 2."""
         self.exit(2, f'{self.prog}: {message} (-h lists the options)\n')
 
 
 def parser_for(command: str, description: str) -> Parser:
-    """The parser of ``python -m d2l_seq2seq.<command>``."""
+    """Return the parser of ``python -m d2l_seq2seq.<command>``."""
     return Parser(prog=f'python -m d2l_seq2seq.{command}', description=description)
 
 
 def add_presets(parser: Parser, presets: dict[str, dict]) -> None:
-    """An option that chooses other defaults; see `parse_with_preset`."""
+    """Add an option that chooses the defaults of the others; see `parse_with_preset`."""
     parser.add_argument(
         '--preset',
         choices=list(presets),
         default=next(iter(presets)),
-        help='the defaults of the options below',
+        help='set of defaults for the options below',
     )
 
 
 def parse_with_preset(
     parser: Parser, presets: dict[str, dict], argv: list[str] | None
 ) -> argparse.Namespace:
-    """The options, those that are not given as the chosen preset has them."""
-    chosen = Parser(add_help=False)
-    chosen.add_argument('--preset', default='')
-    parser.set_defaults(**presets.get(chosen.parse_known_args(argv)[0].preset, {}))
+    """Parse options whose defaults are those of the preset that is among them."""
+    preset_parser = Parser(add_help=False)
+    preset_parser.add_argument('--preset', default='')
+    preset = preset_parser.parse_known_args(argv)[0].preset
+    parser.set_defaults(**presets.get(preset, {}))
     return parser.parse_args(argv)
 
 
-def explicit_options(parser: Parser, argv: list[str] | None) -> dict[str, object]:
-    """The options that stand on the command line, whatever the defaults of the others."""
+def explicit_options(parser: Parser, argv: list[str] | None) -> dict[str, Any]:
+    """Return the options that are on the command line, without the defaults of the others."""
     absent = object()
-    parser.set_defaults(**{name: absent for name in vars(parser.parse_args(argv))})
+    parser.set_defaults(**dict.fromkeys(vars(parser.parse_args(argv)), absent))
     return {
         name: value for name, value in vars(parser.parse_args(argv)).items() if value is not absent
     }
 
 
 def add_options(parser: Parser, config_class: type, only: Sequence[str] | None = None) -> None:
-    """An option for each field of a configuration (or `only` for some), named with dashes."""
+    """Add an option for each field of a configuration, or only for some of them."""
     group = parser.add_argument_group(config_class.__name__[: -len('Config')].lower())
     for field in dataclasses.fields(config_class):
-        if only is not None and field.name not in only:
-            continue
-        option, text = field.name.replace('_', '-'), field.metadata['help']
-        if field.metadata['domain'] is FLAG:
-            group.add_argument(f'--{option}', action='store_true', help=text)
-            group.add_argument(
-                f'--no-{option}', dest=field.name, action='store_false', help=argparse.SUPPRESS
-            )
-            group.set_defaults(**{field.name: field.default})
-        else:
-            if field.default is None:  # which has a word of its own
-                word = field.metadata['domain'].description.split("'")[1]
-                text = f'{text} (default: {word})'
-            group.add_argument(
-                f'--{option}',
-                default=field.default,
-                metavar=field.name.upper(),
-                help=text,
-                type=reader(field.metadata['domain']),
-            )
+        if only is None or field.name in only:
+            _add_option(group, field)
 
 
-def reader(domain) -> Callable[[str], object]:
-    """What argparse calls to turn an option's text into its value."""
+def _add_option(group: argparse._ArgumentGroup, field: dataclasses.Field) -> None:
+    """Add the option of a field, with dashes in its name; a flag gets ``--no-...`` as well."""
+    option, text = field.name.replace('_', '-'), field.metadata['help']
+    domain = field.metadata['domain']
+    if domain is FLAG:
+        group.add_argument(f'--{option}', action='store_true', help=text)
+        group.add_argument(
+            f'--no-{option}', dest=field.name, action='store_false', help=argparse.SUPPRESS
+        )
+        group.set_defaults(**{field.name: field.default})
+        return
+    if field.default is None:
+        text = f'{text} (default: {domain.none_word})'
+    group.add_argument(
+        f'--{option}',
+        default=field.default,
+        metavar=field.name.upper(),
+        help=text,
+        type=reader(domain),
+    )
 
-    def read(text: str):
+
+def reader(domain: Domain) -> Callable[[str], Any]:
+    """Return the function by which argparse converts the text of an option to a value."""
+
+    def read(text: str) -> Any:
         try:
             value = domain.parse(text)
             domain.check('', value)
@@ -114,14 +121,14 @@ def reader(domain) -> Callable[[str], object]:
 
 
 def whole_number(text: str) -> int:
-    """A whole number of at least 0; what argparse calls for an option that no configuration has."""
+    """Convert the text of an option that is not a configuration's to a number of at least 0."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f'expected a whole number of at least 0, got {text!r}')
     return int(text)
 
 
-def config_from(config_class: type, options: argparse.Namespace):
-    """The configuration that the options of `add_options` make up."""
+def config_from(config_class: type, options: argparse.Namespace) -> Any:
+    """Return the configuration that the options of `add_options` make up."""
     names = [field.name for field in dataclasses.fields(config_class)]
     return config_class(**{name: getattr(options, name) for name in names})
 
@@ -129,21 +136,22 @@ def config_from(config_class: type, options: argparse.Namespace):
 def run(main: Callable[[], int | None]) -> None:
     """Run a command and end the process with its exit code.
 
-    0 or what `main` returns; 2 for input that the user can mend, told in one line; 130 after
-    Ctrl-C.  A reader that closes our output early, such as ``head``, is no error.
+    The exit code is what `main` returns, or 0; 2 after bad input, which is reported in one line;
+    130 after Ctrl-C.  It is not an error when the reader of the output closes it early, as ``head``
+    does.
     """
     logging.basicConfig(level=logging.WARNING, format='%(message)s', stream=sys.stderr)
     for stream in (sys.stdin, sys.stdout):
-        stream.reconfigure(encoding='utf-8', errors='replace')  # whatever the locale says
+        stream.reconfigure(encoding='utf-8', errors='replace')  # whatever the locale is
     try:
-        code = _code_of(main)
+        code = _exit_code(main)
     except Exception:
-        if not _others_wait():
+        if not _is_joined_worker():
             raise
         traceback.print_exc()
         code = 1
-    if code and _others_wait():
-        # MXNet would wait at its exit for workers that wait for this one.
+    if code and _is_joined_worker():
+        # At a normal exit MXNet would wait for the other workers, which wait for this one.
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
@@ -151,8 +159,8 @@ def run(main: Callable[[], int | None]) -> None:
     sys.exit(code)
 
 
-def _code_of(main: Callable[[], int | None]) -> int:
-    """The exit code of a command, after a line about what the user can mend."""
+def _exit_code(main: Callable[[], int | None]) -> int:
+    """Run a command and return its exit code, after a line about a mistake of the user."""
     try:
         code = main() or 0
         sys.stdout.flush()
@@ -164,22 +172,21 @@ def _code_of(main: Callable[[], int | None]) -> int:
         print('stopped', file=sys.stderr)
         return 130
     except BrokenPipeError:
-        if _others_wait():
-            return 141  # as of SIGPIPE: the job has to end
+        if _is_joined_worker():
+            return 141  # the code of SIGPIPE: the job has to end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return 0
-    except OSError as error:  # a path that can't even be looked at
+    except OSError as error:  # such as a folder without permission on the way to a file
         if error.filename is None:
             raise
         print(
-            f'error: {error.filename}: expected a path that can be used, got one that can not '
-            f'({error.strerror}); name another',
+            f'error: {error.filename}: cannot be used ({error.strerror}). Name another path.',
             file=sys.stderr,
         )
         return 2
 
 
-def _others_wait() -> bool:
-    """Whether the process has met other workers, none of which goes on without it."""
-    distributed = sys.modules.get(f'{__package__}.engine.workers')
-    return distributed is not None and distributed.KVStoreWorkers.connected is not None
+def _is_joined_worker() -> bool:
+    """Return whether this process has joined other workers, which cannot continue without it."""
+    workers = sys.modules.get(f'{__package__}.engine.workers')
+    return workers is not None and workers.KVStoreWorkers.connected is not None

@@ -1,4 +1,4 @@
-"""``python -m d2l_seq2seq.export``: a trained run as MXNet's own files, for other programs."""
+"""The command ``python -m d2l_seq2seq.export``: write a trained run in MXNet's own file formats."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from .errors import InputError
 def _parser() -> cli.Parser:
     parser = cli.parser_for(
         'export',
-        'Write encoder and decoder step of a run as MXNet graphs and parameters, which '
-        'gluon.SymbolBlock.imports reads without this package, with the vocabularies as '
-        'plain text.',
+        'Write the encoder and the decoder step of a run as MXNet graphs and parameters, which '
+        'gluon.SymbolBlock.imports reads without this package, and the vocabularies as plain text.',
     )
     parser.add_argument('run', metavar='RUN', help='the folder that train wrote')
     parser.add_argument('folder', metavar='DIR', help='the folder to write, new or empty')
@@ -21,26 +20,30 @@ def _parser() -> cli.Parser:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Export as the options say."""
+    """Export a run as the command line says."""
     options = _parser().parse_args(argv)
     from ._mxnet import mx, npx
     from .runs.atomic import write_folder
     from .runs.export import export_run
-    from .runs.folder import load_run
+    from .runs.loading import load_run
 
-    run, folder = load_run(options.run, npx.cpu()), Path(options.folder).resolve()
+    run = load_run(options.run, npx.cpu())
+    folder = Path(options.folder).resolve()
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(
-                f'{folder}: expected a new or an empty folder, got one with files in '
-                'it; name another'
+                f'{folder}: expected a new or an empty folder, got one with files in it',
+                'Name another folder.',
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
-        write_folder(folder, {}, lambda beside: export_run(run, beside))
+        write_folder(folder, {}, lambda partial: export_run(run, partial))
         names = sorted(path.name for path in folder.iterdir())
     except (OSError, mx.base.MXNetError) as error:
+        # MXNet's own error is a long stack trace.
         reason = getattr(error, 'strerror', 'MXNet could not write its file; is the disk full?')
-        raise InputError(f'{folder}: can not be written ({reason}); name another folder') from error
+        raise InputError(
+            f'{folder}: cannot be written ({reason})', 'Name another folder.'
+        ) from error
     print(f'{folder}: {", ".join(names)}')
 
 

@@ -1,6 +1,7 @@
-"""What a configuration's field is: its default, its help text, and the values that it accepts.
+"""The fields of a configuration: default, help text, and the set of values that each accepts.
 
-A set of values has a name and a test, and knows how a word of the command line is read.
+A set of values has a description and a test, and knows how an argument of the command line is
+parsed.  The same check guards the command line, a configuration file and a call from Python.
 """
 
 from __future__ import annotations
@@ -16,16 +17,46 @@ from .errors import InputError
 
 @dataclass(frozen=True)
 class Domain:
-    """A set of values: how a word of the command line is read, and which values belong to it."""
+    """A set of values: how it is described, how its values are parsed, and which belong to it."""
 
     description: str
     parse: Callable[[str], Any]
     contains: Callable[[Any], bool]
+    none_word: str | None = None  # stands for None on the command line
 
     def check(self, name: str, value: Any) -> None:
         """Raise `InputError` unless `value` belongs to the set."""
         if not self.contains(value):
             raise InputError(f'{name}: expected {self.description}, got {repr(value)[:100]}')
+
+
+def whole(least: int, most: int | None = None) -> Domain:
+    """Return the whole numbers from `least` to `most`, both included."""
+    limits = f'of at least {least}' if most is None else f'from {least} to {most}'
+    upper = math.inf if most is None else most
+    return Domain(
+        f'a whole number {limits}', int, lambda value: _is_whole(value) and least <= value <= upper
+    )
+
+
+def numbers(description: str, contains: Callable[[float], bool]) -> Domain:
+    """Return the finite numbers for which `contains` is true."""
+    return Domain(description, float, lambda value: _is_finite(value) and contains(value))
+
+
+def one_of(*words: str) -> Domain:
+    """Return a set of words."""
+    return Domain(f'one of {", ".join(words)}', str, lambda value: value in words)
+
+
+def optional(domain: Domain, none_word: str) -> Domain:
+    """Return a set with None added, which is `none_word` on the command line."""
+    return Domain(
+        f"{domain.description}, or '{none_word}'",
+        lambda text: None if text == none_word else domain.parse(text),
+        lambda value: value is None or domain.contains(value),
+        none_word,
+    )
 
 
 def _is_whole(value: Any) -> bool:
@@ -36,85 +67,50 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def whole(least: int, most: int | None = None) -> Domain:
-    """Whole numbers from `least` to `most`, both included."""
-    limits = f'of at least {least}' if most is None else f'from {least} to {most}'
-    return Domain(
-        f'a whole number {limits}',
-        int,
-        lambda value: _is_whole(value) and least <= value <= (math.inf if most is None else most),
-    )
-
-
-def one_of(*words: str) -> Domain:
-    """Some words."""
-    return Domain(f'one of {", ".join(words)}', str, lambda value: value in words)
-
-
-# The largest sizes: a configuration from a stranger must not make a process run out of memory.
+# Sizes have upper limits, so that an untrusted configuration cannot exhaust the memory.
 SIZE = whole(1, 1 << 16)
-LAYERS = whole(1, 10)  # MXNet 1.9.1 finds the weights of ten
+LAYERS = whole(1, 10)  # MXNet 1.9.1 supports ten layers
 STEPS = whole(2, 10_000)
 COUNT = whole(1, 10**9)
 WORD = Domain('a word', str, lambda value: isinstance(value, str) and value != '')
+FLAG = Domain('true or false', bool, lambda value: isinstance(value, bool))
+POSITIVE = numbers('a number above 0', lambda value: value > 0)
+POSITIVE_OR_NONE = optional(POSITIVE, 'none')
+FRACTION = numbers('a number from 0 to 1', lambda value: 0 <= value <= 1)
+PROBABILITY = numbers('a number of at least 0 and below 1', lambda value: 0 <= value < 1)
+HELD_OUT = numbers('a number from 0 to 0.4', lambda value: 0 <= value <= 0.4)
+TEMPERATURE = numbers('a number from 0.001 to 1000', lambda value: 0.001 <= value <= 1000)
+EXPONENT = optional(numbers('a number from 0 to 10', lambda value: 0 <= value <= 10), 'auto')
 _DEVICE = r'(auto|(cpu|gpu)(\(\d+\))?)'
 DEVICES = Domain(
-    'auto, cpu, cpu(N), gpu or gpu(N), or several with commas between',
+    'auto, cpu, cpu(N), gpu or gpu(N), or several separated by commas',
     str,
     lambda value: (
         isinstance(value, str) and re.fullmatch(f'{_DEVICE}( *, *{_DEVICE})*', value) is not None
     ),
 )
-POSITIVE = Domain('a number above 0', float, lambda value: _is_finite(value) and value > 0)
-EXPONENT = Domain(
-    "a number from 0 to 10, or 'auto'",
-    lambda text: None if text == 'auto' else float(text),
-    lambda value: value is None or (_is_finite(value) and 0 <= value <= 10),
-)
-TEMPERATURE = Domain(
-    'a number from 0.001 to 1000', float, lambda value: _is_finite(value) and 0.001 <= value <= 1000
-)
-PROBABILITY = Domain(
-    'a number from 0 up to, not including, 1',
-    float,
-    lambda value: _is_finite(value) and 0 <= value < 1,
-)
-FRACTION = Domain(
-    'a number from 0 to 1', float, lambda value: _is_finite(value) and 0 <= value <= 1
-)
-FLAG = Domain('true or false', bool, lambda value: isinstance(value, bool))
-POSITIVE_OR_NONE = Domain(
-    "a number above 0, or 'none'",
-    lambda text: None if text == 'none' else float(text),
-    lambda value: value is None or (_is_finite(value) and value > 0),
-)
-SHARE = Domain(
-    'a number from 0 to 0.4', float, lambda value: _is_finite(value) and 0 <= value <= 0.4
-)
-
-
-def count_or(word: str) -> Domain:
-    """Whole numbers from 1, or None, which has a word on the command line."""
-    return Domain(
-        f"a whole number of at least 1, or '{word}'",
-        lambda text: None if text == word else int(text),
-        lambda value: value is None or (_is_whole(value) and value >= 1),
-    )
 
 
 def field(default: Any, domain: Domain, help: str, may_change: bool = False) -> Any:
-    """A dataclass field that carries what the command line needs to know of it.
+    """Return a dataclass field that carries what the command line needs to know about it.
 
-    One that `may_change` doesn't touch what is learned, so a run can be gone on with another value.
+    Parameters
+    ----------
+    default : Any
+    domain : Domain
+        The values that the field accepts.
+    help : str
+        For ``-h``.
+    may_change : bool
+        True: a run may be resumed with another value, because it does not affect what is learned.
     """
-    return dataclasses.field(
-        default=default, metadata={'domain': domain, 'help': help, 'may_change': may_change}
-    )
+    metadata = {'domain': domain, 'help': help, 'may_change': may_change}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 class Checked:
-    """Refuses a field's value outside of its domain, whoever gives it."""
+    """A base for dataclasses that refuse a value outside of its field's domain."""
 
     def __post_init__(self):
-        for own in dataclasses.fields(self):
-            own.metadata['domain'].check(own.name, getattr(self, own.name))
+        for checked in dataclasses.fields(self):
+            checked.metadata['domain'].check(checked.name, getattr(self, checked.name))

@@ -1,7 +1,7 @@
-"""``python -m d2l_seq2seq.reproduce``: every cell that a section prints, beside ours.
+"""``python -m d2l_seq2seq.reproduce``: compare each printed cell of a section with the book.
 
-The book's figures are those of d2l 0.14 and of all published runs of the section (d2l 0.7 to 0.14,
-the same model): their loss curve's band, and the translations that they printed.
+The book's figures are those of d2l 0.14, and of all published runs of the section with the same
+model (d2l 0.7 to 0.14): the band of their loss curves, and the translations that they printed.
 """
 
 from __future__ import annotations
@@ -14,149 +14,101 @@ from .config import DataConfig, ModelConfig, RunConfig, TrainingConfig
 from .data.corpus import Corpus, read_corpus
 
 PRINTED_LOSSES = [2.3025851, 1.1512926, 0.0]
-SLACK = 0.1  # the band is widened by a tenth at both ends
+SLACK = 0.1  # the band is widened by 10 % at both ends
 
 
 @dataclass(frozen=True)
 class Section:
-    """What the published runs of a section printed."""
+    """The figures that the published runs of a section printed."""
 
     title: str
     model: ModelConfig
     num_epochs: int
     num_runs: int
-    # The least and the greatest loss that a run printed or plotted after so many epochs.
+    # By number of epochs: the smallest and the largest loss that a run printed or plotted.
     losses: dict[int, tuple[float, float]]
     median_loss: float
-    final_loss: tuple[float, float]  # that we accept, as printed, to three digits
+    final_loss: tuple[float, float]  # accepted limits, rounded to three digits as printed
     tokens_per_sec: float | None  # printed in the book, on a V100
     translations: dict[str, set[str]]
-    # False where some runs printed what no other did, so that one more such says nothing.
+    # False if some runs printed translations that no other run did: one more proves nothing.
     judges_translations: bool
 
 
+_TRANSLATIONS = {
+    'Go .': {'va !'},
+    'Wow !': {'<unk> !'},
+    "I'm OK .": {'je vais bien .', 'ça va .'},
+    'I won !': {"je l'ai emporté !", "j'ai gagné !"},
+}
+
+# fmt: off
 SECTIONS = {
     'seq2seq': Section(
-        'd2l 0.14, section 9.7',
-        ModelConfig(),
-        300,
-        45,
-        {
-            10: (0.2102, 0.2190),
-            20: (0.1699, 0.1859),
-            30: (0.1469, 0.1649),
-            40: (0.1300, 0.1498),
-            50: (0.1140, 0.1375),
-            60: (0.1006, 0.1234),
-            70: (0.0887, 0.1113),
-            80: (0.0785, 0.0996),
-            90: (0.0690, 0.0899),
-            100: (0.0614, 0.0826),
-            110: (0.0549, 0.0753),
-            120: (0.0494, 0.0690),
-            130: (0.0450, 0.0643),
-            140: (0.0413, 0.0581),
-            150: (0.0378, 0.0534),
-            160: (0.0360, 0.0504),
-            170: (0.0342, 0.0469),
-            180: (0.0323, 0.0435),
-            190: (0.0314, 0.0411),
-            200: (0.0297, 0.0387),
-            210: (0.0286, 0.0393),
-            220: (0.0285, 0.0360),
-            230: (0.0277, 0.0345),
-            240: (0.0269, 0.0328),
-            250: (0.0265, 0.0322),
-            260: (0.0263, 0.0321),
-            270: (0.0257, 0.0308),
-            280: (0.0253, 0.0300),
-            290: (0.0250, 0.0291),
-            300: (0.0249, 0.0288),
+        title='d2l 0.14, section 9.7', model=ModelConfig(), num_epochs=300, num_runs=45,
+        losses={
+            10: (0.2102, 0.2190), 20: (0.1699, 0.1859), 30: (0.1469, 0.1649), 40: (0.1300, 0.1498),
+            50: (0.1140, 0.1375), 60: (0.1006, 0.1234), 70: (0.0887, 0.1113), 80: (0.0785, 0.0996),
+            90: (0.0690, 0.0899), 100: (0.0614, 0.0826), 110: (0.0549, 0.0753), 120: (0.0494, 0.0690),
+            130: (0.0450, 0.0643), 140: (0.0413, 0.0581), 150: (0.0378, 0.0534), 160: (0.0360, 0.0504),
+            170: (0.0342, 0.0469), 180: (0.0323, 0.0435), 190: (0.0314, 0.0411), 200: (0.0297, 0.0387),
+            210: (0.0286, 0.0393), 220: (0.0285, 0.0360), 230: (0.0277, 0.0345), 240: (0.0269, 0.0328),
+            250: (0.0265, 0.0322), 260: (0.0263, 0.0321), 270: (0.0257, 0.0308), 280: (0.0253, 0.0300),
+            290: (0.0250, 0.0291), 300: (0.0249, 0.0288),
         },
-        0.026,
-        (0.024, 0.030),
-        8687.4,
-        {
-            'Go .': {'va !'},
-            'Wow !': {'<unk> !'},
-            "I'm OK .": {'je vais bien .', 'ça va .'},
-            'I won !': {"je l'ai emporté !", "j'ai gagné !"},
-        },
-        True,
+        median_loss=0.026, final_loss=(0.024, 0.030), tokens_per_sec=8687.4,
+        translations=_TRANSLATIONS, judges_translations=True,
     ),
     'attention': Section(
-        'd2l 0.14, section 10.2',
-        ModelConfig(attention='additive'),
-        200,
-        42,
-        {
-            10: (0.2039, 0.2193),
-            20: (0.1659, 0.1841),
-            30: (0.1428, 0.1636),
-            40: (0.1260, 0.1447),
-            50: (0.1097, 0.1284),
-            60: (0.0963, 0.1155),
-            70: (0.0840, 0.1018),
-            80: (0.0725, 0.0914),
-            90: (0.0636, 0.0817),
-            100: (0.0569, 0.0743),
-            110: (0.0509, 0.0685),
-            120: (0.0455, 0.0620),
-            130: (0.0413, 0.0563),
-            140: (0.0391, 0.0517),
-            150: (0.0370, 0.0480),
-            160: (0.0346, 0.0442),
-            170: (0.0331, 0.0425),
-            180: (0.0313, 0.0391),
-            190: (0.0298, 0.0374),
-            200: (0.0296, 0.0356),
+        title='d2l 0.14, section 10.2', model=ModelConfig(attention='additive'), num_epochs=200,
+        num_runs=42,
+        losses={
+            10: (0.2039, 0.2193), 20: (0.1659, 0.1841), 30: (0.1428, 0.1636), 40: (0.1260, 0.1447),
+            50: (0.1097, 0.1284), 60: (0.0963, 0.1155), 70: (0.0840, 0.1018), 80: (0.0725, 0.0914),
+            90: (0.0636, 0.0817), 100: (0.0569, 0.0743), 110: (0.0509, 0.0685), 120: (0.0455, 0.0620),
+            130: (0.0413, 0.0563), 140: (0.0391, 0.0517), 150: (0.0370, 0.0480), 160: (0.0346, 0.0442),
+            170: (0.0331, 0.0425), 180: (0.0313, 0.0391), 190: (0.0298, 0.0374), 200: (0.0296, 0.0356),
         },
-        0.032,
-        (0.026, 0.039),
-        None,
-        {
-            'Go .': {'va !'},
-            'Wow !': {'<unk> !'},
-            "I'm OK .": {'je vais bien .', 'ça va .'},
-            'I won !': {"je l'ai emporté !", "j'ai gagné !"},
-        },
-        False,
+        median_loss=0.032, final_loss=(0.026, 0.039), tokens_per_sec=None,
+        translations=_TRANSLATIONS, judges_translations=False,
     ),
 }
+# fmt: on
 
 
 @dataclass(frozen=True)
 class Row:
-    """One printed cell: what the book has, what came here, and whether they agree."""
+    """A printed cell: the book's output, ours, and whether they agree."""
 
     cell: str
     book: str
     ours: str
-    agrees: bool | None  # None: shown, and not judged
+    agrees: bool | None  # None: shown but not judged
 
 
 def _equal(cell: str, book, ours) -> Row:
-    """A row for values that have to be equal."""
+    """Return the row of values that must be equal."""
     return Row(cell, str(book), str(ours), book == ours)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the chapter, print the table; returns 1 where a cell differs, else 0."""
+    """Run a section and print the table; return 1 if a cell differs, otherwise 0."""
     parser = cli.parser_for(
-        'reproduce', 'Run a section with its own settings and compare each printed cell.'
+        'reproduce',
+        'Run a section of the book with its own settings, and compare each printed cell with the book.',
     )
     parser.add_argument(
         '--section',
         choices=list(SECTIONS),
         default='seq2seq',
-        help='9.7, or the one that adds attention to it',
+        help='section 9.7 (seq2seq) or 10.2 (attention)',
     )
     cli.add_options(parser, DataConfig, only=['corpus'])
     cli.add_options(parser, TrainingConfig, only=['seed', 'device'])
     options = parser.parse_args(argv)
     corpus = read_corpus(options.corpus)
 
-    # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
+    # MXNet takes seconds to load, and keeps the number of threads that is chosen before.
     choose_threads(DataConfig().batch_size, ModelConfig().num_hiddens)
     from .device import device_from_name
 
@@ -175,15 +127,15 @@ def main(argv: list[str] | None = None) -> int:
         + (
             ''
             if corpus.name == 'fra-eng'
-            else '; the loss and the translations are not compared '
-            "with the book's, which need its corpus"
+            else '; the loss and the translations are not compared, because that needs the '
+            "book's corpus"
         )
     )
     return 0
 
 
 def _seq2seq_rows(ctx) -> list[Row]:
-    """The cells of 9.7 before training: shapes, sequence_mask, and the loss."""
+    """Return the cells of section 9.7 before training: shapes, sequence_mask and the loss."""
     from ._mxnet import np, npx
     from .book.seq2seq import MaskedSoftmaxCELoss, Seq2SeqDecoder, Seq2SeqEncoder
 
@@ -222,7 +174,7 @@ def _seq2seq_rows(ctx) -> list[Row]:
             [[1, -1, -1], [1, 1, -1]],
             filled[:, :, 0].astype(int).tolist(),
         ),
-        # oneDNN's logarithm on a CPU is right to 3e-6, the book's GPU to the last digit.
+        # oneDNN's logarithm on a CPU is accurate to 3e-6; the book's GPU, to the last digit.
         Row(
             'masked loss, to 1e-5',
             str(PRINTED_LOSSES),
@@ -233,7 +185,7 @@ def _seq2seq_rows(ctx) -> list[Row]:
 
 
 def _attention_rows(ctx) -> list[Row]:
-    """The cell of 10.2 before training."""
+    """Return the cell of section 10.2 before training."""
     from ._mxnet import np
     from .models.factory import build_model
 
@@ -252,7 +204,7 @@ def _attention_rows(ctx) -> list[Row]:
 
 
 def _training_rows(section: Section, corpus: Corpus, seed: int, ctx) -> list[Row]:
-    """The section's training in the book's own loop, and its four sentences."""
+    """Train in the book's own loop; return the cells of the loss, the speed and the translations."""
     from tqdm import tqdm
 
     from ._mxnet import seed_generators
@@ -289,7 +241,7 @@ def _training_rows(section: Section, corpus: Corpus, seed: int, ctx) -> list[Row
 
 
 def _loss_rows(section: Section, losses: dict[int, float], judge: bool) -> list[Row]:
-    """The final loss and the whole curve; judged on the book's own corpus only."""
+    """Return the cells of the final loss and the loss curve; only the book's corpus is judged."""
     low, high = section.final_loss
     last = section.num_epochs
     final = round(losses[last], 3)
@@ -316,7 +268,7 @@ def _loss_rows(section: Section, losses: dict[int, float], judge: bool) -> list[
 
 
 def _translation_rows(section: Section, run, corpus: Corpus, pairs, ctx) -> list[Row]:
-    """The four sentences; on another corpus than the book's, its own references are the measure."""
+    """Return the cells of the four sentences; another corpus is judged by its own references."""
     from .book.machine_translation import preprocess_nmt
     from .book.seq2seq import predict_s2s_ch9
 
@@ -340,7 +292,7 @@ def _translation_rows(section: Section, run, corpus: Corpus, pairs, ctx) -> list
 
 
 def _table(rows: list[Row]) -> str:
-    """The rows under a heading, in columns."""
+    """Return the rows as text in columns, under a heading."""
     verdicts = {True: 'ok', False: 'DIFFERS', None: 'not judged'}
     lines = [('', 'book', 'ours', 'verdict')]
     lines += [(row.cell, row.book, row.ours, verdicts[row.agrees]) for row in rows]

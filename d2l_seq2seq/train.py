@@ -1,21 +1,36 @@
-"""``python -m d2l_seq2seq.train``: train the chapter's model and keep it in a run folder."""
+"""``python -m d2l_seq2seq.train``: train a model and keep it in a run folder."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from . import cli
 from ._runtime import choose_threads
-from .config import PRESETS, DataConfig, ModelConfig, RunConfig, TrainingConfig
+from .config import (
+    PRESETS,
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+    resolve_implications,
+)
 from .data.corpus import Corpus, read_corpus, resolve_corpus_name
 from .errors import InputError
 from .inference.metrics import require_sacrebleu
-from .runs.layout import CONFIG_FILE
-from .runs.manifest import has_manifest
+from .runs.layout import CONFIG_FILE, is_checkpoint, read_run_config
+
+if TYPE_CHECKING:  # these load MXNet
+    from .data.pipeline import TrainingData
+    from .engine.workers import Workers
+    from .runs.checkpoint import Run
+    from .runs.folder import RunFolder
+    from .training.trainer import Outcome
 
 CONFIGS = DataConfig, ModelConfig, TrainingConfig
 
@@ -23,208 +38,241 @@ CONFIGS = DataConfig, ModelConfig, TrainingConfig
 def _parser() -> cli.Parser:
     parser = cli.parser_for(
         'train',
-        'Train the sequence-to-sequence model of d2l 0.14, section 9.7, or another of its '
-        "family. The defaults are the book's.",
+        'Train the sequence-to-sequence model of d2l 0.14, section 9.7, or one of its variants. '
+        "The defaults are the book's.",
     )
     cli.add_presets(parser, PRESETS)
     for config_class in CONFIGS:
         cli.add_options(parser, config_class)
-    # The number of the process keeps apart what is started in the same second.
     parser.add_argument(
         '--out',
         metavar='RUN',
-        help='the folder to write, new or empty',
+        help='write the run to this folder, which must be new or empty',
+        # The process id keeps runs apart that are started in the same second.
         default=time.strftime(f'runs/%Y-%m-%d_%H-%M-%S_{os.getpid()}'),
     )
     parser.add_argument(
         '--resume',
         metavar='RUN',
-        help='the folder of a run to go on with, from '
-        'its latest checkpoint and in its own settings',
+        help='resume this run from its latest checkpoint with its saved settings',
     )
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train as the options say; returns the exit code, 130 or 143 after a signal."""
+    """Train as the options say.
+
+    Returns
+    -------
+    int
+        The exit code; 130 or 143 after a signal.
+    """
     options = cli.parse_with_preset(_parser(), PRESETS, argv)
+    notes = []
     if options.resume is None:
         config = RunConfig(*(cli.config_from(config_class, options) for config_class in CONFIGS))
+        config, notes = resolve_implications(config)
     else:
-        was, config = _config_to_go_on(Path(options.resume), cli.explicit_options(_parser(), argv))
+        explicit = cli.explicit_options(_parser(), argv)
+        config, notes = _resumed_config(Path(options.resume), explicit)
     if config.training.validate:
         require_sacrebleu()
 
-    # Only now MXNet, which takes seconds to load and keeps the threads that it finds chosen.
+    # MXNet takes seconds to load, and keeps the number of threads that is chosen before.
     choose_threads(config.data.batch_size, config.model.num_hiddens)
     from .device import devices_from_names
-    from .engine.workers import GROUPS
-    from .runs import folder as folder_module
+    from .engine.workers import join_workers
 
     devices = devices_from_names(config.training.device)
-    group = GROUPS[config.training.kvstore]()
-    if group.rank > 0:
-        return _follow(config, options.resume, devices, group)
-    if options.resume is None:
-        folder_module.check_new(options.out)
-        _require_agreement(config, None, group)
-        config, corpus = _with_corpus(config, group)
-        with folder_module.new_run(options.out, config) as folder:
-            try:
-                data = _encode(config, corpus)
-            except BaseException:
-                folder.discard()
-                raise
-            return _train(config, data, folder, devices, group)
-    with folder_module.existing_run(options.resume) as folder:
-        reason = folder_module.completion_reason(folder.path, config.training.num_epochs)
-        _require_agreement(config, reason, group)
-        if reason:
-            print(f'run {folder.path}: finished ({reason}); nothing is left to do')
-            return 0
-        config, corpus = _with_corpus(config, group)
-        _print_changes(was, config)
-        data = _encode(config, corpus)
-        folder.write_config(config)
-        return _train(config, data, folder, devices, group)
+    workers = join_workers(config.training)
+    if workers.rank > 0:  # worker 0 reports for all
+        logging.getLogger(__package__).setLevel(logging.ERROR)
+    return _train(config, notes, options, devices, workers)
 
 
-def _follow(config: RunConfig, resumed: str | None, devices, group) -> int:
-    """Train as one of the workers that write nothing and say nothing but what ends them."""
-    from .data.pipeline import encode_corpus
-    from .runs import folder as folder_module
+def _train(
+    config: RunConfig, notes: list[str], options: Any, devices: list, workers: Workers
+) -> int:
+    """Train as one of the workers; only worker 0 writes files and prints."""
+    from .runs.folder import require_new_folder
+    from .runs.loading import completion_reason
     from .training import trainer
 
-    logging.getLogger(__package__).setLevel(logging.ERROR)
-    path = None if resumed is None else Path(resumed)
-    reason = path and folder_module.completion_reason(path, config.training.num_epochs)
-    _require_agreement(config, reason, group)
-    if reason:
-        return 0
-    config, corpus = _with_corpus(config, group)
-    data = encode_corpus(config.data, corpus)
-    return trainer.train(
-        config, data, folder_module.ReadOnlyRunFolder(path), devices, group
-    ).exit_code
+    report = _print_line if workers.rank == 0 else _print_nothing
+    path = Path(options.resume or options.out)
+    is_new = options.resume is None
+    with contextlib.ExitStack() as stack:
+        reason = None
+        if is_new and workers.rank == 0:
+            require_new_folder(path)
+        if not is_new:
+            folder = _open_folder(stack, path, None, workers)
+            reason = completion_reason(path, config.training.num_epochs)
+        _require_agreement(config, reason, workers)
+        if reason:
+            report(f'run {path}: already finished ({reason})')
+            return 0
+        config, corpus = _read_corpus(config, workers)
+        for note in notes:
+            report(note)
+        if is_new:
+            folder = _open_folder(stack, path, config, workers)
+        data = _encode(config, corpus, folder, is_new)
+        _report_data(data, corpus, report)
+        folder.write_config(config)
+        outcome = trainer.train(config, data, folder, devices, workers)
+        _report_outcome(outcome, config, devices, workers, report)
+        if workers.rank == 0 and outcome.exit_code == 0 and config.data.corpus != 'pseudo':
+            _print_translations(outcome.run, data.pairs.train)
+        _report_files(folder, report)
+    return outcome.exit_code
 
 
-def _require_agreement(config: RunConfig, completion_reason: str | None, group) -> None:
-    """Raise `InputError` if other workers have other settings, or would end here."""
-    group.require_equal(
-        f'{config.for_all_workers()} {completion_reason}'.encode(),
-        'settings, or in what they find of the run',
-    )
+def _open_folder(
+    stack: contextlib.ExitStack, path: Path, config: RunConfig | None, workers: Workers
+) -> RunFolder:
+    """Open the folder of a new run, whose settings are `config`, or of an existing one."""
+    from .runs.folder import ReadOnlyRunFolder, existing_run, new_run
+
+    if workers.rank > 0:
+        return ReadOnlyRunFolder(None if config else path)
+    return stack.enter_context(new_run(path, config) if config else existing_run(path))
 
 
-def _with_corpus(config: RunConfig, group) -> tuple[RunConfig, Corpus]:
-    """The settings with the corpus that was found, and the corpus.
-
-    The first worker reads it before the others do: on the same machine it is downloaded once.
-    """
-    if group.rank > 0:
-        group.any(False)
-    corpus = read_corpus(config.data.corpus)
-    if group.rank == 0:
-        group.any(False)
-    # What was trained on, not how it was looked for, and from whatever folder it was.
-    data = dataclasses.replace(config.data, corpus=resolve_corpus_name(corpus.name))
-    return dataclasses.replace(config, data=data), corpus
+def _print_line(text: str) -> None:
+    print(text, flush=True)
 
 
-def _config_to_go_on(path: Path, given: dict) -> tuple[RunConfig, RunConfig]:
-    """A run's settings, and the same with those of the command line that may change.
+def _print_nothing(text: str) -> None:
+    """Leave the report to worker 0."""
+
+
+def _resumed_config(path: Path, explicit: dict[str, Any]) -> tuple[RunConfig, list[str]]:
+    """Return a run's settings with those of the command line, and a line for each that changed.
 
     Raises
     ------
     InputError
-        If there is no run, or the command line has other settings.
+        If there is no run, or the command line has settings that may not change.
     """
     for name in ('out', 'preset'):
-        if name in given:
+        if name in explicit:
             raise InputError(
-                f'--resume {path}: expected no --{name} beside it: a run goes on in '
-                'its own folder and settings'
+                f'--resume {path}: cannot be combined with --{name}',
+                'A run is resumed in its own folder and with its own settings.',
             )
-    if has_manifest(path):
+    if is_checkpoint(path):
         raise InputError(
-            f'--resume {path}: expected the folder of a run, got one of its '
-            f'checkpoints; type: --resume {path.parent.parent}'
+            f'--resume {path}: expected the folder of a run, got one of its checkpoints',
+            f'Type: --resume {path.parent.parent}',
         )
     if not (path / CONFIG_FILE).is_file():
         raise InputError(
-            f'{path}: expected the folder of a run to go on with, but it has no '
-            f'{CONFIG_FILE}; start one with --out {path}'
+            f'--resume {path}: not a run folder (no {CONFIG_FILE})',
+            f'Start a run with --out {path}.',
         )
-    if 'corpus' in given:
-        given = {**given, 'corpus': resolve_corpus_name(given['corpus'])}
-    # A corpus that was looked for is the one that was found.
-    given = {name: value for name, value in given.items() if (name, value) != ('corpus', 'auto')}
+    if 'corpus' in explicit:
+        explicit = {**explicit, 'corpus': resolve_corpus_name(explicit['corpus'])}
+        if explicit['corpus'] == 'auto':  # which has found a corpus before: keep that one
+            del explicit['corpus']
     try:
-        was = RunConfig.of_run(path)
-        return was, was.updated(given)
+        saved = read_run_config(path)
+        config = saved.updated(explicit)
     except InputError as error:
-        raise InputError(f'--resume {path}: {error}') from error
+        raise error.within(f'--resume {path}') from error
+    return config, _changes(saved, config)
 
 
-def _print_changes(was: RunConfig, is_now: RunConfig) -> None:
-    """Say which settings a run goes on with that are not what they were."""
-    for part, values in is_now.to_dict().items():
+def _changes(saved: RunConfig, config: RunConfig) -> list[str]:
+    """Return a line for each setting that differs from the saved one."""
+    lines = []
+    for part, values in config.to_dict().items():
         for name, value in values.items():
-            before = was.to_dict()[part][name]
+            before = saved.to_dict()[part][name]
             if value != before:
-                print(f'goes on with {name} {value}, which was {before}')
+                lines.append(f'resuming with {name}={value} (was {before})')
+    return lines
 
 
-def _encode(config: RunConfig, corpus):
-    """The data of a run, and what there is to say of it."""
+def _require_agreement(config: RunConfig, reason: str | None, workers: Workers) -> None:
+    """Raise `InputError` if workers have other settings, or find the run in another state."""
+    workers.require_equal(
+        f'{config.shared_by_workers()} {reason}'.encode(), 'settings, or in the state of the run'
+    )
+
+
+def _read_corpus(config: RunConfig, workers: Workers) -> tuple[RunConfig, Corpus]:
+    """Read the corpus; return the settings with the name of the one that was found.
+
+    Worker 0 reads it before the others do, so that workers on one machine download it once.
+    """
+    if workers.rank > 0:
+        workers.barrier()
+    corpus = read_corpus(config.data.corpus)
+    if workers.rank == 0:
+        workers.barrier()
+    # The settings name what is trained on, from any folder, and not how it was found.
+    data = dataclasses.replace(config.data, corpus=resolve_corpus_name(corpus.name))
+    return dataclasses.replace(config, data=data), corpus
+
+
+def _encode(config: RunConfig, corpus: Corpus, folder: RunFolder, is_new: bool) -> TrainingData:
+    """Encode the corpus; a new run is removed again if that fails."""
     from ._mxnet import seed_generators
-    from .data.pipeline import encode_corpus
+    from .data import pipeline
 
     seed_generators(config.training.seed)
-    data = encode_corpus(config.data, corpus)
-    held_out = (
-        f' ({len(data.pairs.valid):,} for validation and {len(data.pairs.test):,} for '
-        'testing kept back)'
-        if data.pairs.valid
-        else ''
-    )
-    print(
+    try:
+        return pipeline.encode_corpus(config.data, corpus)
+    except BaseException:
+        if is_new:
+            folder.discard()
+        raise
+
+
+def _report_data(data: TrainingData, corpus: Corpus, report) -> None:
+    held_out = ''
+    if data.pairs.valid:
+        held_out = (
+            f' (held out: {len(data.pairs.valid):,} for validation and '
+            f'{len(data.pairs.test):,} for testing)'
+        )
+    report(
         f'corpus {corpus.name}: {len(data.train.src):,} sentence pairs{held_out}, '
-        f'{len(data.src_vocab):,} source and {len(data.tgt_vocab):,} target tokens',
-        flush=True,
+        f'{len(data.src_vocab):,} source and {len(data.tgt_vocab):,} target tokens'
     )
-    return data
 
 
-def _train(config: RunConfig, data, folder, devices, group) -> int:
-    """Train into a folder and say what came of it; returns the exit code."""
-    from .training import trainer
-
-    outcome = trainer.train(config, data, folder, devices, group)
+def _report_outcome(
+    outcome: Outcome, config: RunConfig, devices: list, workers: Workers, report
+) -> None:
+    """Report the figures of the last epoch, and how the training ended."""
     last = outcome.last
     if last is not None:
-        of_each = f' of each of {group.num_workers} workers' if group.num_workers > 1 else ''
-        print(
+        per_worker = ''
+        if workers.num_workers > 1:
+            per_worker = f' of each of {workers.num_workers} workers'
+        report(
             f'loss {last.train.book_loss:.3f}, {last.tokens_per_sec:.1f} tokens/sec on '
             + ', '.join(map(str, devices))
-            + of_each
+            + per_worker
         )
-        print(f'nll_per_token {last.train.nll_per_token:.3f}')
+        report(f'nll_per_token {last.train.nll_per_token:.3f}')
     for note in outcome.notes:
-        print(note)
-    if outcome.exit_code == 0 and config.data.corpus != 'pseudo':
-        _print_translations(outcome.run, data.pairs.train)
-    made = [
+        report(note)
+
+
+def _report_files(folder: RunFolder, report) -> None:
+    names = [
         name
         for name in ('checkpoints', 'metrics.jsonl', 'loss.svg')
-        if (folder.path / name).exists()
+        if folder.path is not None and (folder.path / name).exists()
     ]
-    print(f'run {folder.path}: {", ".join(made)}')
-    return outcome.exit_code
+    report(f'run {folder.path}: {", ".join(names)}')
 
 
-def _print_translations(run, pairs) -> None:
-    """The chapter's four sentences, or the corpus's first four where it hasn't got these."""
+def _print_translations(run: Run, pairs: list) -> None:
+    """Translate the chapter's four sentences, or the first four if the corpus has not got them."""
     from .book.seq2seq import SENTENCES
     from .inference.translator import Translator
 

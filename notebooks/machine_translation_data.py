@@ -9,17 +9,15 @@
 # %% [markdown]
 # # Machine translation: the data
 #
-# Section 9.5 of *Dive into Deep Learning* 0.14: how pairs of sentences become minibatches of
-# numbers. The code is the package's and is shown from there; beside each result stands what the
-# book printed. The figures are those of the book's corpus; where it can't be had, the corpus that
-# comes with the package takes its place, and a line says so.
+# Section 9.5 of *Dive into Deep Learning* 0.14: how sentence pairs become minibatches of token ids.
+# The code shown is that of `d2l_seq2seq/book/machine_translation.py`, and the text before each
+# result says what the book printed. Those figures hold for the book's corpus. If it cannot be
+# downloaded, the smaller corpus of the package is used instead, and a warning says so.
 
 # %%
 import numpy
-from d2l_seq2seq import (Vocab, build_array, encode_pairs, load_data_nmt, preprocess_nmt,
-                         read_corpus, truncate_pad)
-from d2l_seq2seq.data.tokenizers import RESERVED_TOKENS, tokenize_chapter
-from d2l_seq2seq.data.encoding import first_examples, tokenize_pairs
+from d2l_seq2seq.book import (Vocab, build_array, load_data_nmt, preprocess_nmt, read_data_nmt,
+                              tokenize_nmt, truncate_pad)
 from d2l_seq2seq.plotting import show, show_code
 from matplotlib.figure import Figure
 from pandas import Series
@@ -30,25 +28,30 @@ num_examples, num_pairs_shown, seed = None, 7, 0
 # %% [markdown]
 # ## Raw text
 #
-# A line is an English sentence, a tab, and a French one. The book prints the first 106 characters
-# of the file: these lines, and `Help!`.
+# Each line contains an English sentence, a tab, and a French sentence. The book prints the first
+# 106 characters of the file: the lines below, and `Help!`.
 
 # %%
-pairs = first_examples(read_corpus('auto').pairs, num_examples)
-print(*map('\t'.join, pairs[:num_pairs_shown]), sep='\n')
+show_code(read_data_nmt)
+
+# %%
+raw_text = read_data_nmt()
+lines = [line for line in raw_text.split('\n') if line]
+print(*lines[:num_pairs_shown], sep='\n')
 
 # %% [markdown]
-# Short sentences come first, and many have more than one translation:
+# Short sentences come first, and many sentences have more than one translation:
 
 # %%
-print(f'{len(pairs):,} pairs, {len({source for source, _ in pairs}):,} different sources')
+distinct_sources = {line.split('\t')[0] for line in lines}
+print(f'{len(lines):,} pairs, {len(distinct_sources):,} different sources')
 
 # %% [markdown]
 # ## Preprocessing
 #
-# Everything in lower case, a space before punctuation, so that `go` and `.` are words of their own,
-# and French's non-breaking spaces made plain ones. In this edition `?` is not split off: `who?` is
-# one word.
+# The text is converted to lower case, and the non-breaking spaces of French are replaced by
+# ordinary ones. A space is put before punctuation marks, so that `go` and `.` are two tokens. This
+# edition does not separate `?`: `who?` is one token.
 
 # %%
 show_code(preprocess_nmt)
@@ -58,46 +61,49 @@ show_code(preprocess_nmt)
 # translations.
 
 # %%
-print(*map(preprocess_nmt, map('\t'.join, pairs[:num_pairs_shown])), sep='\n')
+text = preprocess_nmt(raw_text)
+print(*text.split('\n')[:num_pairs_shown], sep='\n')
 
 # %% [markdown]
 # ## Tokens
 #
-# A token is what stands between spaces.
+# The tokens of a sentence are separated by spaces.
 
 # %%
-show_code(tokenize_chapter, tokenize_pairs)
+show_code(tokenize_nmt)
 
 # %% [markdown]
 # The book prints `([['go', '.'], ['hi', '.'], ['run', '!']], [['va', '!'], ['salut', '!'],
 # ['cours', '!']])`.
 
 # %%
-source, target = tokenize_pairs(pairs)
+source, target = tokenize_nmt(text, num_examples)
 source[:3], target[:3]
 
 # %% [markdown]
-# How long are sentences? Most of them have fewer than ten tokens, in French a few more than in
-# English; in a corpus that is sorted by length the first thousand are the shortest of all.
+# The histogram shows the lengths of the sentences. Most have fewer than ten tokens, and the French
+# sentences have slightly more tokens than the English ones. Because the corpus is sorted by length,
+# its first thousand pairs are the shortest.
 
 # %%
-src_lengths, tgt_lengths = (numpy.array(list(map(len, side))) for side in (source, target))
+src_lengths, tgt_lengths = (numpy.array([len(tokens) for tokens in sentences])
+                            for sentences in (source, target))
 figure = Figure(figsize=(5, 3), layout='tight')
 ax = figure.subplots()
 ax.hist([src_lengths, tgt_lengths], bins=numpy.arange(1, 31, 2), label=['source', 'target'])
-ax.set(xlabel='tokens in a sentence', ylabel='sentences')
+ax.set(xlabel='tokens per sentence', ylabel='number of sentences')
 ax.legend()
 show(figure)
-print(f'mean length {src_lengths.mean():.1f} and {tgt_lengths.mean():.1f} tokens, at most '
-      f'{src_lengths.max()} and {tgt_lengths.max()}; '
-      f'{(src_lengths < 10).mean():.0%} of the sources have fewer than ten')
+print(f'mean length: {src_lengths.mean():.1f} source tokens and {tgt_lengths.mean():.1f} target '
+      f'tokens; maximum: {src_lengths.max()} and {tgt_lengths.max()}; '
+      f'{(src_lengths < 10).mean():.0%} of the sources have fewer than ten tokens')
 
 # %% [markdown]
 # ## Vocabulary
 #
-# A token becomes a number. Those that occur less than three times become `<unk>`, which is 0. Then
-# come `<pad>`, `<bos>` and `<eos>`, and the others by falling frequency, so that a small number is
-# a frequent word.
+# A vocabulary maps each token to an id. Id 0 is `<unk>`, which stands for all tokens that occur
+# less than three times. The reserved tokens `<pad>`, `<bos>` and `<eos>` follow, and then the other
+# tokens in order of decreasing frequency. A small id therefore belongs to a frequent token.
 
 # %%
 show_code(Vocab)
@@ -106,33 +112,36 @@ show_code(Vocab)
 # The book's English vocabulary has 9140 entries.
 
 # %%
-src_vocab = Vocab(source, min_freq=3, reserved_tokens=list(RESERVED_TOKENS))
+src_vocab = Vocab(source, min_freq=3, reserved_tokens=['<pad>', '<bos>', '<eos>'])
 len(src_vocab)
 
 # %% [markdown]
-# Why the rare ones are left out: most words are rare, and they make up little of the text (Zipf's
-# law). What the limit costs, side by side:
+# Rare tokens are left out because most words are rare and make up little of the text (Zipf's law).
+# The next cell shows how many words lose their own id, and which share of the text becomes `<unk>`:
 
 # %%
-tgt_vocab = Vocab(target, min_freq=3, reserved_tokens=list(RESERVED_TOKENS))
-for name, side, vocab in (('source', source, src_vocab), ('target', target, tgt_vocab)):
-    words = Series([token for sentence in side for token in sentence]).value_counts()
-    share = words[words < 3].sum() / words.sum()
-    print(f'{name}: {len(words):,} words, {len(vocab):,} entries; <unk> is {share:.1%} of the text')
+tgt_vocab = Vocab(target, min_freq=3, reserved_tokens=['<pad>', '<bos>', '<eos>'])
+for name, sentences, vocab in (('source', source, src_vocab), ('target', target, tgt_vocab)):
+    counts = Series([token for sentence in sentences for token in sentence]).value_counts()
+    unk_share = counts[counts < 3].sum() / counts.sum()
+    print(f'{name}: {len(counts):,} words, {len(vocab):,} entries; <unk> is {unk_share:.1%} of the '
+          'text')
 
 # %% [markdown]
 # ## Fixed length
 #
-# The sentences of a minibatch need the same length: what is longer than `num_steps` is cut, what is
-# shorter is filled up with `<pad>`. The book prints `[47, 4, 1, 1, 1, 1, 1, 1, 1, 1]`.
+# All sentences of a minibatch must have the same length. Longer sentences are cut to `num_steps`
+# tokens, and shorter ones are filled up with `<pad>`. The book prints `[47, 4, 1, 1, 1, 1, 1, 1, 1,
+# 1]`.
 
 # %%
 show_code(truncate_pad)
 truncate_pad(src_vocab[source[0]], 10, src_vocab['<pad>'])
 
 # %% [markdown]
-# A target stands between `<bos>`, which the decoder reads first, and `<eos>`, by which it says that
-# it has finished. The *valid length* counts what isn't padding; the loss needs it.
+# Each target is put between `<bos>` and `<eos>`. The decoder reads `<bos>` first, and predicts
+# `<eos>` to end the sentence. The *valid length* is the number of tokens that are not padding; the
+# loss needs it.
 
 # %%
 show_code(build_array)
@@ -142,15 +151,15 @@ array.astype('int32'), valid_len
 # %% [markdown]
 # ## Minibatches
 #
-# All of it together. The chapter takes the first `num_examples` pairs, and one more: it counts from
-# 0 and stops behind, not before, the last one.
+# The next function combines these steps. The chapter takes the first `num_examples` pairs and one
+# more, because it counts lines from 0 and stops after line number `num_examples`.
 
 # %%
 show_code(load_data_nmt)
 
 # %% [markdown]
-# A minibatch of two sentences, in a drawn order. The book shows the same four arrays of another
-# draw, eight steps wide: the ids `X` and `Y`, and their valid lengths.
+# A minibatch of two sentences, in random order: the ids `X` and `Y`, and their valid lengths. The
+# book prints the same four arrays for other sentences, with eight steps.
 
 # %%
 numpy.random.seed(seed)
@@ -162,7 +171,7 @@ print('Y =', Y.astype('int32'))
 print('valid lengths of Y:', Y_vlen)
 
 # %% [markdown]
-# And back to words:
+# The same sentences, converted back to tokens:
 
 # %%
 for src, tgt in zip(X, Y):
@@ -170,11 +179,12 @@ for src, tgt in zip(X, Y):
           ' '.join(tgt_vocab.to_tokens(tgt.astype(int).tolist())))
 
 # %% [markdown]
-# With the chapter's ten steps nothing is cut: the longest source has 4 tokens, the longest target
-# 8, which are 10 with `<bos>` and `<eos>`. The book's vocabularies have 180 and 162 entries.
+# With the chapter's ten steps no sentence is cut: the longest source has 4 tokens, and the longest
+# target has 8, which makes 10 with `<bos>` and `<eos>`. The book's vocabularies have 180 and 162
+# entries. A minibatch that contains all examples shows these figures:
 
 # %%
-src_vocab, tgt_vocab, arrays = encode_pairs(first_examples(pairs, 1000), num_steps=10)
-print(len(src_vocab), len(tgt_vocab), int(arrays.src_valid_len.max()),
-      int(arrays.tgt_valid_len.max()))
-print(f'{int((arrays.tgt_valid_len - 1).sum()):,} labels an epoch')
+src_vocab, tgt_vocab, train_iter = load_data_nmt(batch_size=1001, num_steps=10)
+(X, X_vlen, Y, Y_vlen), = train_iter
+print(len(src_vocab), len(tgt_vocab), int(X_vlen.max()), int(Y_vlen.max()))
+print(f'{int((Y_vlen - 1).sum()):,} labels per epoch')

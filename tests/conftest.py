@@ -1,4 +1,4 @@
-"""What the tests share: the real corpus where it is, drawn seeds, no network."""
+"""Fixtures of all tests: the corpora, seeds that can be replayed, no network."""
 
 import os
 import random
@@ -14,9 +14,9 @@ if _SHARED_DATA.exists():
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch, tmp_path):
-    """The download goes to a port of this machine where nothing listens; the cache is empty.
+    """Send the download to a local port where nothing listens, and use an empty cache.
 
-    And a command that is called in this process leaves no choice of threads behind.
+    Also fix the number of threads, which a command that is called in this process would choose.
     """
     import pooch
 
@@ -24,12 +24,12 @@ def no_network(monkeypatch, tmp_path):
 
     monkeypatch.setattr(fra_eng, 'FRA_ENG_URL', 'http://127.0.0.1:9/fra-eng.zip')
     monkeypatch.setattr(pooch, 'os_cache', lambda project: tmp_path / 'cache' / project)
-    monkeypatch.setenv('OMP_NUM_THREADS', '1')  # a command that is called in here chooses nothing
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
 
 
 @pytest.fixture
 def seed(request):
-    """A seed drawn for this test, put into both generators; MXNET_TEST_SEED replays one."""
+    """Draw a seed for this test and seed both generators; MXNET_TEST_SEED replays one."""
     from d2l_seq2seq._mxnet import seed_generators
 
     value = int(os.environ.get('MXNET_TEST_SEED', random.randrange(2**31)))
@@ -48,17 +48,19 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture(scope='session')
 def fra_eng():
-    """The book's corpus, for tests of the figures that the book prints."""
+    """Return the book's corpus, for tests of the figures that the book prints."""
     from d2l_seq2seq.data.corpus import read_corpus
 
     if 'D2L_SEQ2SEQ_DATA' not in os.environ:
-        pytest.skip('the real corpus is not here: let D2L_SEQ2SEQ_DATA name a copy of fra-eng.zip')
+        pytest.skip(
+            "the book's corpus is not available: set D2L_SEQ2SEQ_DATA to a copy of fra-eng.zip"
+        )
     return read_corpus('fra-eng')
 
 
 @pytest.fixture(scope='session')
 def bundled():
-    """The corpus that comes with the package."""
+    """Return the corpus that comes with the package."""
     from d2l_seq2seq.data.corpus import read_corpus
 
     return read_corpus('bundled')
@@ -66,5 +68,5 @@ def bundled():
 
 @pytest.fixture(params=['fra_eng', 'bundled'])
 def corpus(request):
-    """Each of the two corpora in turn."""
+    """Return each of the two corpora in turn."""
     return request.getfixturevalue(request.param)

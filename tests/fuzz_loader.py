@@ -1,8 +1,12 @@
-"""Thousands of mutated run folders, loaded under a memory limit: python fuzz_loader.py COUNT SEED
+"""Load thousands of mutated run folders under a memory limit: python fuzz_loader.py COUNT SEED
 
-Two classes.  *Damaged*: a file changed under the manifest as it was; every one has to be refused.
-*Hostile*: the manifest agrees with what was changed; it may be read where what it says makes sense,
-and otherwise is refused, and never runs code, crashes, or takes memory without bounds.
+There are two kinds of mutation.
+
+*Damaged*: a file is changed and the manifest is not.  Every such folder must be refused.
+
+*Hostile*: the manifest is rewritten to match the change.  Such a folder may be loaded if its
+content is valid, and otherwise must be refused.  It must never run code, crash the process, or make
+it allocate memory without bounds.
 """
 
 import contextlib
@@ -39,11 +43,11 @@ from d2l_seq2seq.data.tokenizers import SubwordPair, Subwords
 from d2l_seq2seq.engine.optimizer import HalvingOnPlateau
 from d2l_seq2seq.engine.step import UpdateRules
 from d2l_seq2seq.runs.checkpoint import load_checkpoint, load_progress, save_checkpoint
-from d2l_seq2seq.runs.folder import best_checkpoint, completion_reason
-from d2l_seq2seq.runs.manifest import MANIFEST, write_manifest
-from d2l_seq2seq.training.checkpointing import MOMENTS, to_progress, to_state
+from d2l_seq2seq.runs.loading import best_checkpoint, completion_reason
+from d2l_seq2seq.runs.safe_files import MANIFEST, write_manifest
+from d2l_seq2seq.training.checkpointing import MOMENTS, restore_state, save_state
 
-MEMORY = 1 << 30  # bytes that the process may take on top of what it has
+MEMORY_BYTES = 1 << 30  # that the process may allocate on top of what it has
 CTX = npx.cpu()
 ARRAYS = 'weights.npz', 'optimizer.npz'
 SUBWORDS = 'src_subwords.model', 'tgt_subwords.model'
@@ -51,37 +55,39 @@ JSON = 'config.json', 'src_vocab.json', 'tgt_vocab.json', 'progress.json'
 
 
 class Trap:
-    """Unpickled, it leaves a file."""
+    """An object that creates a folder if it is unpickled."""
 
     def __reduce__(self):
         return os.mkdir, (str(TRAP),)
 
 
-def make_model(folder, arrays, vocabs, config):
-    """A checkpoint of a training, and what is needed to go on with it."""
+def write_valid_checkpoint(folder, corpus, vocabs, config):
+    """Train for one epoch and write a checkpoint from which training can be resumed."""
     seed_generators(0)
     model = build_model(config.model, *map(len, vocabs))
     initialize(model, CTX)
-    feed, kept = Feed(arrays, 8, 0), []
-    hooks = {'schedule': HalvingOnPlateau(0.01, 1)}
+    feed = Feed(corpus, 8, 0)
+    callbacks = {'schedule': HalvingOnPlateau(0.01, 1)}
+    progresses = []
     fit(
         model,
         feed,
         num_epochs=1,
-        lr=hooks['schedule'],
-        on_epoch_end=lambda metrics, state: kept.append(
-            to_progress(model, state, hooks, feed.fingerprint())
+        lr=callbacks['schedule'],
+        on_epoch_end=lambda metrics, state: progresses.append(
+            save_state(model, state, callbacks, feed.fingerprint())
         ),
     )
     subwords = Subwords.train([src for src, _ in read_corpus('bundled').pairs[:100]], 60)
-    save_checkpoint(folder, Run(config, *vocabs, model, SubwordPair(subwords, subwords)), kept[0])
+    run = Run(config, *vocabs, model, SubwordPair(subwords, subwords))
+    save_checkpoint(folder, run, progresses[0])
 
 
 def load(folder, feed):
-    """All that reads a checkpoint."""
+    """Call every function that reads a checkpoint."""
     run = load_checkpoint(folder, CTX)
     progress = load_progress(folder, run.model, MOMENTS)
-    to_state(
+    restore_state(
         progress,
         run.model,
         feed,
@@ -92,7 +98,7 @@ def load(folder, feed):
     return run
 
 
-# What is done to a file's bytes.
+# Mutations of the bytes of any file.
 
 
 def flip_bit(rng, data):
@@ -120,9 +126,9 @@ DAMAGES = [flip_bit, truncate, insert, zero_block]
 
 
 def change_json(rng, data):
-    """Another value somewhere in a JSON file."""
+    """Replace or delete one value in a JSON file."""
     values = json.loads(data)
-    nodes = [(None, None)]
+    nodes = [(None, None)]  # a container and a key of it; None stands for the whole
     stack = [values]
     while stack:
         node = stack.pop()
@@ -185,9 +191,9 @@ def json_bomb(rng, data):
 
 
 def arrays_with(rng, data, change, save=onp.savez):
-    """The archive with one array changed."""
-    with onp.load(io.BytesIO(data)) as found:
-        arrays = dict(found)
+    """Change one array of an archive."""
+    with onp.load(io.BytesIO(data)) as archive:
+        arrays = dict(archive)
     name = rng.choice(sorted(arrays))
     arrays[name] = change(arrays[name])
     buffer = io.BytesIO()
@@ -221,7 +227,7 @@ def other_array(rng, data):
 
 
 def zip_bomb(rng, data):
-    """Gigabytes of zeros in some kilobytes."""
+    """Compress the members, one of which unpacks to 20 MiB of zeros more than it should."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(
         buffer, 'w', zipfile.ZIP_DEFLATED
@@ -238,7 +244,7 @@ def zip_bomb(rng, data):
 
 
 def huge_header(rng, data):
-    """Shapes and sizes that claim to be large."""
+    """Claim another shape or type in an array's header."""
     old, new = rng.choice(
         [
             (b"'shape': (", b"'shape': (" + b'9' * rng.randint(1, 30)),
@@ -255,17 +261,17 @@ def huge_header(rng, data):
 
 
 def huge_directory(rng, data):
-    """The zip's own tables, with other sizes and places."""
+    """Change a size or an offset in the zip's directory."""
     end = data.rindex(b'PK\x05\x06')
     start = data.index(b'PK\x01\x02')
-    damaged = bytearray(data)
+    changed = bytearray(data)
     place = rng.choice([*range(end + 4, end + 22, 2), *range(start + 4, start + 46, 2)])
-    struct.pack_into('<H', damaged, place, rng.choice([0, 1, 0x7FFF, 0xFFFF]))
-    return bytes(damaged)
+    struct.pack_into('<H', changed, place, rng.choice([0, 1, 0x7FFF, 0xFFFF]))
+    return bytes(changed)
 
 
 def many_entries(rng, data):
-    """Thousands of names, some of which lead out of the folder."""
+    """Add up to thousands of members, some with names that lead out of the folder."""
     buffer = io.BytesIO(data)
     with zipfile.ZipFile(buffer, 'a') as archive:
         for number in range(rng.choice([1, 3000])):
@@ -273,7 +279,7 @@ def many_entries(rng, data):
     return buffer.getvalue()
 
 
-def own_bytes(rng, data):
+def unrelated_bytes(rng, data):
     return rng.choice(
         [
             b'',
@@ -285,7 +291,7 @@ def own_bytes(rng, data):
     )
 
 
-HOSTILE_JSON = [change_json] * 6 + [json_bomb, own_bytes]
+HOSTILE_JSON = [change_json] * 6 + [json_bomb, unrelated_bytes]
 HOSTILE_ARRAYS = [
     flip_bit,
     flip_bit,
@@ -299,12 +305,12 @@ HOSTILE_ARRAYS = [
     huge_directory,
     huge_directory,
     many_entries,
-    own_bytes,
+    unrelated_bytes,
 ]
 
 
 def change_manifest(rng, folder):
-    """Names that lead elsewhere, other values, other files in the place of files."""
+    """Change names or values in the manifest, or replace a file by something else."""
     values = json.loads((folder / MANIFEST).read_text())
     kind = rng.randrange(5)
     name = rng.choice([*ARRAYS, *JSON])
@@ -336,14 +342,14 @@ def change_manifest(rng, folder):
 
 
 def mutate(rng, folder, is_hostile):
-    """Change a good folder; returns what was done."""
+    """Change a valid folder in place, and return a description of the change."""
     if not is_hostile:
         name = rng.choice([*ARRAYS, *JSON, *SUBWORDS])
         if name not in SUBWORDS and rng.random() < 0.1:
-            other = rng.choice([one for one in (*ARRAYS, *JSON) if one != name])
-            swapped = (folder / name).read_bytes(), (folder / other).read_bytes()
-            (folder / name).write_bytes(swapped[1])
-            (folder / other).write_bytes(swapped[0])
+            other = rng.choice([file for file in (*ARRAYS, *JSON) if file != name])
+            name_bytes, other_bytes = (folder / name).read_bytes(), (folder / other).read_bytes()
+            (folder / name).write_bytes(other_bytes)
+            (folder / other).write_bytes(name_bytes)
             return f'swap {name} and {other}'
         change = rng.choice(DAMAGES)
         (folder / name).write_bytes(change(rng, (folder / name).read_bytes()))
@@ -357,7 +363,7 @@ def mutate(rng, folder, is_hostile):
         if name in ARRAYS
         else HOSTILE_JSON
         if name in JSON
-        else [*DAMAGES, own_bytes]
+        else [*DAMAGES, unrelated_bytes]
     )
     (folder / name).write_bytes(change(rng, (folder / name).read_bytes()))
     (folder / MANIFEST).unlink()
@@ -366,7 +372,7 @@ def mutate(rng, folder, is_hostile):
 
 
 def peak_megabytes():
-    """The most memory that this program had; getrusage tells of who started it as well."""
+    """Return the peak memory of this process; getrusage would include the one that started it."""
     try:
         status = Path('/proc/self/status').read_text()
     except OSError:  # not Linux
@@ -375,49 +381,51 @@ def peak_megabytes():
 
 
 def main():
-    count, seed = map(int, sys.argv[1:])
+    num_folders, seed = map(int, sys.argv[1:])
     config = RunConfig(DataConfig(text_rules='subwords'), ModelConfig(3, 4, 2))
-    src_vocab, tgt_vocab, arrays = encode_pairs(read_corpus('bundled').pairs[:20], 8)
-    good, folder = WORK / 'good', WORK / 'run' / 'checkpoints' / 'epoch-1'
-    make_model(good, arrays, (src_vocab, tgt_vocab), config)
-    feed = Feed(arrays, 8, 0)
+    src_vocab, tgt_vocab, corpus = encode_pairs(read_corpus('bundled').pairs[:20], 8)
+    valid, folder = WORK / 'valid', WORK / 'run' / 'checkpoints' / 'epoch-1'
+    write_valid_checkpoint(valid, corpus, (src_vocab, tgt_vocab), config)
+    feed = Feed(corpus, 8, 0)
     folder.parent.mkdir(parents=True)
-    load(good, feed)
+    load(valid, feed)
     used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
     refused = {'damaged': 0, 'hostile': 0}
-    read = {'damaged': 0, 'hostile': 0}
-    for number in range(count):
+    loaded = {'damaged': 0, 'hostile': 0}
+    for number in range(num_folders):
         rng = random.Random(f'{seed} {number}')
         kind = 'hostile' if number % 2 else 'damaged'
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(good, folder)
-        what = mutate(rng, folder, kind == 'hostile')
+        shutil.copytree(valid, folder)
+        mutation = mutate(rng, folder, kind == 'hostile')
         try:
             best_checkpoint(WORK / 'run')
             completion_reason(WORK / 'run', 5)
             run = load(folder, feed)
         except InputError as error:
             if '\n' in str(error) or len(str(error)) > 2000:
-                sys.exit(f'{number}: {what}: a long message: {str(error)[:300]!r}')
+                sys.exit(
+                    f'{number}: {mutation}: message too long or not one line: {str(error)[:300]!r}'
+                )
             refused[kind] += 1
         except BaseException as error:
-            sys.exit(f'{number}: {what}: {error!r}')
+            sys.exit(f'{number}: {mutation}: {error!r}')
         else:
-            read[kind] += 1
+            loaded[kind] += 1
             if not all(
                 onp.isfinite(parameter.data().asnumpy()).all()
                 for parameter in run.model.collect_params().values()
             ):
-                sys.exit(f'{number}: {what}: read numbers that are none')
+                sys.exit(f'{number}: {mutation}: loaded weights that are not finite')
         if TRAP.exists():
-            sys.exit(f'{number}: {what}: code was run')
-        if kind == 'damaged' and read[kind]:
-            sys.exit(f'{number}: {what}: damaged, and read')
-    outside = sorted(path.name for path in WORK.iterdir())
-    if outside != ['good', 'run']:
-        sys.exit(f'files appeared: {outside}')
-    print(json.dumps({'refused': refused, 'read': read, 'peak_megabytes': peak_megabytes()}))
+            sys.exit(f'{number}: {mutation}: ran code from the folder')
+        if kind == 'damaged' and loaded[kind]:
+            sys.exit(f'{number}: {mutation}: loaded a damaged folder')
+    names = sorted(path.name for path in WORK.iterdir())
+    if names != ['run', 'valid']:
+        sys.exit(f'expected no new files outside the run folder, got {names}')
+    print(json.dumps({'refused': refused, 'loaded': loaded, 'peak_megabytes': peak_megabytes()}))
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""A server on this machine that takes the place of the one that has the book's corpus."""
+"""A server on this machine in place of the book's, and a text in place of the book's corpus."""
 
 import contextlib
 import http.server
@@ -7,19 +7,20 @@ import threading
 import zipfile
 
 TEXT = 'Go.\tVa\u202f!\nHi.\tSalut\u00a0!\n'
+PAIRS = [('Go.', 'Va\u202f!'), ('Hi.', 'Salut\u00a0!')]
 
 
 def zip_of(text, name='fra-eng/fra.txt'):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_DEFLATED) as archive:
         for member, content in (('fra-eng/_about.txt', 'about'), (name, text)):
-            # Of 1980: the same bytes each time.
+            # Dated 1980, so that the bytes are the same each time.
             archive.writestr(zipfile.ZipInfo(member), content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Answers as the test's `behaviour` says."""
+    """Answers as the `behaviour` of the test does."""
 
     behaviour = None
     num_requests = 0

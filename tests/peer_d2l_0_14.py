@@ -1,7 +1,9 @@
-"""Runs the edition's own package, d2l 0.14.0, in its own environment; see test_equivalence.py.
+"""Runs the book's own package, d2l 0.14.0, in its own environment; see engine/test_equivalence.py.
 
-python peer_d2l_0_14.py JOB ANSWER: JOB is a JSON file with `text`, `seed`, `num_epochs` and
-`translate`; what d2l makes of it goes to the JSON file ANSWER.
+Usage: python peer_d2l_0_14.py JOB RESULT
+
+JOB is a JSON file with the name of a task and its keyword arguments: {"task": ..., "arguments":
+...}.  The return value of the task is written to the JSON file RESULT.
 """
 
 import json
@@ -9,41 +11,100 @@ import sys
 from pathlib import Path
 
 import numpy as onp
-from mxnet import cpu, npx
+from mxnet import autograd, cpu, init, np, npx
 from mxnet import random as mx_random
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'benchmarks' / 'peers'))
-from quiet_d2l import Recorded, d2l  # noqa: E402
-
-npx.set_np()
+ROOT = Path(__file__).resolve().parents[1]
 
 
-def main(job):
-    d2l.read_data_nmt = lambda: job['text']
+def main(job_path, result_path):
+    npx.set_np()
+    job = json.loads(Path(job_path).read_text(encoding='utf-8'))
+    task = {'train': train, 'attention_layers': attention_layers}[job['task']]
+    result = task(quiet_d2l(), **job['arguments'])
+    Path(result_path).write_text(json.dumps(result), encoding='utf-8')
+
+
+def quiet_d2l():
+    """Return d2l 0.14.0, changed so that it needs no notebook and records its accumulators."""
+    sys.path.insert(0, str(ROOT / 'benchmarks' / 'peers'))
+    from quiet_d2l import d2l
+
+    return d2l
+
+
+def train(d2l, text, seed, num_epochs, sentences, attention):
+    """Train the model of section 9.7 or 10.2 on a corpus and translate some sentences."""
+    d2l.read_data_nmt = lambda: text
     src_vocab, tgt_vocab, data_iter = d2l.load_data_nmt(64, 10)
-    onp.random.seed(job['seed'])
+    onp.random.seed(seed)
     result = {
         'src_tokens': src_vocab.idx_to_token,
         'tgt_tokens': tgt_vocab.idx_to_token,
         'batches': [[array.asnumpy().tolist() for array in batch] for batch in data_iter],
     }
-    mx_random.seed(job['seed'])
-    onp.random.seed(job['seed'])
+    seed_generators(seed)
+    new_decoder = attention_decoder if attention else d2l.Seq2SeqDecoder
     model = d2l.EncoderDecoder(
         d2l.Seq2SeqEncoder(len(src_vocab), 32, 32, 2, 0.0),
-        d2l.Seq2SeqDecoder(len(tgt_vocab), 32, 32, 2, 0.0),
+        new_decoder(len(tgt_vocab), 32, 32, 2, 0.0),
     )
-    d2l.train_s2s_ch9(model, data_iter, 0.005, job['num_epochs'], cpu())
-    result['losses'] = [metric[0] / metric[1] for metric in Recorded.made]
+    d2l.train_s2s_ch9(model, data_iter, 0.005, num_epochs, cpu())
+    result['losses'] = [metric[0] / metric[1] for metric in d2l.Accumulator.made]
     result['translations'] = [
         d2l.predict_s2s_ch9(model, sentence, src_vocab, tgt_vocab, 10, cpu())
-        for sentence in job['translate']
+        for sentence in sentences
     ]
     return result
 
 
+def attention_decoder(*sizes):
+    """Return our decoder of section 10.2 with the attention layer of d2l.
+
+    The decoder of the book is printed in the section but is not part of d2l.
+    """
+    from quiet_d2l import d2l
+
+    sys.path.append(str(ROOT))
+    from d2l_seq2seq.book import seq2seq_attention
+
+    seq2seq_attention.MLPAttention = d2l.MLPAttention
+    return seq2seq_attention.Seq2SeqAttentionDecoder(*sizes)
+
+
+def attention_layers(d2l, seed):
+    """Return masked softmaxes, and the outputs and gradients of the attention layers.
+
+    `d2l` is any namespace with the functions and classes of section 10.1.
+    """
+    seed_generators(seed)
+    query = np.random.normal(size=(3, 2, 4))
+    key = np.random.normal(size=(3, 5, 4))
+    value = np.random.normal(size=(3, 5, 6))
+    valid_lens = (None, np.array([5, 2, 1]), np.array([[5, 1], [2, 3], [1, 4]]))
+    result = [
+        d2l.masked_softmax(np.random.normal(size=(3, 2, 5)), valid_len).tolist()
+        for valid_len in valid_lens
+    ]
+    for attention in (d2l.DotProductAttention(0.5), d2l.MLPAttention(7, 0.5)):
+        attention.initialize(init.Xavier())
+        for valid_len in valid_lens:
+            result.append(attention(query, key, value, valid_len).tolist())
+            query.attach_grad()
+            with autograd.record():
+                context = attention(query, key, value, valid_len)
+            context.backward()
+            result += [context.tolist(), query.grad.tolist()]
+            result += [
+                parameter.grad().tolist() for parameter in attention.collect_params().values()
+            ]
+    return result
+
+
+def seed_generators(seed):
+    mx_random.seed(seed)
+    onp.random.seed(seed)
+
+
 if __name__ == '__main__':
-    with open(sys.argv[1], encoding='utf-8') as job_file:
-        answer = main(json.load(job_file))
-    with open(sys.argv[2], 'w', encoding='utf-8') as answer_file:
-        json.dump(answer, answer_file)
+    main(*sys.argv[1:])

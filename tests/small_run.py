@@ -1,4 +1,4 @@
-"""A small training in a process of its own, for tests that stop it and go on with it."""
+"""A small training in a process of its own, for tests that stop and resume it."""
 
 import json
 import signal
@@ -9,7 +9,7 @@ import numpy as onp
 
 from conftest import ROOT
 
-# Dropout, shuffling, a schedule, decay, accumulation: whatever has a state.
+# Everything that has a state: dropout, shuffling, a schedule, decay, accumulation.
 SETTINGS = [
     '--corpus',
     'bundled',
@@ -56,13 +56,13 @@ SETTINGS = [
 ]
 
 
-def hear_ctrl_c():
-    """In a new process: hear SIGINT, whether or not the tests run where it is ignored."""
+def enable_sigint():
+    """Enable SIGINT in a new process, even where the tests run with it ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(*arguments, preexec_fn=hear_ctrl_c):
-    """A training; its standard output can be read line by line."""
+def start(*arguments, preexec_fn=enable_sigint):
+    """Start a training; its standard output can be read line by line."""
     return subprocess.Popen(
         [sys.executable, '-m', 'd2l_seq2seq.train', *arguments],
         cwd=ROOT,
@@ -74,7 +74,7 @@ def start(*arguments, preexec_fn=hear_ctrl_c):
 
 
 def finish(*arguments):
-    """A training to its end; returns what it printed."""
+    """Run a training to its end; return its output."""
     process = start(*arguments)
     stdout, stderr = process.communicate(timeout=600)
     assert (process.returncode, stderr) == (0, ''), stderr
@@ -82,7 +82,7 @@ def finish(*arguments):
 
 
 def metrics_of(folder):
-    """The lines of a run's record, without what depends on the clock."""
+    """Return the metrics of a run, without those that depend on the clock."""
     rows = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
     for row in rows:
         del row['tokens_per_sec']
@@ -90,7 +90,7 @@ def metrics_of(folder):
 
 
 def arrays_of(folder, epoch):
-    """All numbers of the checkpoint after an epoch: weights and moments."""
+    """Return all arrays of the checkpoint after an epoch: weights and moments."""
     found = {}
     for name in ('weights', 'optimizer'):
         with onp.load(folder / 'checkpoints' / f'epoch-{epoch}' / f'{name}.npz') as arrays:
@@ -99,7 +99,7 @@ def arrays_of(folder, epoch):
 
 
 def assert_same_training(folder, other, num_epochs):
-    """The same metrics and the same bits in all arrays."""
+    """Assert the same metrics, and the same bits in all arrays."""
     assert metrics_of(folder) == metrics_of(other)
     ours, theirs = arrays_of(folder, num_epochs), arrays_of(other, num_epochs)
     assert set(ours) == set(theirs)

@@ -24,7 +24,7 @@ from d2l_seq2seq import (
 from d2l_seq2seq.data import pipeline
 
 from conftest import ROOT
-from small_run import hear_ctrl_c
+from small_run import enable_sigint
 
 SMALL = [
     '--num-examples',
@@ -41,7 +41,7 @@ SMALL = [
 
 
 def command(name, *arguments, **kwargs):
-    """A finished command, in a process of its own."""
+    """Run a command in a process of its own."""
     environment = {**os.environ, 'PYTHONPATH': str(ROOT), **kwargs.pop('env', {})}
     return subprocess.run(
         [sys.executable, '-m', f'd2l_seq2seq.{name}', *arguments],
@@ -58,7 +58,7 @@ def lines(data):
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-    """A trained run's folder, and what training printed."""
+    """Return the folder of a trained run, and the output of the training."""
     folder = tmp_path_factory.mktemp('runs') / 'small'
     return folder, command('train', *SMALL, '--out', str(folder))
 
@@ -139,7 +139,7 @@ def test_a_corpus_of_ones_own(tmp_path):
         'Eins.',
         'Zwei.',
     ]
-    assert '1 of 3 lines dropped' in result.stderr.decode()
+    assert 'dropped 1 of 3 lines' in result.stderr.decode()
 
 
 @pytest.mark.parametrize(
@@ -148,32 +148,32 @@ def test_a_corpus_of_ones_own(tmp_path):
         (['--cell', 'LSTM'], '--cell: expected one of rnn, gru, lstm'),
         (['--preset', 'keras'], '--preset: invalid choice'),
         (['--tied', '--embed-size', '16'], 'tied: expected embed_size equal to num_hiddens'),
-        (['--share-embedding'], 'share_embedding: expected share_vocab with it'),
+        (['--share-embedding'], 'share_embedding: expected share_vocab, because'),
         (['--max-norm', '0'], "--max-norm: expected a number above 0, or 'none'"),
         (['--num-epochs', '0'], '--num-epochs: expected a whole number from 1 to'),
         (['--num-steps', '1'], '--num-steps: expected a whole number from 2 to'),
         (['--lr', 'fast'], "--lr: expected a number above 0, got 'fast'"),
-        (['--dropout', '1'], '--dropout: expected a number from 0 up to, not including, 1'),
+        (['--dropout', '1'], '--dropout: expected a number of at least 0 and below 1'),
         (
             ['--num-examples', 'some'],
             "--num-examples: expected a whole number of at least 1, or 'all'",
         ),
         (['--num-epoch', '3'], 'unrecognized arguments: --num-epoch 3'),
-        (['--max-tokens', '100'], 'max_tokens: expected a bucket_width with it'),
+        (['--max-tokens', '100'], 'max_tokens: expected a bucket_width, because'),
         (['--held-out', '0.5'], '--held-out: expected a number from 0 to 0.4'),
         (
             ['--held-out', '0.001'],
-            'held_out: expected enough pairs for all parts, got 61 to train on',
+            'held_out: expected pairs in every part, got 61 for training',
         ),
-        (['--corpus', 'missing.tsv'], 'missing.tsv: expected a corpus'),
+        (['--corpus', 'missing.tsv'], 'missing.tsv: no such file. Expected a corpus'),
         (['--corpus', 'latin1.tsv'], 'latin1.tsv: expected UTF-8, got the byte 0xc9 in line 2'),
         (['--corpus', '.'], 'expected a file, got a folder'),
         (['--device', 'cpu(0),gpu(7)'], '--device cpu(0),gpu(7): there is no gpu(7)'),
         (['--device', 'cpu(0),cpu(1),cpu(0)'], 'cpu(0): expected different devices of one kind'),
-        (['--device', 'cpu(0),'], 'or several with commas between, got'),
+        (['--device', 'cpu(0),'], 'or several separated by commas, got'),
         (['--device', 'tpu'], "got 'tpu'"),
         (['--out', 'latin1.tsv'], 'expected a new or an empty folder, found latin1.tsv'),
-        (['--out', 'full'], 'expected a new or an empty folder, found full/precious; name another'),
+        (['--out', 'full'], 'expected a new or an empty folder, found full/precious. Name another'),
         (['--lr', '1e38'], 'the loss is nan in epoch 2, batch 1 (update 2, learning rate 1e+38)'),
     ],
 )
@@ -282,7 +282,7 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=ROOT,
-        preexec_fn=hear_ctrl_c,
+        preexec_fn=enable_sigint,
     )
     metrics = tmp_path / 'run' / 'metrics.jsonl'
     try:
@@ -294,10 +294,10 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path):
         stdout, stderr = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130 and stderr.startswith(b'\nstopping after')
+    assert process.returncode == 130 and stderr.startswith(b'\nstopping after the current batch')
     *_, stopped, where = lines(stdout)
     assert re.fullmatch(
-        r'stopped in epoch \d+ of 100000; go on with: .* -m d2l_seq2seq.train '
+        r'stopped in epoch \d+ of 100000\. Resume with: .* -m d2l_seq2seq.train '
         f'--resume {re.escape(str(metrics.parent))}',
         stopped,
     )
@@ -436,8 +436,8 @@ def test_samples_are_the_same_for_a_seed(run):
     'arguments, message',
     [
         (['--beam-size', '0'], '--beam-size: expected a whole number from 1 to 500'),
-        (['--n-best', '3', '--beam-size', '2'], 'n_best: expected beam_size at most, which is 2'),
-        (['--sample', '--beam-size', '2'], 'sample: expected a beam_size of 1 with it, got 2'),
+        (['--n-best', '3', '--beam-size', '2'], 'n_best: expected at most beam_size, which is 2'),
+        (['--sample', '--beam-size', '2'], 'sample: expected a beam_size of 1, got 2'),
         (['--min-length', '5', '--max-length', '5'], 'min_length: expected less than max_length'),
         (['--length-penalty', 'long'], '--length-penalty: expected one of book, gnmt, none'),
         (['--temperature', '0'], '--temperature: expected a number from 0.001 to 1000'),
@@ -477,21 +477,24 @@ def test_validation_is_reported_and_stops_early(tmp_path):
     )
     assert (result.returncode, result.stderr) == (0, b'')
     out = lines(result.stdout)
-    assert re.match(r'corpus bundled: \d+ sentence pairs \(\d+ for validation and \d+ for', out[0])
+    assert out[:2] == ['early_stopping implies validate', 'validate implies held_out 0.05']
+    corpus, *out = out[2:]
+    assert re.match(
+        r'corpus bundled: \d+ sentence pairs \(held out: \d+ for validation and \d+ for', corpus
+    )
     validations = [line for line in out if line.startswith('epoch ')]
     assert re.fullmatch(
         r'epoch 1: validation nll_per_token \d+\.\d{3}, BLEU \d+\.\d', validations[0]
     )
-    assert re.match(r'  .+ => .* \(.+\)', out[2])
+    assert re.match(r'  .+ => .* \(.+\)', out[1])
     rows = [json.loads(line) for line in (tmp_path / 'run/metrics.jsonl').read_text().splitlines()]
     assert len(rows) == len(validations) < 50
     best = min(rows, key=lambda row: row['valid_nll_per_token'])
     assert any(
-        line.startswith(f'the weights are those of epoch {best["epoch"]}, the best in')
-        for line in out
+        line.startswith(f'using the weights of epoch {best["epoch"]}, the best in') for line in out
     )
     assert (tmp_path / 'run/loss.svg').read_text().count('validation') >= 1
-    # What was kept are those weights.
+    # The checkpoint that was kept has those weights.
     result = command('evaluate', 'run', '--split', 'valid', '--worst', '2', cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     figures = json.loads((tmp_path / 'run/evaluation.json').read_text())
@@ -573,7 +576,10 @@ def test_subwords_in_batches_of_tokens(tmp_path):
 def test_translate_without_a_run(tmp_path, folder):
     result = command('translate', folder, 'Go.', cwd=tmp_path)
     assert result.returncode == 2 and len(lines(result.stderr)) == 1
-    assert 'the folder of a trained run, but it has no config.json' in lines(result.stderr)[0]
+    assert (
+        'not a run folder (no config.json). Pass the folder that train wrote.'
+        in lines(result.stderr)[0]
+    )
 
 
 def test_a_reader_that_closes_early_is_no_error(run):
@@ -607,12 +613,11 @@ def test_every_setting_is_an_option_with_its_default():
         assert option in help_text
     for config_class in (DataConfig, ModelConfig, TrainingConfig):
         for field in dataclasses.fields(config_class):
-            default = (
-                ('all' if field.name == 'num_examples' else 'none')
-                if (field.default is None)
-                else field.default
-            )
-            assert f'(default: {default})' in help_text
+            default = field.default
+            if default is None:
+                default = field.metadata['domain'].none_word
+            if default is not False:
+                assert f'(default: {default})' in help_text
 
 
 def test_a_defect_keeps_its_traceback():
@@ -679,13 +684,13 @@ def test_reproduce_exits_1_when_a_cell_differs(monkeypatch, capsys):
         ('return 0', 0),
     ],
 )
-def test_who_fails_in_a_group_does_not_wait_for_the_others(what, expected):
-    """MXNet's wait at the exit is Python's here: functions that are registered with atexit."""
+def test_a_failing_worker_does_not_wait_for_the_others(what, expected):
+    """A function registered with atexit stands for the wait of MXNet at the exit."""
     code = (
         'import atexit\n'
         'from d2l_seq2seq import cli\nfrom d2l_seq2seq.engine import workers\n'
         'from d2l_seq2seq.errors import InputError\n'
-        'distributed.WorkerGroup.connected = object()\n'
+        'workers.KVStoreWorkers.connected = object()\n'
         'atexit.register(print, "waits for the others", flush=True)\n'
         f'def main():\n    {what}\n'
         'cli.run(main)\n'

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from d2l_seq2seq import DataConfig, InputError, ModelConfig, RunConfig, TrainingConfig
-from d2l_seq2seq.config import PRESETS
+from d2l_seq2seq.config import PRESETS, resolve_implications
 
 
 def test_defaults_are_the_books():
@@ -77,11 +77,59 @@ def test_settings_of_an_earlier_version_are_read():
     assert RunConfig.from_dict(values) == RunConfig(DataConfig(num_steps=12))
 
 
-def test_both_directions_are_masked():
-    assert ModelConfig(bidirectional=True).masked and not ModelConfig().masked
+@pytest.mark.parametrize(
+    'config, expected, notes',
+    [
+        (RunConfig(), {}, []),
+        (
+            RunConfig(model=ModelConfig(bidirectional=True)),
+            {'masked': True},
+            ['bidirectional implies masked'],
+        ),
+        (RunConfig(model=ModelConfig(bidirectional=True, masked=True)), {}, []),
+        (
+            RunConfig(training=TrainingConfig(amp=True)),
+            {'skip_bad_batches': True},
+            ['amp implies skip_bad_batches'],
+        ),
+        (
+            RunConfig(training=TrainingConfig(validate=True)),
+            {'held_out': 0.05},
+            ['validate implies held_out 0.05'],
+        ),
+        (RunConfig(DataConfig(held_out=0.1), training=TrainingConfig(validate=True)), {}, []),
+        (
+            RunConfig(training=TrainingConfig(early_stopping='bleu')),
+            {'validate': True, 'keep_best': 'bleu', 'held_out': 0.05},
+            [
+                'early_stopping implies validate',
+                'early_stopping implies keep_best bleu',
+                'validate implies held_out 0.05',
+            ],
+        ),
+    ],
+)
+def test_implications_are_resolved_and_reported(config, expected, notes):
+    resolved, reported = resolve_implications(config)
+    assert reported == notes
+    changed = {
+        name: value
+        for part, values in resolved.to_dict().items()
+        for name, value in values.items()
+        if value != config.to_dict()[part][name]
+    }
+    assert changed == expected
+    assert resolve_implications(resolved) == (resolved, [])
 
 
-def test_no_object_at_all_is_refused():
+def test_a_configuration_does_not_change_its_own_fields():
+    given = {'bidirectional': True, 'masked': False}
+    assert given.items() <= dataclasses.asdict(ModelConfig(**given)).items()
+    training = TrainingConfig(amp=True, early_stopping='nll')
+    assert not training.skip_bad_batches and not training.validate
+
+
+def test_a_list_is_refused():
     with pytest.raises(InputError, match='got list'):
         RunConfig.from_dict([])
 
@@ -93,23 +141,23 @@ def test_no_object_at_all_is_refused():
             {'tied': True, 'embed_size': 8},
             'tied: expected embed_size equal to num_hiddens, got 8 and',
         ),
-        ({'attention': 'dot', 'bidirectional': True}, 'attention: expected another kind than dot'),
-        ({'attention': 'additive', 'context_every_step': True}, 'expected no attention beside it'),
+        ({'attention': 'dot', 'bidirectional': True}, 'attention: dot cannot be combined with a bidirectional encoder'),
+        ({'attention': 'additive', 'context_every_step': True}, 'context_every_step: cannot be combined with attention, got additive'),
     ],
 )
-def test_models_that_can_not_be_are_refused(settings, message):
+def test_impossible_models_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
         ModelConfig(**settings)
 
 
 def test_one_embedding_needs_one_vocabulary():
-    with pytest.raises(InputError, match='expected share_vocab with it'):
+    with pytest.raises(InputError, match='expected share_vocab, because one embedding needs one'):
         RunConfig(model=ModelConfig(share_embedding=True))
 
 
 @pytest.mark.parametrize('name', PRESETS)
 def test_presets_are_settings(name):
-    """Each value is one of a field, and all together make a run."""
+    """Each value is a field's, and together they make a valid run."""
     parts, left = [], dict(PRESETS[name])
     for part in (DataConfig, ModelConfig, TrainingConfig):
         names = {field.name for field in dataclasses.fields(part)}

@@ -1,4 +1,4 @@
-"""CUDA's libraries, loaded before MXNet where the system has none: with libraries that pretend."""
+"""The CUDA libraries that are loaded before MXNet, tested with a fake linker and fake libraries."""
 
 import ctypes
 import ctypes.util
@@ -17,7 +17,7 @@ from conftest import ROOT
 sys.path.insert(0, str(ROOT / 'benchmarks'))
 import environments  # noqa: E402
 
-# Which of the libraries the linker wants for which, in the wheels themselves.
+# The other libraries that a library of the wheels is linked with.
 NEEDED = {
     'libcublas.so.11': ['libcublasLt.so.11'],
     'libcusolver.so.11': ['libcublas.so.11', 'libcublasLt.so.11'],
@@ -25,7 +25,7 @@ NEEDED = {
 
 
 class Linker:
-    """Notes what it loads; a path that is only a name is a library of the system's."""
+    """A linker that records what it loads; a bare name stands for a library of the system."""
 
     def __init__(self):
         self.loaded, self.missing = [], set()
@@ -52,59 +52,59 @@ def add_wheel(folder, package, name):
     return str(path)
 
 
-def test_the_first_folder_that_has_a_library_counts_and_else_the_system(linker, tmp_path):
+def test_the_first_folder_with_a_library_is_used_or_the_system(linker, tmp_path):
     add_wheel(tmp_path / 'later', 'cudnn', 'libcudnn.so.8')
     cudnn = add_wheel(tmp_path / 'first', 'cudnn', 'libcudnn.so.8')
     nccl = add_wheel(tmp_path / 'later', 'nccl', 'libnccl.so.2')
-    _libraries.load_libraries(str(tmp_path / name) for name in ('empty', 'first', 'later'))
-    expected = [name for _, name in _libraries.LIBRARIES]
+    _libraries.load_cuda_libraries(str(tmp_path / name) for name in ('empty', 'first', 'later'))
+    expected = [name for _, name in _libraries.CUDA_LIBRARIES]
     expected[expected.index('libcudnn.so.8')] = cudnn
     expected[expected.index('libnccl.so.2')] = nccl
     assert linker.loaded == ['libcuda.so.1', *expected]
 
 
-def test_folders_are_those_where_python_looks(linker, tmp_path, monkeypatch):
+def test_the_default_folders_are_those_of_python(linker, tmp_path, monkeypatch):
     cudart = add_wheel(tmp_path, 'cuda_runtime', 'libcudart.so.11.0')
     monkeypatch.syspath_prepend(str(tmp_path))
-    _libraries.load_libraries()
+    _libraries.load_cuda_libraries()
     assert cudart in linker.loaded
 
 
 def test_without_a_driver_nothing_is_loaded(linker):
     linker.missing.update({'libcuda.so.1', 'libcudnn.so.8'})
-    with pytest.raises(_libraries.NoDriver, match='libcuda.so.1: cannot open'):
-        _libraries.load_libraries([])
+    with pytest.raises(_libraries.MissingDriver, match='libcuda.so.1: cannot open'):
+        _libraries.load_cuda_libraries([])
     assert linker.loaded == []
 
 
-@pytest.mark.parametrize('name', [name for _, name in _libraries.LIBRARIES])
-def test_the_library_that_is_missing_is_named(linker, name):
+@pytest.mark.parametrize('name', [name for _, name in _libraries.CUDA_LIBRARIES])
+def test_a_missing_library_is_named(linker, name):
     linker.missing.add(name)
-    with pytest.raises(_libraries.NoLibrary, match=f'^{name}: cannot open'):
-        _libraries.load_libraries([])
+    with pytest.raises(_libraries.MissingLibrary, match=f'^{name}: cannot open'):
+        _libraries.load_cuda_libraries([])
 
 
-def test_each_comes_after_those_that_it_needs():
-    names = [name for _, name in _libraries.LIBRARIES]
+def test_a_library_comes_after_the_ones_that_it_needs():
+    names = [name for _, name in _libraries.CUDA_LIBRARIES]
     assert len(set(names)) == len(names) == 11
     for name, needed in NEEDED.items():
         assert all(names.index(other) < names.index(name) for other in needed)
 
 
-def test_the_extra_brings_a_wheel_for_each():
+def test_the_extra_installs_a_wheel_for_each_library():
     wheels = {
         line.split('==')[0].strip()
         for line in (ROOT / 'setup.cfg').read_text().splitlines()
         if line.strip().startswith('nvidia-')
     }
     assert {
-        f'nvidia-{package.replace("_", "-")}-cu11' for package, _ in _libraries.LIBRARIES
+        f'nvidia-{package.replace("_", "-")}-cu11' for package, _ in _libraries.CUDA_LIBRARIES
     } == wheels
 
 
 @pytest.fixture
 def linked(tmp_path):
-    """A folder `wheels` of libraries, `driver`, and a program's library that needs them all."""
+    """Build the libraries in `wheels` and `driver`, and a `libmxnet.so` that needs all of them."""
 
     def build(path, needed=()):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def linked(tmp_path):
     source = tmp_path / 'empty.c'
     source.touch()
     built = {'libcuda.so.1': build(tmp_path / 'driver' / 'libcuda.so.1')}
-    for package, name in _libraries.LIBRARIES:
+    for package, name in _libraries.CUDA_LIBRARIES:
         built[name] = build(
             tmp_path / 'wheels' / 'nvidia' / package / 'lib' / name,
             [built[other] for other in NEEDED.get(name, [])],
@@ -139,7 +139,7 @@ def linked(tmp_path):
     shutil.which('cc') is None or platform.system() != 'Linux',
     reason='builds libraries with a C compiler on Linux',
 )
-def test_the_linker_takes_what_is_loaded(linked):
+def test_the_linker_uses_libraries_that_are_loaded(linked):
     code = """
 import ctypes, sys
 from d2l_seq2seq import _libraries
@@ -149,7 +149,7 @@ except OSError as error:
     print(error)
 sys.path.append('wheels')
 try:
-    _libraries.load_libraries()
+    _libraries.load_cuda_libraries()
     ctypes.CDLL('./libmxnet.so')
     print('loaded')
 except OSError as error:
@@ -168,17 +168,17 @@ except OSError as error:
         return result.stdout.splitlines()
 
     missing = 'cannot open shared object file: No such file or directory'
-    # A machine with a driver or a CUDA of its own is another case.
+    # On a machine that has a driver or CUDA, fewer libraries are missing.
     if ctypes.util.find_library('cuda') or ctypes.util.find_library('cudart'):
         assert lines('driver')[-1] == 'loaded'
         return
-    assert lines('') == [f'libcuda.so.1: {missing}', f'NoDriver libcuda.so.1: {missing}']
+    assert lines('') == [f'libcuda.so.1: {missing}', f'MissingDriver libcuda.so.1: {missing}']
     assert lines('driver') == [f'libcudart.so.11.0: {missing}', 'loaded']
     shutil.rmtree(linked / 'wheels' / 'nvidia' / 'nccl')
-    assert lines('driver')[1:] == [f'NoLibrary libnccl.so.2: {missing}']
+    assert lines('driver')[1:] == [f'MissingLibrary libnccl.so.2: {missing}']
 
 
-# All that MXNet takes from NVIDIA's driver, each function saying that there is no device.
+# A driver with all functions that MXNet uses; each of them reports that there is no device.
 DRIVER = '\n'.join(
     f'int {name}(void) {{ return 100; }}'
     for name in (
@@ -197,8 +197,11 @@ DRIVER = '\n'.join(
 
 
 @pytest.fixture(scope='module')
-def on_the_gpu_build():
-    """Runs Python with MXNet's GPU build and NVIDIA's wheels, in an environment made once."""
+def run_gpu_build():
+    """Return a function that runs Python with the GPU build of MXNet and NVIDIA's wheels.
+
+    Their environment is created once.
+    """
     try:
         python = environments.python_of('mxnet-cu112-1.9.1')
     except environments.NotAvailable as reason:
@@ -218,7 +221,7 @@ def on_the_gpu_build():
 
 @pytest.fixture
 def driver(tmp_path):
-    """The folder of a driver that sees no GPU."""
+    """Return the folder of a driver that finds no GPU."""
     if shutil.which('cc') is None:
         pytest.skip('builds a driver with a C compiler')
     (tmp_path / 'driver.c').write_text(DRIVER)
@@ -230,8 +233,8 @@ def driver(tmp_path):
     return tmp_path
 
 
-def train(on_the_gpu_build, folder, *options, library_path=''):
-    return on_the_gpu_build(
+def train(run_gpu_build, folder, *options, library_path=''):
+    return run_gpu_build(
         '-m',
         'd2l_seq2seq.train',
         '--corpus',
@@ -246,39 +249,44 @@ def train(on_the_gpu_build, folder, *options, library_path=''):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(ctypes.util.find_library('cuda') is not None, reason='has a driver')
-def test_the_gpu_build_without_a_driver(on_the_gpu_build, tmp_path):
-    result = train(on_the_gpu_build, tmp_path)
+@pytest.mark.skipif(
+    ctypes.util.find_library('cuda') is not None, reason='this machine has a driver'
+)
+def test_the_gpu_build_without_a_driver(run_gpu_build, tmp_path):
+    result = train(run_gpu_build, tmp_path)
     assert result.returncode == 2
-    assert result.stderr.startswith('error: no NVIDIA driver here; type: pip uninstall -y mxnet-cu')
+    assert result.stderr.startswith(
+        'error: the GPU build of MXNet needs an NVIDIA driver, and none is installed. '
+        'To use the CPU build instead, type: pip uninstall -y mxnet-cu112'
+    )
     assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.slow
-def test_the_gpu_build_computes_on_the_cpu(on_the_gpu_build, driver, tmp_path):
+def test_the_gpu_build_computes_on_the_cpu(run_gpu_build, driver, tmp_path):
     code = (
         'from d2l_seq2seq._mxnet import mx, np, npx\n'
         "print(mx.runtime.Features().is_enabled('CUDA'), npx.num_gpus(), np.ones(3).sum())\n"
         "maps = open('/proc/self/maps').read()\n"
-        'from d2l_seq2seq._libraries import LIBRARIES\n'
-        'print([name for package, name in LIBRARIES\n'
+        'from d2l_seq2seq._libraries import CUDA_LIBRARIES\n'
+        'print([name for package, name in CUDA_LIBRARIES\n'
         "       if f'/nvidia/{package}/lib/{name}' not in maps])"
     )
-    result = on_the_gpu_build('-c', code, library_path=driver)
+    result = run_gpu_build('-c', code, library_path=driver)
     assert (result.stdout, result.stderr) == ('True 0 3.0\n[]\n', '')
-    result = train(on_the_gpu_build, tmp_path, library_path=driver)
+    result = train(run_gpu_build, tmp_path, library_path=driver)
     assert result.returncode == 0, result.stderr
     assert 'tokens/sec on cpu(0)' in result.stdout
 
 
 @pytest.mark.slow
-def test_the_gpu_build_without_a_gpu(on_the_gpu_build, driver, tmp_path):
-    result = train(on_the_gpu_build, tmp_path, '--device', 'gpu(0)', library_path=driver)
+def test_the_gpu_build_without_a_gpu(run_gpu_build, driver, tmp_path):
+    result = train(run_gpu_build, tmp_path, '--device', 'gpu(0)', library_path=driver)
     assert (result.returncode, result.stderr) == (
         2,
         (
-            'error: --device gpu(0): there is no gpu(0): MXNet sees 0 GPUs here; use --device cpu, or '
-            'see what nvidia-smi lists\n'
+            'error: --device gpu(0): there is no gpu(0): MXNet finds 0 GPUs. Use --device cpu, or '
+            'check the output of nvidia-smi.\n'
         ),
     )

@@ -1,4 +1,4 @@
-"""Threads chosen before MXNet is loaded; freed memory kept; tiny numbers flushed by MXNet alone."""
+"""Settings of the process: threads, the reuse of freed memory, and denormal numbers."""
 
 import os
 import platform
@@ -15,9 +15,11 @@ from d2l_seq2seq import _runtime
     'batch_size, num_hiddens, all_cores',
     [(64, 32, False), (64, 127, False), (64, 128, True), (16, 512, True)],
 )
-def test_threads_follow_the_size_of_a_step(monkeypatch, batch_size, num_hiddens, all_cores):
+def test_the_number_of_threads_depends_on_the_size_of_a_step(
+    monkeypatch, batch_size, num_hiddens, all_cores
+):
     for name in ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):
-        monkeypatch.setenv(name, '')  # so that it is put back
+        monkeypatch.setenv(name, '')  # so that it is restored after the test
         monkeypatch.delenv(name)
     _runtime.choose_threads(batch_size, num_hiddens)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
@@ -25,25 +27,25 @@ def test_threads_follow_the_size_of_a_step(monkeypatch, batch_size, num_hiddens,
     assert (os.environ['OMP_WAIT_POLICY'], os.environ['GOMP_SPINCOUNT']) == ('active', '300000')
 
 
-@pytest.mark.parametrize('limit, most', [('1', 1), ('1000', 1000), ('0', 1000), ('all', 1000)])
-def test_openmps_own_limit_of_threads_is_one_of_cores(monkeypatch, limit, most):
+@pytest.mark.parametrize('limit, maximum', [('1', 1), ('1000', 1000), ('0', 1000), ('all', 1000)])
+def test_the_thread_limit_of_openmp_limits_the_cores(monkeypatch, limit, maximum):
     monkeypatch.delenv('OMP_THREAD_LIMIT', raising=False)
     cores = _runtime.num_cores()
     monkeypatch.setenv('OMP_THREAD_LIMIT', limit)
-    assert _runtime.num_cores() == min(cores, most)
+    assert _runtime.num_cores() == min(cores, maximum)
 
 
 @pytest.mark.parametrize('name', ['OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'])
-def test_what_is_given_stands(monkeypatch, name):
+def test_variables_that_are_set_keep_their_values(monkeypatch, name):
     for other in ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'):
-        monkeypatch.setenv(other, '')  # so that it is put back
+        monkeypatch.setenv(other, '')  # so that it is restored after the test
         monkeypatch.delenv(other)
     monkeypatch.setenv(name, '7')
     _runtime.choose_threads(64, 32)
     assert os.environ[name] == '7'
 
 
-def test_choosing_comes_before_loading():
+def test_choosing_threads_does_not_load_mxnet():
     code = (
         'import sys\nfrom d2l_seq2seq._runtime import choose_threads\nchoose_threads(64, 32)\n'
         "assert 'mxnet' not in sys.modules and 'numpy' not in sys.modules"
@@ -51,25 +53,26 @@ def test_choosing_comes_before_loading():
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
-needs_the_mode = pytest.mark.skipif(
+needs_flush_to_zero = pytest.mark.skipif(
     not (sys.platform == 'linux' and os.uname().machine == 'x86_64'),
-    reason='flushing to zero is known for 64-bit Intel and AMD processors under Linux only',
+    reason='flushing to zero is supported on 64-bit Intel and AMD processors with Linux only',
 )
 
 
-@needs_the_mode
-def test_mxnets_threads_flush_and_numpy_does_not():
+@needs_flush_to_zero
+def test_mxnet_flushes_denormal_numbers_and_numpy_does_not():
     code = (
         'import numpy as onp\nfrom d2l_seq2seq._mxnet import mx\n'
         'tiny = onp.float32(1e-38) * onp.float32(0.01)\nassert tiny > 0\n'
         'assert (mx.nd.array([1e-38]) * 0.01).asscalar() == 0\n'
         'assert mx.nd.sum(mx.nd.full((64, 64), float(tiny))).asscalar() == 0'
     )
-    subprocess.run([sys.executable, '-c', code], check=True)  # see the note on forks
+    # In a new process, because a fork may have reset the mode of MXNet's threads in this one.
+    subprocess.run([sys.executable, '-c', code], check=True)
 
 
-@needs_the_mode
-def test_the_callers_mode_comes_back():
+@needs_flush_to_zero
+def test_the_mode_of_the_caller_is_restored():
     smallest = onp.float32(1e-38)
     with _runtime.flush_to_zero():
         assert smallest * onp.float32(0.01) == 0
@@ -86,24 +89,27 @@ def faults_of_an_array():
     mx.nd.waitall()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-# Freed arrays that lie side by side make a place for the next one; that takes a dozen at most.
+# At first a new array may not fit into the memory of freed ones.  Adjacent free blocks are merged,
+# so after a dozen arrays at most there is a block that is large enough.
 print(*[faults_of_an_array() for _ in range(20)])
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='mallopt is known for glibc only')
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='mallopt is a function of glibc')
 @pytest.mark.parametrize(
-    'environment, is_kept', [({}, True), ({'MALLOC_TRIM_THRESHOLD_': '131072'}, False)]
+    'environment, is_reused', [({}, True), ({'MALLOC_TRIM_THRESHOLD_': '131072'}, False)]
 )
-def test_freed_memory_is_handed_out_again(environment, is_kept):
-    unset = {name: value for name, value in os.environ.items() if not name.startswith('MALLOC_')}
+def test_freed_memory_is_reused(environment, is_reused):
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith('MALLOC_')
+    }
     output = subprocess.run(
         [sys.executable, '-c', PAGE_FAULTS],
         check=True,
         text=True,
         stdout=subprocess.PIPE,
-        env={**unset, **environment},
+        env={**inherited, **environment},
     ).stdout
     first, *others = map(int, output.split())
-    assert first >= 2**26 // 65536  # at least one for each page, of the largest pages in use
-    assert (min(others) < first // 10) == is_kept, output
+    assert first >= 2**26 // 65536  # one per page or more, even for pages of 64 KiB
+    assert (min(others) < first // 10) == is_reused, output

@@ -81,7 +81,7 @@ def test_an_environment_is_made_once(machine):
     assert (result.returncode, result.stderr, 'pip' in log) == (0, '', False)
 
 
-def test_a_changed_setup_cfg_installs_again_into_the_same_environment(machine):
+def test_a_changed_setup_cfg_reinstalls_into_the_same_environment(machine):
     add_python(machine, 'python3', '3.10.1')
     venv(machine)
     with open(machine / 'project' / 'setup.cfg', 'a') as file:
@@ -126,7 +126,7 @@ def test_another_build_is_refused(machine):
     assert 'pip' not in log
 
 
-def test_python_3_13_is_taken_where_there_is_no_other(machine):
+def test_python_3_13_is_used_where_there_is_no_other(machine):
     add_python(machine, 'python3.13', '3.13.0')
     add_python(machine, 'python3.12', '3.12.1')
     result, log = venv(machine)
@@ -136,7 +136,7 @@ def test_python_3_13_is_taken_where_there_is_no_other(machine):
     assert 'with Python 3.13.0' in venv(machine)[0].stderr
 
 
-def test_a_dead_shim_is_passed_over(machine):
+def test_a_broken_shim_is_skipped(machine):
     add_program(machine, 'python3.11', '#!/bin/sh\necho "pyenv: command not found" >&2\nexit 127\n')
     add_python(machine, 'python3', '3.10.1')
     result, _ = venv(machine)
@@ -156,18 +156,19 @@ def one_line(result):
 
 
 def test_no_python_at_all(machine):
-    assert one_line(venv(machine)[0]).startswith('no Python 3.8 to 3.13 found; type: apt-get inst')
+    assert one_line(venv(machine)[0]).startswith('no Python 3.8 to 3.13 found. Type: apt-get inst')
 
 
 def test_a_python_that_does_not_run(machine):
     assert one_line(venv(machine, 'python9')[0]) == (
-        'PYTHON=python9 does not run, or is not a Python 3.8 to 3.13'
+        'PYTHON=python9 cannot be run, or is not Python 3.8 to 3.13. Pass another: '
+        'make PYTHON=/path/to/python'
     )
 
 
 def test_debian_without_venv(machine):
     add_python(machine, 'python3', '3.11.2', no_ensurepip=1)
-    assert 'type: apt-get install python3.11-venv' in one_line(venv(machine)[0])
+    assert 'Type: apt-get install python3.11-venv' in one_line(venv(machine)[0])
     assert not (machine / 'project' / '.venv').exists()
 
 
@@ -178,14 +179,14 @@ def test_debian_without_venv_but_with_uv(machine):
     assert result.returncode == 0 and '.[cpu,eval,notebooks,subwords,tensorboard,test]' in log
 
 
-def test_uv_brings_a_python_where_there_is_none(machine):
+def test_uv_provides_a_python_where_there_is_none(machine):
     add_python(machine, 'hidden', '3.11.9')
     add_program(machine, 'uv', '#!/bin/sh\n[ "$2" = find ] && echo "$(dirname "$0")/hidden"\n')
     result, log = venv(machine)
     assert result.returncode == 0 and 'with Python 3.11.9' in result.stderr
 
 
-def test_make_passes_the_choice_on():
+def test_make_passes_the_arguments():
     makefile = (ROOT / 'Makefile').read_text()
     assert 'sh .ci/venv "$(PYTHON)" "$(MXNET)"' in makefile
     assert os.access(ROOT / '.ci' / 'run', os.X_OK)

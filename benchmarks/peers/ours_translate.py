@@ -8,10 +8,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[number]) for number in (1, 
 from rounds import Turns  # noqa: E402
 
 from d2l_seq2seq._runtime import choose_threads  # noqa: E402
-from d2l_seq2seq.config import RunConfig, SearchConfig  # noqa: E402
+from d2l_seq2seq.config import SearchConfig  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())
-config = RunConfig.of_run(Path(job['run']))
+config = read_run_config(Path(job['run']))
 if sys.argv[2:] != ['book']:  # the book leaves MXNet's own choice, we have been given a number
     choose_threads(64, config.model.num_hiddens)
 

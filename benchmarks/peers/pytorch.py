@@ -18,7 +18,7 @@ from torch import nn
 sys.path[:0] = [str(Path(__file__).resolve().parents[number]) for number in (1, 2)]
 from rounds import Turns  # noqa: E402
 
-from d2l_seq2seq._runtime import keep_memory  # noqa: E402
+from d2l_seq2seq._runtime import reuse_memory  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())
 turns = Turns()
@@ -130,7 +130,7 @@ def plain_epochs(model):
 def strong_epochs(model):
     """The same mathematics without waiting and without padding in the head."""
     torch.set_flush_denormal(True)
-    keep_memory()
+    reuse_memory()
     optimizer = torch.optim.Adam(model.parameters(), lr=job['lr'], fused=True)
     src, src_valid_len, tgt, tgt_valid_len = arrays
     numbers = BatchNumbers()

@@ -17,7 +17,7 @@ from torch import nn
 sys.path[:0] = [str(Path(__file__).resolve().parents[number]) for number in (1, 2)]
 from rounds import Turns  # noqa: E402
 
-from d2l_seq2seq._runtime import keep_memory  # noqa: E402
+from d2l_seq2seq._runtime import reuse_memory  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())
 ends_early = sys.argv[2] == 'strong'
@@ -25,7 +25,7 @@ turns = Turns()
 # PyTorch's default number of threads does not follow OMP_NUM_THREADS in every build.
 if 'OMP_NUM_THREADS' in os.environ:
     torch.set_num_threads(int(os.environ['OMP_NUM_THREADS']))
-keep_memory()
+reuse_memory()
 torch.set_flush_denormal(True)
 
 run = Path(job['checkpoint'])

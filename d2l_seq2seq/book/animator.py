@@ -1,8 +1,9 @@
-"""Pictures: the loss as it grows, in a notebook, a terminal or a file; what attention looks at.
+"""A plot that is updated during training (d2l 0.14, section 3.6.5), and figures as files.
 
-`Animator` has the signature of d2l's (0.14, section 3.6.5).  d2l's needs a notebook: elsewhere it
-prints ``<Figure size ...>`` at every point.  This one draws with matplotlib's `Figure` alone, so
-it neither needs a display nor touches pyplot's state.
+`Animator` has the signature of d2l's class.  The book's animator works in notebooks only: elsewhere
+it prints ``<Figure size ...>`` at every update.  This one shows a progress bar in a terminal and
+saves the plot to a file from anywhere.  It uses matplotlib's `Figure` without pyplot, so it needs
+no display and leaves pyplot's state alone.
 """
 
 from __future__ import annotations
@@ -19,37 +20,39 @@ from matplotlib.figure import Figure
 from ..errors import InputError
 
 _FORMATS = ('.svg', '.png', '.pdf')
-# Without these two a drawing holds its date and random ids, and no two files are the same.
+# By default a file contains its date and random ids, so no two files of a figure are equal.
 _REPRODUCIBLE = {'svg.hashsalt': 'd2l_seq2seq'}
 _NO_DATE = {'.svg': {'Date': None}, '.png': {}, '.pdf': {'CreationDate': None}}
 
 
 class Animator:
-    """Lines to which points are added while they are looked at.
+    """A line plot that is updated as points are added.
 
-    In a notebook there is one figure, which is redrawn in place and stays in the saved file.  In a
-    terminal there is one progress bar that runs over `xlim` and shows the latest values.  Where
-    there is neither, points are only kept.  `save` writes the picture from anywhere.
+    In a notebook, one figure is redrawn in place and remains in the saved notebook.  In a terminal,
+    a progress bar runs over `xlim` and shows the latest values.  In any other environment nothing
+    is shown.  `save` writes the plot to a file in all three.
 
     Parameters
     ----------
     xlabel, ylabel : str, optional
+        Axis labels.
     legend : list of str, optional
-        A name for each line.
+        The name of each line.
     xlim, ylim : (float, float), optional
+        Axis limits.
     xscale, yscale : str
-        As matplotlib names them, such as ``linear`` or ``log``.
+        Axis scales as matplotlib names them, such as ``linear`` or ``log``.
     fmts : sequence of str
-        Matplotlib's format of each line; used again from the first when there are more lines.
+        The matplotlib format of each line.  The formats repeat if there are more lines.
     nrows, ncols : int
-        Panels; the points go to the first.
+        Number of subplots.  The lines are drawn in the first.
     figsize : (float, float)
-        Inches.
+        Width and height in inches.
 
     Attributes
     ----------
     X, Y : list of list of float, or None
-        The points of each line; None before the first.
+        The coordinates of each line's points; None until the first call of `add`.
     fig : matplotlib.figure.Figure
     axes : list of matplotlib.axes.Axes
     """
@@ -73,11 +76,11 @@ class Animator:
         self.X, self.Y, self.fmts = None, None, fmts
         self._names = legend or [ylabel or '']
         self._legend = legend
-        # Matplotlib warns of an axis from 1 to 1, which is what one epoch asks for.
+        # Training for one epoch gives an axis from 1 to 1, about which matplotlib would warn.
         limits = {
-            name: ends
-            for name, ends in (('xlim', xlim), ('ylim', ylim))
-            if ends and ends[0] != ends[1]
+            name: limit
+            for name, limit in (('xlim', xlim), ('ylim', ylim))
+            if limit and limit[0] != limit[1]
         }
         self._settings = {
             'xlabel': xlabel,
@@ -89,14 +92,14 @@ class Animator:
         self._view = _NotebookFigure() if _in_notebook() else _ProgressBar(xlabel, xlim)
 
     def add(self, x, y) -> None:
-        """Add a point to each line and show it.
+        """Add a point to each line and update the display.
 
         Parameters
         ----------
         x : float or sequence of float
-            Common to all lines, or one for each.
+            One value for all lines, or one value for each.
         y : float or sequence of float
-            One for each line; a line whose `x` or `y` is None gets no point.
+            One value for each line.  A line whose `x` or `y` is None gets no point.
         """
         ys = list(y) if isinstance(y, Sequence) else [y]
         xs = list(x) if isinstance(x, Sequence) else [x] * len(ys)
@@ -109,11 +112,11 @@ class Animator:
         self._view.show(self)
 
     def print(self, text: str) -> None:
-        """Print lines without getting into the progress bar's way."""
+        """Print a text without disturbing the progress bar."""
         self._view.print(text)
 
     def latest(self) -> tuple[float, str]:
-        """The largest x so far, and each line's name with its last value."""
+        """Return the largest x so far and a text with the last value of each line."""
         values = [
             f'{name} {ys[-1]:.3f}'.strip()
             for name, ys in zip(itertools.cycle(self._names), self.Y)
@@ -122,7 +125,7 @@ class Animator:
         return max(xs[-1] for xs in self.X if xs), ', '.join(values)
 
     def to_bytes(self, suffix: str) -> bytes:
-        """The picture as a file of that suffix; the same points always give the same bytes."""
+        """Return the plot in the format of a file suffix; see `figure_bytes`."""
         ax = self.axes[0]
         ax.cla()
         for xs, ys, fmt in zip(self.X or [], self.Y or [], itertools.cycle(self.fmts)):
@@ -134,27 +137,27 @@ class Animator:
         return figure_bytes(self.fig, suffix)
 
     def save(self, path: str | Path) -> None:
-        """Write the picture to a file.
+        """Write the plot to a file.
 
         Raises
         ------
         InputError
-            If the file's suffix isn't .svg, .png or .pdf.
+            If the file name does not end in .svg, .png or .pdf.
         """
         Path(path).write_bytes(self.to_bytes(picture_suffix(path)))
 
     def close(self) -> None:
-        """Take the progress bar off the terminal; a figure in a notebook stays."""
+        """Remove the progress bar from the terminal.  A figure in a notebook remains."""
         self._view.close()
 
 
 def picture_suffix(path: str | Path) -> str:
-    """The suffix of a picture's file name.
+    """Return the suffix of a picture's file name in lower case.
 
     Raises
     ------
     InputError
-        If it isn't .svg, .png or .pdf.
+        If it is not .svg, .png or .pdf.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in _FORMATS:
@@ -166,7 +169,10 @@ def picture_suffix(path: str | Path) -> str:
 
 
 def figure_bytes(figure: Figure, suffix: str) -> bytes:
-    """A figure as a file of that suffix; the same figure always gives the same bytes."""
+    """Return a figure in the format of a file suffix: .svg, .png or .pdf.
+
+    The same figure always gives the same bytes.
+    """
     buffer = io.BytesIO()
     with matplotlib.rc_context(_REPRODUCIBLE):
         figure.savefig(buffer, format=suffix[1:], metadata=_NO_DATE[suffix])
@@ -174,7 +180,7 @@ def figure_bytes(figure: Figure, suffix: str) -> bytes:
 
 
 def _in_notebook() -> bool:
-    """Whether the code runs in a Jupyter kernel; without loading IPython to find out."""
+    """Return True in a Jupyter kernel, without loading IPython to find out."""
     if 'IPython' not in sys.modules:
         return False
     shell = sys.modules['IPython'].get_ipython()
@@ -182,7 +188,7 @@ def _in_notebook() -> bool:
 
 
 class _NotebookFigure:
-    """One output cell, filled anew."""
+    """A display of one figure that is replaced in place."""
 
     def __init__(self):
         self._handle = None
@@ -204,7 +210,7 @@ class _NotebookFigure:
 
 
 class _ProgressBar:
-    """One line on a terminal, and nothing where standard error is not one."""
+    """A progress bar on standard error, shown only if that is a terminal."""
 
     def __init__(self, unit: str | None, xlim: tuple[float, float] | None):
         from tqdm import tqdm

@@ -1,4 +1,8 @@
-"""book.encoder_decoder."""
+"""The encoder-decoder architecture (d2l 0.14, section 9.6).
+
+`Encoder`, `Decoder` and `EncoderDecoder` are the interface that training and prediction rely on.
+Your own encoder and decoder work with both if they define the methods below.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,10 @@ from .._mxnet import nn
 
 
 class Encoder(nn.Block):
-    """Turns a source sequence into whatever its decoder needs (d2l 0.14, section 9.6.1).
+    """The interface of encoders: a source sequence becomes outputs and a state (section 9.6.1).
+
+    A subclass defines ``forward(X, *args)``.  Its result is passed to `Decoder.init_state`
+    unchanged, so the encoder and its decoder agree on the form.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), source token ids.
@@ -15,7 +22,7 @@ class Encoder(nn.Block):
     Attributes
     ----------
     reads_padding : bool
-        True: how far a sentence is padded changes what comes out, so it has to be padded in
+        True if padding changes the result.  Sentences must then be padded to the same length in
         prediction as in training.
     """
 
@@ -26,12 +33,15 @@ class Encoder(nn.Block):
 
 
 class Decoder(nn.Block):
-    """Turns target tokens and a state into logits and the next state (d2l 0.14, section 9.6.2).
+    """The interface of decoders: target tokens and a state become logits (section 9.6.2).
+
+    A subclass defines ``init_state(enc_outputs, *args)`` and ``forward(X, state)``, and also
+    ``reorder(state, rows)`` if it is to be used in a beam search.
 
     Inputs:
-        - **X**: array of shape (batch_size, num_steps), target token ids; one step when decoding
-          token by token.
-        - **state**: what `init_state` or the previous call returned.
+        - **X**: array of shape (batch_size, num_steps), target token ids.  When decoding token by
+          token, `num_steps` is 1.
+        - **state**: the result of `init_state`, or the state that the previous call returned.
 
     Outputs:
         - **logits**: array of shape (batch_size, num_steps, vocab_size).
@@ -39,7 +49,15 @@ class Decoder(nn.Block):
     """
 
     def init_state(self, enc_outputs, *args):
-        """The first state, from the encoder's outputs (and the source valid lengths)."""
+        """Return the initial state.
+
+        Parameters
+        ----------
+        enc_outputs
+            The encoder's result.
+        args
+            The source valid lengths of shape (batch_size,), for decoders that use them.
+        """
         raise NotImplementedError(
             f'{type(self).__name__} has to define init_state(enc_outputs, *args)'
         )
@@ -48,15 +66,17 @@ class Decoder(nn.Block):
         raise NotImplementedError(f'{type(self).__name__} has to define forward(X, state)')
 
     def reorder(self, state, rows):
-        """The state in which row i is what row ``rows[i]`` was; a beam search asks for it.
+        """Return the state with its rows selected and reordered, as a beam search requires.
 
-        Both rows are of the same source sentence, so what depends on the source alone stays.
+        Row i of the result is row ``rows[i]`` of `state`.  Both rows belong to the same source
+        sentence, so parts of the state that depend on the source only are returned unchanged.
 
         Parameters
         ----------
         state
-            What a call returned.
+            The state that a call returned.
         rows : float32 array of shape (batch_size,)
+            Row numbers.
         """
         raise NotImplementedError(
             f'{type(self).__name__} has to define reorder(state, rows) for a beam search'
@@ -64,18 +84,18 @@ class Decoder(nn.Block):
 
 
 class EncoderDecoder(nn.Block):
-    """An encoder and a decoder joined for teacher forcing (d2l 0.14, section 9.6.3).
+    """An encoder and a decoder combined for teacher forcing (section 9.6.3).
 
     Inputs:
         - **enc_X**: array of shape (batch_size, num_src_steps), source token ids.
-        - **dec_X**: array of shape (batch_size, num_tgt_steps), the target tokens that the decoder
-          reads: ``<bos>`` and all target tokens but the last.
-        - **args**: handed to both `Encoder.forward` and `Decoder.init_state`; the chapter passes
+        - **dec_X**: array of shape (batch_size, num_tgt_steps), the decoder's input tokens:
+          ``<bos>`` and all target tokens except the last.
+        - **args**: passed to both `Encoder.forward` and `Decoder.init_state`.  The chapter passes
           the source and target valid lengths.
 
     Outputs:
-        - What the decoder returns: logits of shape (batch_size, num_tgt_steps, vocab_size) and the
-          last state.
+        - **logits**: array of shape (batch_size, num_tgt_steps, vocab_size).
+        - **state**: the decoder's state after the last step.
     """
 
     def __init__(self, encoder: Encoder, decoder: Decoder, **kwargs):

@@ -1,19 +1,18 @@
-"""The encoder-decoder architecture and the chapter's LSTM encoder and decoder.
+"""Sequence to sequence (d2l 0.14, section 9.7): encoder, decoder, loss, training, prediction.
 
-Sections 9.6 and 9.7 of d2l 0.14.  `Encoder`, `Decoder` and `EncoderDecoder` are the interface
-that training and prediction rely on: a model of yours that keeps to it works with both.  Here is
-no text, no loss and no training.
+This file is the specification of the section.  With the same seed and data it performs the same
+operations in the same order as d2l 0.14.0 and so gives the same bits, including the chapter's
+quirks, each of which is explained where it occurs.  It is written to be read next to the book and
+uses the book's variable names; it is not meant to be fast.
 
-Initialisation is part of being faithful: the layers infer their input sizes at the first forward
-pass, as the chapter's do, because weights of known shape would be drawn earlier, in another order,
-and the same seed would no longer give the book's model.
+The order of the random draws is part of the specification.  The layers infer their input sizes
+during the first forward pass, as the chapter's layers do.  Weights of known shape would be drawn
+earlier and in another order, and the same seed would no longer give the book's model.
 """
 
 from __future__ import annotations
 
 from typing import Callable, Iterable, Iterator
-
-from d2l import mxnet as d2l
 
 from .._mxnet import autograd, gluon, init, mx, nn, np, rnn
 from .animator import Animator
@@ -22,9 +21,14 @@ from .machine_translation import truncate_pad
 from .recurrent_layers import check_state, num_states, reorder_state, stacked, zero_state
 from .vocab import Vocab
 
+# isort: split
+from d2l import mxnet as d2l  # after _mxnet, which makes MXNet ready
+
+SENTENCES = ('Go .', 'Wow !', "I'm OK .", 'I won !')  # the sentences that the chapter translates
+
 
 class Seq2SeqEncoder(nn.HybridBlock, Encoder):
-    """An embedding and a multi-layer LSTM (d2l 0.14, section 9.7.1, Eq. (9.7.1)).
+    """An embedding and a multi-layer LSTM (section 9.7.1, Eq. (9.7.1)).
 
     The context c of Eq. (9.7.2) is the state after the last step.
 
@@ -32,24 +36,25 @@ class Seq2SeqEncoder(nn.HybridBlock, Encoder):
     ----------
     vocab_size, embed_size, num_hiddens, num_layers : int
     dropout : float
-        Between the recurrent layers.
+        Dropout probability between the recurrent layers.
     layer : layer class
-        What to take in place of the LSTM; see `recurrent`.
+        Recurrent layers to use instead of the LSTM; see `recurrent_layers`.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), source token ids.
-        - **args**: accepted and not used.
+        - **args**: ignored.
 
     Outputs:
-        - **outputs**: float32 array of shape (num_steps, batch_size, num_hiddens), time first: the
-          top layer's hidden state at every step.
+        - **outputs**: float32 array of shape (num_steps, batch_size, num_hiddens), time-major: the
+          hidden state of the top layer at every step.
         - **state**: list of the hidden state and the memory cell after the last step, each of shape
           (num_layers, batch_size, num_hiddens).  A GRU has no memory cell: its list has one array.
 
     Notes
     -----
-    The LSTM reads the padding too, so a sentence's state depends on how far it is padded.  The
-    chapter trains and predicts with all sentences padded to the same `num_steps`; so must you.
+    The LSTM also reads the padding, so the state of a sentence depends on the amount of padding.
+    The chapter pads all sentences to the same `num_steps` in training and in prediction, and so
+    must you.
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class Seq2SeqEncoder(nn.HybridBlock, Encoder):
         self.rnn = stacked(layer, num_hiddens, num_layers, dropout)
 
     def forward(self, X, *args):
-        return super().forward(X)  # a hybridized block warns of inputs that it doesn't use
+        return super().forward(X)  # without args: a hybridized block warns of unused inputs
 
     def hybrid_forward(self, F, X):
         X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
@@ -77,28 +82,32 @@ class Seq2SeqEncoder(nn.HybridBlock, Encoder):
 
 
 class Seq2SeqDecoder(nn.HybridBlock, Decoder):
-    """An embedding, a multi-layer LSTM and a dense layer over the words (d2l 0.14, section 9.7.2).
+    """An embedding, a multi-layer LSTM and a dense output layer (section 9.7.2).
 
-    The encoder's last state starts the LSTM, so both need the same `num_layers` and `num_hiddens`.
-    Eq. (9.7.4) has the context c at every step as well; the chapter's code, and so this class,
-    gives it at the start only.
+    The LSTM starts from the encoder's last state, so both need the same `num_layers` and
+    `num_hiddens`.
 
     Parameters
     ----------
     vocab_size, embed_size, num_hiddens, num_layers : int
     dropout : float
-        Between the recurrent layers.
+        Dropout probability between the recurrent layers.
     layer : layer class
-        What to take in place of the LSTM; see `recurrent`.
+        Recurrent layers to use instead of the LSTM; see `recurrent_layers`.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), target token ids.
-        - **state**: list of hidden state and memory cell, each of shape (num_layers, batch_size,
-          num_hiddens); for a GRU of the hidden state alone.
+        - **state**: list of the hidden state and the memory cell, each of shape (num_layers,
+          batch_size, num_hiddens).  For a GRU it is a list of the hidden state only.
 
     Outputs:
         - **logits**: float32 array of shape (batch_size, num_steps, vocab_size).
-        - **state**: as the input, after the last step.
+        - **state**: the state after the last step, of the same form as the input.
+
+    Notes
+    -----
+    In Eq. (9.7.4) the decoder also reads the context c at every step.  In the chapter's code, and
+    so in this class, the context is only the initial state.
     """
 
     def __init__(
@@ -119,11 +128,11 @@ class Seq2SeqDecoder(nn.HybridBlock, Decoder):
         self.dense = nn.Dense(vocab_size, flatten=False)
 
     def init_state(self, enc_outputs, *args):
-        """The encoder's state after its last step."""
+        """Return the encoder's state after its last step."""
         return check_state(enc_outputs[1], *self._state_sizes)
 
     def reorder(self, state, rows):
-        """See `Decoder.reorder`."""
+        """Reorder the state as `Decoder.reorder` specifies."""
         return reorder_state(state, rows)
 
     def hybrid_forward(self, F, X, state):
@@ -134,10 +143,11 @@ class Seq2SeqDecoder(nn.HybridBlock, Decoder):
 
 
 class MaskedSoftmaxCELoss(gluon.loss.SoftmaxCELoss):
-    """Softmax cross-entropy that leaves padding out of the sum, but not out of the mean.
+    """Softmax cross-entropy without the padding (section 9.7.3).
 
-    A label counts when its position is below its sentence's valid length.  `npx.sequence_mask`
-    turns the lengths into weights of one and zero for Gluon's own loss.
+    A label counts if its position is below the valid length of its sentence.  `npx.sequence_mask`
+    converts the valid lengths to weights of one and zero, which Gluon's loss multiplies with the
+    losses of the labels.
 
     Inputs:
         - **pred**: float32 array of shape (batch_size, num_steps, vocab_size), the logits.
@@ -145,19 +155,20 @@ class MaskedSoftmaxCELoss(gluon.loss.SoftmaxCELoss):
         - **valid_len**: array of shape (batch_size,), the number of labels that count.
 
     Outputs:
-        - **loss**: float32 array of shape (batch_size,), natural logarithms.
+        - **loss**: float32 array of shape (batch_size,): the mean over all positions, in nats.
 
     Notes
     -----
-    Gluon's loss divides each sentence's sum by `num_steps`, the masked positions included.  One
-    would expect a division by the valid length.  The chapter trains with it, and prints the sum
-    over sentences divided by the number of labels that count, so this is kept; to have the honest
-    figure, multiply the loss by `num_steps` (0.026 at 9 positions is 0.234 nats per token).
+    Gluon's loss divides the sum of each sentence by `num_steps`, which includes the masked
+    positions.  One would expect a division by the valid length.  The division is kept because the
+    chapter trains with it and prints the sum over sentences divided by the number of labels that
+    count.  To convert a printed loss to nats per token, multiply it by `num_steps`: 0.026 with 9
+    positions is 0.234 nats per token.
 
     Examples
     --------
-    Three equal sentences over 10 words with 4, 2 and 0 valid labels of 4, all words equally
-    likely: ln 10 times 4/4, 2/4 and 0/4.
+    Three sentences over 10 equally likely tokens, of which 4, 2 and 0 of 4 labels count.  The
+    losses are ln 10 times 4/4, 2/4 and 0/4.
 
     >>> from mxnet import np
     >>> losses = MaskedSoftmaxCELoss()(np.ones((3, 4, 10)), np.ones((3, 4)), np.array([4, 2, 0]))
@@ -171,23 +182,72 @@ class MaskedSoftmaxCELoss(gluon.loss.SoftmaxCELoss):
         return super().hybrid_forward(F, pred, label, weights)
 
 
-SENTENCES = ('Go .', 'Wow !', "I'm OK .", 'I won !')  # what the chapter translates
+def train_s2s_ch9(
+    model: EncoderDecoder, data_iter: Iterable, lr: float, num_epochs: int, ctx: mx.Context
+) -> None:
+    """Train a sequence-to-sequence model (section 9.7.4).
+
+    Plots the loss of every tenth epoch.  Prints the loss and the speed of the last epoch.
+
+    Parameters
+    ----------
+    model : EncoderDecoder
+        The model, or any block with the same inputs and outputs.  Its parameters are initialized
+        (Xavier), even if they have values already.
+    data_iter : iterable of batches
+        Each batch has four arrays, as from `load_data_nmt`: source ids of shape (batch_size,
+        num_steps), source valid lengths of shape (batch_size,), target ids of shape (batch_size,
+        num_steps) from ``<bos>`` to ``<eos>``, and target valid lengths of shape (batch_size,).
+        One pass is one epoch.
+    lr : float
+        Learning rate of Adam.
+    num_epochs : int
+        Number of epochs.
+    ctx : mxnet.Context
+        Device to train on.  The batches are copied to it.
+
+    Raises
+    ------
+    ValueError
+        If `num_epochs` is less than 1, or an epoch has no target tokens.
+
+    Notes
+    -----
+    The printed loss is the sum of `MaskedSoftmaxCELoss` over sentences, divided by the number of
+    target labels.  Since `MaskedSoftmaxCELoss` is already a mean over `num_steps` - 1 positions,
+    the printed loss is the negative log-likelihood per token divided by `num_steps` - 1: with
+    `num_steps` = 10, a printed 0.026 is 0.234 nats per token.
+
+    The printed speed is in target labels per second.  It is measured over the last epoch,
+    including the time of a plot update.
+    """
+    animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, num_epochs], ylim=[0, 0.25])
+    epochs = s2s_epochs_ch9(model, data_iter, lr, num_epochs, ctx)
+    for epoch, metric, timer in epochs:  # noqa: B007  # the timer is used after the loop
+        if epoch % 10 == 0:
+            animator.add(epoch, (metric[0] / metric[1],))
+    seconds = timer.stop()
+    animator.close()
+    print(f'loss {metric[0] / metric[1]:.3f}, {metric[1] / seconds:.1f} tokens/sec on {str(ctx)}')
 
 
 def s2s_epochs_ch9(
     model: EncoderDecoder, data_iter: Iterable, lr: float, num_epochs: int, ctx: mx.Context
 ) -> Iterator[tuple[int, d2l.Accumulator, d2l.Timer]]:
-    """The loop inside `train_s2s_ch9`, which takes the same arguments: one epoch at a time.
+    """Run the training loop of `train_s2s_ch9` one epoch at a time.
+
+    The parameters and errors are those of `train_s2s_ch9`.
 
     Yields
     ------
     epoch : int
-        From 1.
+        The number of the epoch, from 1.
     metric : d2l.Accumulator
-        Sums over the epoch: [0] the book's loss, [1] target labels, [2] negative log-likelihood in
-        nats.  ``metric[0] / metric[1]`` is the figure that the book prints.
+        Sums over the epoch: ``metric[0]`` is the sum of `MaskedSoftmaxCELoss`, ``metric[1]`` the
+        number of target labels and ``metric[2]`` the negative log-likelihood in nats.  The book
+        prints ``metric[0] / metric[1]``.
     timer : d2l.Timer
-        Started with the epoch and still running.
+        A timer that was started at the beginning of the epoch and is still running.
     """
     if num_epochs < 1:
         raise ValueError(f'expected num_epochs of at least 1, got {num_epochs}')
@@ -204,63 +264,24 @@ def s2s_epochs_ch9(
                 Y_hat, _ = model(X, Y_input, X_vlen, Y_vlen)
                 l = loss(Y_hat, Y_label, Y_vlen)  # (batch_size,)
             l.backward()
-            # The norm of the summed gradient is clipped to 1, then `step` divides by the number of
-            # labels.  Clipping the mean would be the usual thing; Adam hardly sees the scale.
+            # This clips the norm of the summed gradient to 1, and `step` then divides by the number
+            # of labels.  It is more usual to clip the mean gradient.  With Adam it makes little
+            # difference, because Adam is almost invariant to the scale of the gradient.
             d2l.grad_clipping(model, 1)
             num_tokens = Y_vlen.sum()
             trainer.step(num_tokens)
-            # The loss is a mean over label positions, padding included.  Undoing that mean gives
-            # the negative log-likelihood; the book divides the mean by the labels as it stands.
+            # The loss is a mean over all label positions, including padding.  Multiplying it by the
+            # number of positions gives the negative log-likelihood.  The book does not do that: it
+            # divides the sum of the means by the number of labels.
             l_sum = float(l.sum())
             metric.add(l_sum, num_tokens, l_sum * Y_label.shape[1])
         if metric[1] == 0:
             raise ValueError(
                 f'expected batches with target tokens, got none in epoch {epoch}; '
-                'data_iter has to start anew each time it is iterated over, as a '
-                'list does and a generator does not'
+                'data_iter has to restart each time it is iterated over, as a list does and a '
+                'generator does not'
             )
         yield epoch, metric, timer
-
-
-def train_s2s_ch9(
-    model: EncoderDecoder, data_iter: Iterable, lr: float, num_epochs: int, ctx: mx.Context
-) -> None:
-    """Train a sequence-to-sequence model and print the book's line (d2l 0.14, section 9.7.4).
-
-    Parameters
-    ----------
-    model : EncoderDecoder
-        Or any block called in the same way.  It is initialized anew (Xavier).
-    data_iter : iterable of four arrays
-        As `load_data_nmt` gives them: source ids (batch_size, num_steps), source valid lengths
-        (batch_size,), target ids (batch_size, num_steps) between ``<bos>`` and ``<eos>``, target
-        valid lengths (batch_size,).  One pass is an epoch.
-    lr : float
-        Adam's learning rate.
-    num_epochs : int
-        Every tenth gives a point of the plot.
-    ctx : mxnet.Context
-        Where to train; batches are brought there.
-
-    Raises
-    ------
-    ValueError
-        If `num_epochs` is below 1, or an epoch brings no target token.
-
-    Notes
-    -----
-    The printed loss is the masked loss of `MaskedSoftmaxCELoss` summed over sentences and divided
-    by the number of target labels, so it is the negative log-likelihood per token divided by
-    `num_steps` - 1 once more (0.026 is 0.234 nats per token).  The speed counts target labels only
-    and is the last epoch's, a redraw of the plot included.
-    """
-    animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, num_epochs], ylim=[0, 0.25])
-    for epoch, metric, timer in s2s_epochs_ch9(model, data_iter, lr, num_epochs, ctx):
-        if epoch % 10 == 0:
-            animator.add(epoch, (metric[0] / metric[1],))
-    seconds = timer.stop()
-    animator.close()
-    print(f'loss {metric[0] / metric[1]:.3f}, {metric[1] / seconds:.1f} tokens/sec on {str(ctx)}')
 
 
 def predict_s2s_ch9(
@@ -271,30 +292,31 @@ def predict_s2s_ch9(
     num_steps: int,
     ctx: mx.Context,
 ) -> str:
-    """Translate one sentence greedily (d2l 0.14, section 9.7.5).
+    """Translate a sentence with greedy search (section 9.7.5).
 
     Parameters
     ----------
     model : EncoderDecoder
     src_sentence : str
-        Its tokens separated by spaces, punctuation too: ``Go .``
+        The sentence, with a space before each punctuation mark: ``Go .``
     src_vocab, tgt_vocab : Vocab
     num_steps : int
-        Tokens that the sentence is cut or padded to, and the most tokens that come out.  Give the
-        number that the model was trained with: the encoder reads the padding.
+        Length that the source sentence is cut or padded to, and the maximum number of tokens in the
+        translation.  Use the value that the model was trained with, because the encoder reads the
+        padding.
     ctx : mxnet.Context
-        Where the model is.
+        Device of the model.
 
     Returns
     -------
     str
-        The tokens with spaces between them, without ``<bos>`` and ``<eos>``.
+        The tokens of the translation joined by spaces, without ``<bos>`` and ``<eos>``.
 
     Notes
     -----
-    Quirks of the chapter: the sentence is lower-cased, but its punctuation is not split off, so
-    ``Go.`` is one unknown token (`preprocess_nmt` splits it); a longer sentence is cut without a
-    word.
+    The sentence is lower-cased but otherwise not preprocessed, as in the chapter: ``Go.`` is one
+    unknown token.  Apply `preprocess_nmt` first to separate the punctuation.  A sentence of more
+    than `num_steps` tokens is cut without a warning.
     """
     src_tokens = src_vocab[src_sentence.lower().split(' ')]
     enc_valid_len = np.array([min(len(src_tokens), num_steps)], ctx=ctx)
@@ -306,7 +328,7 @@ def predict_s2s_ch9(
     predict_tokens = []
     for _ in range(num_steps):
         Y, dec_state = model.decoder(dec_X, dec_state)  # (1, 1, vocab_size)
-        dec_X = Y.argmax(axis=2)  # the likeliest token is what the decoder reads next
+        dec_X = Y.argmax(axis=2)  # (1, 1), the most likely token, is the next input
         py = int(dec_X.item())
         if py == tgt_vocab['<eos>']:
             break

@@ -1,1 +1,1 @@
-"""Package."""
+"""Corpora, tokenizers, encoding, and batches on the device."""

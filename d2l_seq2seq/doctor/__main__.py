@@ -1,6 +1,6 @@
-"""Run ``python -m d2l_seq2seq.doctor``."""
+"""Entry point of ``python -m d2l_seq2seq.doctor``."""
 
 from .. import cli
-from ..doctor import main
+from . import main
 
 cli.run(main)

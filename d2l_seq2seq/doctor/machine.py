@@ -1,37 +1,31 @@
-"""What an installation stands in: processor, memory, disk, and the place the book's corpus is at.
+"""Checks of the machine: threads, speed, memory, disk, and access to the book's corpus.
 
-Each check looks at one thing, changes nothing and keeps nothing.  It imports what it needs itself,
-so that one can still speak where another has nothing to import.
+The checks change nothing and leave no files.  Each check imports what it needs itself, so that a
+missing package affects only the checks that use it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import random
 import re
 import shutil
 import tempfile
 import threading
-import time
 from concurrent import futures
 from pathlib import Path
 from typing import Callable, Iterator
 
-from .._mxnet import mx
-from ..config import DataConfig, ModelConfig, TrainingConfig
-from ..data.encoding import encode_pairs
-from ..data.feed import Feed
-from ..engine.fit import TrainState, fit
 from ..errors import InputError
-from ..models.factory import build_model, initialize
-from .report import INFO, OK, WARNING, Finding, finding_from_error
+from .report import INFO, OK, WARNING, Finding
 
-SECONDS_TO_REACH = 5  # for all of an attempt to reach the corpus, looking up the name included
-ENOUGH_DISK = 100e6  # bytes; three checkpoints of a large model
-ENOUGH_MEMORY = 1e9  # bytes; twice what the chapter's training takes
-# What MXNet, OpenMP and the C library read from the environment.
-_READ_BY_OTHERS = (
+CORPUS_TIMEOUT = 5  # seconds for a whole attempt to reach the corpus, including name resolution
+MIN_FREE_DISK = 100e6  # bytes; three checkpoints of a large model
+MIN_FREE_MEMORY = 1e9  # bytes; twice what the chapter's training needs
+SLOW_MILLISECONDS = 8.0  # per batch of the chapter's size; three times the usual time
+_TYPICAL_SPEED = f'1.9 to 2.7 is typical of two idle cores, above {SLOW_MILLISECONDS:g} is slow'
+LARGE_NUM_HIDDENS = 512  # a model for which several threads are worthwhile
+# Prefixes of the environment variables that MXNet, OpenMP and the C library read.
+_VARIABLE_PREFIXES = (
     'MXNET_',
     'OMP_',
     'GOMP_',
@@ -40,9 +34,9 @@ _READ_BY_OTHERS = (
     'DMLC_ROLE',
     'CUDA_VISIBLE_DEVICES',
 )
-# A container's limit, what it uses, and of what: in the second version of control groups and the
-# first.
-_CONTAINERS = tuple(
+# The memory limit of a container, its memory usage and the details of that, in versions 2 and 1 of
+# control groups.
+_CGROUP_FILES = tuple(
     tuple(f'/sys/fs/cgroup/{name}' for name in names)
     for names in (
         ('memory.max', 'memory.current', 'memory.stat'),
@@ -52,56 +46,79 @@ _CONTAINERS = tuple(
 
 
 def check_threads(subject: str) -> Iterator[Finding]:
-    """What is chosen for the chapter's size and a large one, and what the environment says."""
+    """Report the number of threads for two sizes of a model, and variables that affect it."""
     from .._runtime import thread_settings
     from ..config import DataConfig, ModelConfig
 
-    batch_size = DataConfig.batch_size
-    chosen = [
-        f'{threads} for {batch_size} x {units}'
-        for units in (ModelConfig.num_hiddens, 512)
-        for threads in [thread_settings(batch_size, units)['OMP_NUM_THREADS']]
-    ]
-    given = [
+    sizes = [(DataConfig.batch_size, n) for n in (ModelConfig.num_hiddens, LARGE_NUM_HIDDENS)]
+    threads = ' and '.join(
+        f'{thread_settings(*size)["OMP_NUM_THREADS"]} for {size[0]} x {size[1]}' for size in sizes
+    )
+    variables = [
         f'{name}={value}'
         for name, value in sorted(os.environ.items())
-        if name.startswith(_READ_BY_OTHERS)
+        if name.startswith(_VARIABLE_PREFIXES)
     ]
     yield Finding(
         subject,
         INFO,
-        f'chosen are {" and ".join(chosen)} hidden values a batch, unless OMP_NUM_THREADS is set',
+        f'number of threads: {threads} hidden values per batch, unless OMP_NUM_THREADS is set',
     )
-    yield Finding(subject, INFO, f'set in the environment: {", ".join(given) or "nothing of it"}')
+    yield Finding(subject, INFO, f'environment variables: {", ".join(variables) or "none"}')
+
+
+def check_speed(subject: str) -> Iterator[Finding]:
+    """Measure how fast `fit` trains the chapter's model."""
+    from ..device import try_gpu
+    from .speed import milliseconds_per_batch
+
+    ctx = try_gpu()
+    milliseconds = milliseconds_per_batch(ctx)
+    text = f"{milliseconds:.1f} ms per batch of the chapter's model on {ctx}"
+    if ctx.device_type == 'gpu':
+        yield Finding(subject, INFO, text)
+    elif milliseconds <= SLOW_MILLISECONDS:
+        yield Finding(subject, OK, f'{text}; {_TYPICAL_SPEED}')
+    else:
+        yield Finding(subject, WARNING, f'{text}; {_TYPICAL_SPEED}', _how_to_speed_up())
+
+
+def _how_to_speed_up() -> str:
+    if os.environ.get('OMP_NUM_THREADS') != '1':
+        return (
+            'To let the size of a training step determine the number of threads, type: '
+            'unset OMP_NUM_THREADS'
+        )
+    return 'To see what else uses the processor, type: top'
 
 
 def check_memory(subject: str) -> Iterator[Finding]:
-    """Main memory, as far as a container may use it, and how much of it is free."""
+    """Report the main memory that this process may use, and how much of it is available."""
     total = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    found = re.search(r'MemAvailable: *(\d+) kB', _text_of('/proc/meminfo'))
-    if found is None:  # as on a Mac
+    match = re.search(r'MemAvailable: *(\d+) kB', _read_text('/proc/meminfo'))
+    if match is None:  # for instance on a Mac
         yield Finding(subject, INFO, f'{total / 1e9:.1f} GB')
         return
-    available = int(found.group(1)) * 1024
-    for paths in _CONTAINERS:
-        limit, used, stat = map(_text_of, paths)
+    available = int(match.group(1)) * 1024
+    for paths in _CGROUP_FILES:
+        limit, usage, details = map(_read_text, paths)
         if limit.isdecimal() and int(limit) < total:
             total = int(limit)
-            # Pages of files that were read are given up for a program's.
-            files = dict(line.split() for line in stat.splitlines() if line.count(' ') == 1)
-            unused = files.get('total_inactive_file') or files.get('inactive_file', '0')
-            needed = int(used or 0) - int(unused)
+            # Usage includes cached pages of files, which the system frees when it needs memory.
+            fields = dict(line.split() for line in details.splitlines() if line.count(' ') == 1)
+            cached = fields.get('total_inactive_file') or fields.get('inactive_file', '0')
+            needed = int(usage or 0) - int(cached)
             available = min(available, max(0, total - needed))
-    yield _enough(
+    yield _ok_or_warning(
         subject,
-        f'{total / 1e9:.1f} GB, {available / 1e9:.1f} GB of it available',
-        available >= ENOUGH_MEMORY,
-        'end other programs, or train with a smaller --batch-size',
+        f'{total / 1e9:.1f} GB, {available / 1e9:.1f} GB available',
+        available >= MIN_FREE_MEMORY,
+        'End other programs, or train with a smaller --batch-size.',
     )
 
 
-def _text_of(path: str) -> str:
-    """What a file of the system says; nothing where there is none."""
+def _read_text(path: str) -> str:
+    """Return the text of a file, or '' if it cannot be read."""
     try:
         return Path(path).read_text().strip()
     except OSError:
@@ -109,104 +126,111 @@ def _text_of(path: str) -> str:
 
 
 def check_disk(subject: str) -> Iterator[Finding]:
-    """The folder that `train` makes its runs in: room in it, and whether it can be written to."""
+    """Check that the folder of runs can be written to, and report the free space."""
     folder = Path('runs').absolute()
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     try:
-        with tempfile.TemporaryFile(dir=folder) as file:  # has no name, or not for long
+        with tempfile.TemporaryFile(dir=folder) as file:  # leaves no file, even if killed
             file.write(b'0')
             file.flush()
     except OSError as error:
         yield Finding(
             subject,
             WARNING,
-            f'{folder}, where runs would be written, can not be written to ({error.strerror})',
-            'name another folder with --out',
+            f'{folder}, where runs are saved, cannot be written to ({error.strerror})',
+            'Name another folder with --out.',
         )
         return
-    yield _enough(
+    yield _ok_or_warning(
         subject,
-        f'{free / 1e9:.1f} GB free in {folder}, where runs are written',
-        free >= ENOUGH_DISK,
-        'make room, or name another folder with --out',
+        f'{free / 1e9:.1f} GB free in {folder}, where runs are saved',
+        free >= MIN_FREE_DISK,
+        'Free some space, or name another folder with --out.',
     )
 
 
-def _enough(subject: str, text: str, is_enough: bool, remedy: str) -> Finding:
-    return Finding(subject, OK, text) if is_enough else Finding(subject, WARNING, text, remedy)
+def _ok_or_warning(subject: str, text: str, is_ok: bool, hint: str) -> Finding:
+    return Finding(subject, OK, text) if is_ok else Finding(subject, WARNING, text, hint)
 
 
 def check_corpus(subject: str) -> Iterator[Finding]:
-    """The book's corpus: where the environment says, else in the cache, else to be downloaded."""
+    """Check the book's corpus where `read_corpus` looks for it: a named file, cache, download."""
     from ..book.fra_eng import DATA_VARIABLE, cached_fra_eng
 
     named = os.environ.get(DATA_VARIABLE)
     if named:
-        yield _readable(subject, Path(named), f"the book's, which {DATA_VARIABLE} names: {named}")
+        text = f"the book's corpus, named by {DATA_VARIABLE}: {named}"
+        yield _finding_on_disk(subject, Path(named), text)
         return
-    cached = cached_fra_eng()
+    path = cached_fra_eng()
     try:
-        is_there = cached.exists()
-    except OSError:  # which reading it will tell
-        is_there = True
-    if is_there:
-        yield _readable(
-            subject, cached, f"the book's, in the cache: {cached}", f'type: rm {cached}'
-        )
+        is_cached = path.exists()
+    except OSError:  # reading it reports the reason
+        is_cached = True
+    if is_cached:
+        text = f"the book's corpus, in the cache: {path}"
+        yield _finding_on_disk(subject, path, text, f'Type: rm {path}')
     else:
-        yield _downloadable(subject, cached)
+        yield _finding_of_download(subject, path)
 
 
-def _readable(subject: str, path: Path, text: str, remedy: str = '') -> Finding:
-    """Whether what is on the disk is the book's corpus."""
+def _finding_on_disk(subject: str, path: Path, text: str, hint: str = '') -> Finding:
+    """Check that a file or folder holds the book's corpus; `hint` replaces the error's own."""
     from ..book.fra_eng import find_fra_eng
 
     try:
         find_fra_eng(path)
     except InputError as error:
-        found = finding_from_error(subject, WARNING, error)
-        return Finding(subject, WARNING, found.text, remedy or found.remedy)
-    except OSError as error:  # a folder on the way that can't be looked into
+        return Finding(subject, WARNING, error.problem, hint or error.hint)
+    except OSError as error:  # for instance, a folder on the way without permission
         return Finding(
             subject,
             WARNING,
-            f'{path} can not be read ({error.strerror})',
-            remedy or 'mend its permissions, or name a copy',
+            f'{path} cannot be read ({error.strerror})',
+            hint or 'Correct its permissions, or name a copy.',
         )
     return Finding(subject, OK, text)
 
 
-def _downloadable(subject: str, cached: Path) -> Finding:
-    """Whether the book's corpus could be downloaded; it isn't."""
-    import requests  # noqa: F401, so that the seconds below are the network's alone
+def _finding_of_download(subject: str, path: Path) -> Finding:
+    """Check that the book's corpus can be downloaded, without downloading it."""
+    import requests  # noqa: F401  # so that the time below is that of the network alone
 
     from ..book.fra_eng import DATA_VARIABLE, FRA_ENG_URL, try_download
 
     try:
-        # Half of it for a connection, and half for an answer.
-        _within(SECONDS_TO_REACH, lambda: try_download(timeout=SECONDS_TO_REACH / 2))
-    except (InputError, futures.TimeoutError) as error:
-        reason = str(error).partition('; ')[0] or (
-            f'{FRA_ENG_URL} did not answer within {SECONDS_TO_REACH} seconds'
-        )
+        # Half of the time is for the connection and half for the answer.
+        _call_within(CORPUS_TIMEOUT, lambda: try_download(timeout=CORPUS_TIMEOUT / 2))
+    except InputError as error:
+        problem = error.problem
+    except futures.TimeoutError:
+        problem = f'{FRA_ENG_URL} did not answer within {CORPUS_TIMEOUT} seconds'
+    else:
         return Finding(
             subject,
-            WARNING,
-            f'{reason}; the bundled corpus takes its place',
-            f'let {DATA_VARIABLE} name a copy of {cached.name}',
+            OK,
+            f"the book's corpus, not downloaded yet: {FRA_ENG_URL} can be reached, and {path} "
+            'will keep the file',
         )
     return Finding(
         subject,
-        OK,
-        f"the book's, not yet downloaded: {FRA_ENG_URL} answers, and {cached} will keep it",
+        WARNING,
+        f'{problem}; the bundled corpus is used instead',
+        f'Set {DATA_VARIABLE} to a copy of {path.name}.',
     )
 
 
-def _within(seconds: float, function: Callable[[], object]) -> None:
-    """Call a function, and wait for it so long at most: looking up a name has no time-out."""
-    future = futures.Future()
+def _call_within(seconds: float, function: Callable[[], object]) -> None:
+    """Call a function and wait for it up to a time, because name resolution has no timeout.
+
+    Raises
+    ------
+    futures.TimeoutError
+        If it takes longer.  The function then continues in its thread.
+    """
+    future: futures.Future = futures.Future()
 
     def call():
         try:
@@ -216,59 +240,3 @@ def _within(seconds: float, function: Callable[[], object]) -> None:
 
     threading.Thread(target=call, daemon=True).start()
     future.result(seconds)
-
-
-SECONDS_OF_TRAINING = 1.0
-
-
-def milliseconds_per_batch(ctx: mx.Context) -> float:
-    """How long `fit` takes for a batch, over a second of training on sentences of random words.
-
-    Their number, their lengths and the vocabularies' sizes are about the chapter's.
-    """
-    rng = random.Random(0)
-    pairs = [
-        (
-            ' '.join(str(rng.randrange(176)) for _ in range(rng.randint(2, 4))),
-            ' '.join(str(rng.randrange(158)) for _ in range(rng.randint(2, 5))),
-        )
-        for _ in range(1001)
-    ]
-    src_vocab, tgt_vocab, arrays = encode_pairs(pairs, DataConfig.num_steps)
-    model = build_model(ModelConfig(), len(src_vocab), len(tgt_vocab))
-    initialize(model, ctx)
-    feed, stopwatch = Feed(arrays, DataConfig.batch_size, 0, ctx), _Stopwatch()
-    with contextlib.suppress(_TimeIsUp):
-        fit(model, feed, num_epochs=100_000, lr=TrainingConfig.lr, on_update=stopwatch.after_update)
-    return stopwatch.milliseconds
-
-
-class _Stopwatch:
-    """Times the updates of a training for about a second, and ends it."""
-
-    def __init__(self):
-        self.milliseconds = None  # an update; known at the end
-        self._begun = time.perf_counter()
-        self._start = None  # time and updates done, when the measurement began
-
-    def after_update(self, state: TrainState) -> None:
-        """A hook of `fit`."""
-        now, num_updates = time.perf_counter(), state.optimizer.num_updates
-        if self._start is None:
-            # Graphs are made in the first epoch, which may take long enough as it is.
-            if state.epoch > 0 or now - self._begun >= SECONDS_OF_TRAINING:
-                self._start = _time_when_done(), num_updates
-        elif now - self._start[0] >= SECONDS_OF_TRAINING:
-            seconds = _time_when_done() - self._start[0]
-            self.milliseconds = seconds / (num_updates - self._start[1]) * 1000
-            raise _TimeIsUp
-
-
-class _TimeIsUp(Exception):
-    """The training has been measured for long enough."""
-
-
-def _time_when_done() -> float:
-    """The time when the device has computed all that it was given."""
-    mx.nd.waitall()
-    return time.perf_counter()

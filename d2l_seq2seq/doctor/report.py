@@ -1,46 +1,65 @@
-"""What a check finds, and checks that can't end each other."""
+"""Findings, the results of the doctor's checks, and a loop that runs checks independently.
+
+A check is a function that takes its own name and yields its findings.  An exception in one check
+does not keep the following ones from running.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Iterator
+from typing import Callable, Iterator, Mapping
 
+from ..errors import InputError
+
+# The severities.  INFO is neither good nor bad; WARNING means that everything works, but less well.
 OK, INFO, WARNING, BROKEN = 'ok', 'info', 'warning', 'broken'
-_LONGEST_LINE = 400  # signs of another package's message
-_REPORT = "where installing the package anew doesn't mend it, report all of these lines"
+_MAX_MESSAGE_LENGTH = 400  # characters of another package's message
+_REINSTALL_OR_REPORT = (
+    'Reinstall d2l_seq2seq. If that does not help, include all of these lines in a bug report.'
+)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """One result of a check."""
 
-    subject: str  # the check's name
-    severity: str  # ok; info: neither good nor bad; warning: all works, but worse; broken
-    text: str  # one line
-    remedy: str = ''  # what to type or do
-
-
-Check = Callable[[str], Iterator[Finding]]  # of its own name
+    subject: str  # the name of the check
+    severity: str  # OK, INFO, WARNING or BROKEN
+    text: str  # one line, without a full stop at the end
+    hint: str = ''  # what to do about it, in whole sentences
 
 
-def run_checks(checks: dict[str, Check]) -> Iterator[Finding]:
-    """What the checks find, one after the other; one that fails itself is a finding too."""
+Check = Callable[[str], Iterator[Finding]]
+
+
+def run_checks(checks: Mapping[str, Check]) -> Iterator[Finding]:
+    """Yield the findings of checks, one check after the other.
+
+    Parameters
+    ----------
+    checks : mapping of str to check
+        The checks by their names.
+
+    Yields
+    ------
+    Finding
+        An exception in a check becomes a BROKEN finding, and the next check runs.
+    """
     for subject, check in checks.items():
         try:
             yield from check(subject)
-        except (Exception, SystemExit) as error:  # whatever it is, the next one may say more
-            yield Finding(subject, BROKEN, describe_error(error), _REPORT)
+        except (Exception, SystemExit) as error:
+            yield Finding(subject, BROKEN, describe_error(error), _REINSTALL_OR_REPORT)
 
 
-def finding_from_error(subject: str, severity: str, error: Exception) -> Finding:
-    """The finding that one of the package's own errors makes: what is wrong; what to do."""
-    text, _, remedy = str(error).partition('; ')
-    return Finding(subject, severity, text, remedy)
+def finding_from_error(subject: str, severity: str, error: InputError) -> Finding:
+    """Return the finding that describes an `InputError`."""
+    return Finding(subject, severity, error.problem, error.hint)
 
 
 def describe_error(error: BaseException) -> str:
-    """The type and the message of an exception in one line."""
+    """Return the type and the message of an exception in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ['no message']
-    # MXNet's messages are tracebacks of their own, with what is wrong at the end.
-    line = lines[-1] if lines[0].startswith('Traceback') else lines[0]
-    return f'{type(error).__name__}: {line[:_LONGEST_LINE]}'
+    # The messages of MXNet's errors are tracebacks, and the last line says what is wrong.
+    message = lines[-1] if lines[0].startswith('Traceback') else lines[0]
+    return f'{type(error).__name__}: {message[:_MAX_MESSAGE_LENGTH]}'

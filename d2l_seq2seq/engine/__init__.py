@@ -1,1 +1,1 @@
-"""Package."""
+"""The fast path: `fit`, one update, traced graphs, flat parameters, the optimizer, workers."""

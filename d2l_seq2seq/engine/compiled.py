@@ -1,32 +1,33 @@
-"""Functions of arrays that call a model's blocks, run as one graph each.
+"""Functions that call a model's blocks, each compiled to a graph.
 
-A function is traced with symbols the first time that arrays of some shapes come, and from then on
-is a single call of MXNet, whatever it is made of.  The graph is for inference: it draws no random
-numbers, so what it would compute twice from the same inputs it computes once.
+A function is traced with symbols at its first call with arrays of some shapes.  After that, a call
+is a single call of MXNet, whatever the function consists of.  The graphs are for inference: they
+draw no random numbers, so values that would be computed twice from the same inputs are computed
+once.
 """
 
 from __future__ import annotations
 
 import collections
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from .._mxnet import mx
 from ..book.encoder_decoder import EncoderDecoder
 from .flat_parameters import storage_of
 from .graphs import (
-    MAX_STATIC_SIZE,
     merge_equal_nodes,
     pack_recurrent_weights,
+    replace_idle_swaps,
+    static_flags,
     trace,
-    without_idle_swaps,
 )
 
-# That are kept.  Each of them holds memory, of which MXNet gives some 100 KB never back.
+# Number of graphs that are kept.  Each holds memory, about 100 KB of which MXNet never frees.
 MAX_GRAPHS = 512
 
 
 class CompiledFunctions:
-    """The functions that a model's blocks are called in.
+    """A cache of compiled functions, all of which call blocks of the same model.
 
     Parameters
     ----------
@@ -36,37 +37,41 @@ class CompiledFunctions:
     Raises
     ------
     TypeError, ValueError
-        If it can't be traced, or its parameters are not of one kind; see `trace` and
+        If the model cannot be traced, or its parameters cannot share one array; see `trace` and
         `FlatParameters`.
     """
 
     def __init__(self, model: EncoderDecoder):
         self._parameters = list(model.collect_params().values())
         self._packed = trace(model).packed
-        self._storage, self._variables = None, {}
-        # By function, what is fixed, structure and shapes of arrays; the latest used come last.
-        self._compiled: collections.OrderedDict[tuple, _Compiled] = collections.OrderedDict()
-        self._find_variables()
+        self._storage = storage_of(self._parameters, self._packed.values())
+        self._variables = self._storage.variables(self._packed)
+        # The keys are the function, its static arguments, and the structure and shapes of its
+        # arrays.  The most recently used graph is the last.
+        self._compiled: collections.OrderedDict[tuple, _CompiledFunction] = (
+            collections.OrderedDict()
+        )
 
     def __call__(self, function: Callable, static: tuple, arrays: Any) -> Any:
-        """``function(*static, arrays)``.
+        """Return ``function(*static, arrays)``.
 
         Parameters
         ----------
-        function : function
-            Of symbols as well as of arrays, without side effects.
+        function : Callable
+            A function of symbols as well as of arrays, without side effects.  Its result depends on
+            all arrays.
         static : tuple
-            What the function is told besides; each different one makes another graph.
+            Hashable arguments.  Each different value of them has its own graph.
         arrays : array, None, or nested list of them
 
         Returns
         -------
         array, None, or nested list of them
         """
-        leaves = []
+        leaves: list = []
         structure = flatten(arrays, leaves)
         key = function, static, structure, tuple(leaf.shape for leaf in leaves)
-        self._find_variables()
+        self._update_variables()
         if key in self._compiled:
             self._compiled.move_to_end(key)
         else:
@@ -74,7 +79,7 @@ class CompiledFunctions:
             if len(self._compiled) > MAX_GRAPHS:
                 self._compiled.popitem(last=False)
         compiled = self._compiled[key]
-        inputs = dict(zip(_names(len(leaves)), leaves))
+        inputs = dict(zip(_input_names(len(leaves)), leaves))
         outputs = compiled.operator(
             *(inputs[name] if name in inputs else self._variables[name] for name in compiled.inputs)
         )
@@ -82,46 +87,48 @@ class CompiledFunctions:
             compiled.structure, iter(outputs if isinstance(outputs, list) else [outputs])
         )
 
-    def _find_variables(self) -> None:
-        """Take the parameters from where they lie now: a training may have bound them anew."""
-        if self._storage is None or not self._storage.holds(self._parameters):
+    def _update_variables(self) -> None:
+        """Find the parameters again if they have moved to another storage."""
+        if not self._storage.holds(self._parameters):
             self._storage = storage_of(self._parameters, self._packed.values())
             self._variables = self._storage.variables(self._packed)
 
-    def _compile(self, function, static, structure, leaves) -> _Compiled:
-        data = {name: leaf.shape for name, leaf in zip(_names(len(leaves)), leaves)}
-        symbols = (mx.sym.var(name, shape=shape).as_np_ndarray() for name, shape in data.items())
-        outputs = []
-        out_structure = flatten(function(*static, unflatten(structure, symbols)), outputs)
+    def _compile(
+        self, function: Callable, static: tuple, structure: Any, leaves: Sequence
+    ) -> _CompiledFunction:
+        shapes = {name: leaf.shape for name, leaf in zip(_input_names(len(leaves)), leaves)}
+        symbols = (mx.sym.var(name, shape=shape).as_np_ndarray() for name, shape in shapes.items())
+        outputs: list[mx.sym.Symbol] = []
+        output_structure = flatten(function(*static, unflatten(structure, symbols)), outputs)
         graph = mx.sym.Group([output.as_nd_ndarray() for output in outputs])
-        graph, largest = without_idle_swaps(graph, data)
+        graph, largest = replace_idle_swaps(graph, shapes)
         graph, _ = pack_recurrent_weights(merge_equal_nodes(graph))
         names = graph.list_inputs()
-        is_static = max(largest, self._storage.weights.size) < MAX_STATIC_SIZE
         flags = [
-            ('static_alloc', is_static),
-            ('static_shape', is_static),
-            ('data_indices', [place for place, name in enumerate(names) if name in data]),
-            ('param_indices', [place for place, name in enumerate(names) if name not in data]),
+            *static_flags(max(largest, self._storage.weights.size)),
+            ('data_indices', [index for index, name in enumerate(names) if name in shapes]),
+            ('param_indices', [index for index, name in enumerate(names) if name not in shapes]),
         ]
-        return _Compiled(names, mx.nd.CachedOp(graph, flags), out_structure)
+        return _CompiledFunction(names, mx.nd.CachedOp(graph, flags), output_structure)
 
 
-class _Compiled(NamedTuple):
+class _CompiledFunction(NamedTuple):
     """A graph that is ready to run."""
 
     inputs: list[str]
     operator: mx.nd.CachedOp
-    structure: Any  # of the outputs
-
-
-def _names(count: int) -> list[str]:
-    """What a graph's arrays are called; no parameter's name begins so."""
-    return [f'array {number}' for number in range(count)]
+    structure: Any  # of the outputs, see `flatten`
 
 
 def flatten(nested: Any, leaves: list) -> Any:
-    """Append the arrays of a nested list to `leaves`; returns its structure, which is hashable."""
+    """Append the arrays of a nested list to `leaves`, and return its structure, which is hashable.
+
+    Examples
+    --------
+    >>> leaves = []
+    >>> flatten(['X', [None, 'state']], leaves), leaves
+    ((True, (None, True)), ['X', 'state'])
+    """
     if nested is None:
         return None
     if isinstance(nested, (list, tuple)):
@@ -130,8 +137,13 @@ def flatten(nested: Any, leaves: list) -> Any:
     return True
 
 
-def unflatten(structure: Any, leaves) -> Any:
-    """The nested list of a structure, with the next of `leaves` in each place."""
+def unflatten(structure: Any, leaves: Iterator) -> Any:
+    """Return the nested list of a structure, with `leaves` as its arrays: reverse `flatten`."""
     if isinstance(structure, tuple):
         return [unflatten(part, leaves) for part in structure]
     return None if structure is None else next(leaves)
+
+
+def _input_names(count: int) -> list[str]:
+    """Return names for a graph's arrays; the space keeps them apart from names of parameters."""
+    return [f'array {number}' for number in range(count)]

@@ -1,10 +1,9 @@
 """The fast path: `fit` trains any model of hybridizable blocks with the chapter's mathematics.
 
-Here is the loop over epochs, and nothing of plots or files: whoever wants to log, save or stop
-hands in `on_epoch_end` and `on_update`.  What makes it fast lives in a few rooms below: batches
-that are on the device before they are needed (`feed`), all weights in one array (`flat`), the model
-as one graph without padding in its head (`graph`), and a step that never waits for the device
-(`step`).
+`fit` is the loop over epochs.  It has no plots and no files: pass `on_epoch_end` and `on_update` to
+log, save or stop.  The modules that make it fast are `data.feed` (batches reach the device before
+they are needed), `flat_parameters` (all weights are one array), `graphs` (the model is one graph,
+whose last layer computes no padding) and `step` (an update never waits for the device).
 """
 
 from __future__ import annotations
@@ -18,48 +17,47 @@ from typing import Callable, Iterator
 from .._mxnet import mx, use_np
 from ..book.encoder_decoder import EncoderDecoder
 from ..data.feed import Feed, GlobalBatch
-from .flat_parameters import FlatParameters, storage_of
+from .flat_parameters import FlatCopy, FlatParameters, storage_of
 from .graphs import trace, uses_random_numbers
 from .loss_accumulator import EpochSums, LossAccumulator, LossSums, sum_losses
 from .optimizer import Adam
 from .step import Forward, TrainStep, UpdateRules
-from .workers import SingleWorker
+from .workers import SingleWorker, Workers
 
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """What an epoch brought."""
+    """The results of an epoch."""
 
     epoch: int  # from 1
     train: LossSums
-    valid: LossSums | None
-    seconds: float  # of training, from the first batch laid out to the last weight changed
+    valid: LossSums | None  # None: there is no validation feed
+    seconds: float  # of training, from the first batch's upload to the last weight's update
     lr: float  # of the last update
-    num_skipped: int = 0  # batches that were left out, see `UpdateRules.skip_bad_batches`
+    num_skipped: int = 0  # batches, see `UpdateRules.skip_bad_batches`
 
     @property
     def tokens_per_sec(self) -> float:
-        """Labels trained on in a second, padding not counted."""
+        """Labels trained on per second, padding not counted."""
         return self.train.num_tokens / self.seconds
 
 
 @dataclass
 class TrainState:
-    """What `fit` needs, next to the model's weights, to go on as if it had not stopped.
+    """All that `fit` needs, besides the model's weights, to resume a training exactly.
 
-    `fit` changes it in place: after an update or an epoch it holds for that moment, and a hook that
-    wants to keep it copies it.
+    `fit` updates it in place, after each update and each epoch.  Copy it to keep its values.
     """
 
     epoch: int  # epochs done
-    batch: int  # batches done of the epoch under way
+    batch: int  # batches done of the epoch in progress
     optimizer: Adam
-    feed_state: tuple  # of the training feed's random generator, before it drew that epoch's order
-    tally: LossAccumulator  # of that epoch's batches
-    started: float  # when that epoch's training began or was gone on with, by time.perf_counter
+    feed_state: tuple  # of the training feed's generator, before it drew the order of this epoch
+    tally: LossAccumulator  # the losses of the epoch in progress
+    started: float  # time.perf_counter() at which this epoch was started or resumed
 
     def sums(self) -> EpochSums:
-        """What the epoch under way brought so far; waits for the device.
+        """Return the sums of the epoch in progress, after waiting for the device.
 
         Raises
         ------
@@ -67,7 +65,7 @@ class TrainState:
             If a loss or a gradient was not finite.
         """
         now = time.perf_counter()
-        sums = self.tally.settle(now - self.started)
+        sums = self.tally.flush(now - self.started)
         self.started = now
         return sums
 
@@ -82,141 +80,166 @@ def fit(
     lr: float | Callable[[int], float],
     state: TrainState | None = None,
     rules: UpdateRules = UpdateRules(),
-    group: SingleWorker = SingleWorker(),
+    group: Workers = SingleWorker(),
     on_epoch_end: Callable[[EpochMetrics, TrainState], None] = lambda metrics, state: None,
     on_update: Callable[[TrainState], None] = lambda state: None,
 ) -> TrainState:
-    """Train a model with Adam, its gradient clipped.
+    """Train a model with Adam and gradient clipping.
 
     Parameters
     ----------
     model : EncoderDecoder
-        Initialized (see `model.initialize`), of blocks that can be hybridized.  It stays what it
-        is: it can be called and saved while it is trained and afterwards.
+        Initialized (see `models.factory.initialize`), of blocks that can be hybridized.  It can be
+        called and saved as usual during and after the training.
     train_feed, valid_feed : Feed
-        On the model's context; the first may have further devices, which share each batch.  The
-        second is evaluated after each epoch, by each worker, in the type of `rules`.
+        Feeds on the model's device.  The training feed may have more devices, which share each
+        batch.  The validation feed is evaluated after each epoch, by each worker, in the type of
+        `rules`.
     num_epochs : int
-        Epochs in all, those of `state` included.
-    lr : float, or function of int
-        The learning rate, or what gives it for the number of an update, from 1; see `schedule`.
+        Number of epochs in total, including those of `state`.
+    lr : float or Callable
+        The learning rate, or a function from the number of an update, from 1, to the rate; see
+        `Schedule`.
     state : TrainState, optional
-        What an earlier call returned or handed to a hook: training goes on from there.
+        The state to resume from, as an earlier call returned it or passed it to a callback.
     rules : UpdateRules
-    group : OneWorker or WorkerGroup
-        The processes that train together; the feed's `worker` says which one this is.
-    on_epoch_end : function of EpochMetrics and TrainState
-        Called after each epoch.  What it raises ends the training and leaves the model as it is.
-    on_update : function of TrainState
-        Called after each update, of which the device may still be computing some.  What it raises
-        ends the training likewise.
+    group : Workers
+        The processes that train together.  `train_feed.worker` must be the number of this process
+        and their number.
+    on_epoch_end : Callable
+        Called with an `EpochMetrics` and the `TrainState` after each epoch.  An exception that it
+        raises ends the training, and leaves the model usable.
+    on_update : Callable
+        Called with the `TrainState` after each update, which the device may still be computing.
+        Exceptions have the same effect as those of `on_epoch_end`.
 
     Returns
     -------
     TrainState
-        After the last epoch.
+        The state after the last epoch.
 
     Raises
     ------
     TypeError
-        If the model can't be traced with symbols.
+        If the model cannot be traced with symbols.
     ValueError
-        If its parameters can't be trained as one (see `FlatParameters`), or a feed is on another
+        If the parameters cannot share one array (see `FlatParameters`), or a feed is on another
         device or for another worker.
     InputError
-        If the workers' weights are no longer the same.
+        If the workers no longer have the same weights.
     FloatingPointError
-        If a loss or a gradient is not finite, or `rules` skip such batches and an epoch has no
-        other.  The message names update and learning rate.
+        If a loss or a gradient is not finite; if `rules` skip such batches, only if an epoch has no
+        other batch.  The message names the update and the learning rate.
     """
     flat, packed = storage_of_model(model)
-    _check_places(train_feed, flat, group)
+    _check_train_feed(train_feed, flat, group)
     if valid_feed is not None:
-        _check_alone(valid_feed, flat)
+        _check_undivided(valid_feed, flat)
     if rules.seed is not None and not uses_random_numbers(model):
         rules = dataclasses.replace(rules, seed=None)
     if state is None:
         state = initial_state(model, train_feed, rules)
     train_feed.random_state.set_state(state.feed_state)
     group.broadcast_arrays([flat.weights, state.optimizer.mean, state.optimizer.variance])
+    storages: list[FlatParameters | FlatCopy] = [flat]
+    storages += [flat.copy_to(device) for device in train_feed.devices[1:]]
     replicas = [
-        (Forward(model, storage.variables(packed), rules.dtype), storage)
-        for storage in (flat, *map(flat.copy_to, train_feed.devices[1:]))
+        (Forward(model, storage.variables(packed), rules.dtype), storage) for storage in storages
     ]
     step = TrainStep(replicas, state.optimizer, rules, group)
-    lr_of = lr if callable(lr) else lambda update: lr
+    lr_of_update = lr if callable(lr) else lambda update: lr
     for epoch in range(state.epoch + 1, num_epochs + 1):
-        mx.nd.waitall()  # MXNet computes behind the caller's back: a clock needs both ends still
-        state.started = time.perf_counter()
-        for batches in _groups(train_feed.batches(state.batch), rules.batches_per_update):
-            update = state.optimizer.num_updates + 1
-            rate = lr_of(update)
-            values = step(batches, rate)
-            state.batch += len(batches)
-            state.tally.add(
-                batches,
-                values,
-                f' in epoch {epoch}, batch {state.batch} (update {update}, learning rate {rate:g})',
-            )
-            on_update(state)
-        mx.nd.waitall()
-        sums = state.sums()
-        if sums.losses.num_tokens == 0:
-            raise FloatingPointError(f'no batch of epoch {epoch} has a finite loss and gradient')
-        if group.num_workers > 1:
-            group.require_equal(flat.weights.asnumpy().tobytes(), f'their weights, epoch {epoch}')
-        valid = None if valid_feed is None else _losses_of(replicas[0][0], valid_feed)
-        state.epoch, state.batch, state.tally = (
+        sums = _train_epoch(
             epoch,
-            0,
-            LossAccumulator(EpochSums(), rules.skip_bad_batches),
-        )
-        state.feed_state = train_feed.random_state.get_state()
-        on_epoch_end(
-            EpochMetrics(
-                epoch,
-                sums.losses,
-                valid,
-                sums.seconds,
-                lr_of(max(1, state.optimizer.num_updates)),
-                sums.num_skipped,
-            ),
+            train_feed,
+            step,
             state,
+            batches_per_update=rules.batches_per_update,
+            lr_of_update=lr_of_update,
+            on_update=on_update,
         )
+        if group.num_workers > 1:
+            group.require_equal(
+                flat.weights.asnumpy().tobytes(), f'their weights after epoch {epoch}'
+            )
+        valid = None if valid_feed is None else _sum_losses(replicas[0][0], valid_feed)
+        metrics = EpochMetrics(
+            epoch=epoch,
+            train=sums.losses,
+            valid=valid,
+            seconds=sums.seconds,
+            lr=lr_of_update(max(1, state.optimizer.num_updates)),
+            num_skipped=sums.num_skipped,
+        )
+        state.epoch, state.batch = epoch, 0
+        state.tally = LossAccumulator(skip_bad_batches=rules.skip_bad_batches)
+        state.feed_state = train_feed.random_state.get_state()
+        on_epoch_end(metrics, state)
     return state
 
 
+def _train_epoch(
+    epoch: int,
+    feed: Feed,
+    step: TrainStep,
+    state: TrainState,
+    *,
+    batches_per_update: int,
+    lr_of_update: Callable[[int], float],
+    on_update: Callable[[TrainState], None],
+) -> EpochSums:
+    """Train on the remaining batches of an epoch, and return the sums over all of its batches."""
+    mx.nd.waitall()  # MXNet is asynchronous: time is measured between moments when it is idle
+    state.started = time.perf_counter()
+    for batches in _grouped(feed.batches(state.batch), batches_per_update):
+        update = state.optimizer.num_updates + 1
+        lr = lr_of_update(update)
+        values = step(batches, lr)
+        state.batch += len(batches)
+        state.tally.add(
+            batches,
+            values,
+            f' in epoch {epoch}, batch {state.batch} (update {update}, learning rate {lr:g})',
+        )
+        on_update(state)
+    mx.nd.waitall()
+    sums = state.sums()
+    if sums.losses.num_tokens == 0:
+        raise FloatingPointError(f'no batch of epoch {epoch} has a finite loss and gradient')
+    return sums
+
+
 def initial_state(model: EncoderDecoder, train_feed: Feed, rules: UpdateRules) -> TrainState:
-    """The state of a training that has not begun."""
+    """Return the state of a training before its first update."""
     flat, _ = storage_of_model(model)
-    optimizer = Adam(flat, rules.weight_decay, is_guarded=rules.skip_bad_batches)
     return TrainState(
-        0,
-        0,
-        optimizer,
-        train_feed.random_state.get_state(),
-        LossAccumulator(EpochSums(), rules.skip_bad_batches),
-        time.perf_counter(),
+        epoch=0,
+        batch=0,
+        optimizer=Adam(flat, rules.weight_decay, is_guarded=rules.skip_bad_batches),
+        feed_state=train_feed.random_state.get_state(),
+        tally=LossAccumulator(skip_bad_batches=rules.skip_bad_batches),
+        started=time.perf_counter(),
     )
 
 
 def storage_of_model(model: EncoderDecoder) -> tuple[FlatParameters, dict[str, list[str]]]:
-    """Where a model's parameters lie, and those that its graph reads as one; see `trace`."""
+    """Return the storage of a model's parameters, and `Graph.packed` of its graphs."""
     packed = trace(model).packed
     return storage_of(model.collect_params().values(), packed.values()), packed
 
 
 @use_np
 def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
-    """The losses of a model over one pass of a feed, without training.
+    """Return the losses of a model over one pass of a feed, without training.
 
     Parameters
     ----------
     model : EncoderDecoder
-        Initialized, of blocks that can be hybridized.  It may be in training: nothing is changed.
-        One that feeds its own tokens back (`SteppedEncoderDecoder`) does so here too.
+        Initialized, of blocks that can be hybridized.  A model that is being trained can be
+        evaluated too, because nothing is changed.  A `SteppedEncoderDecoder` reads its own
+        predictions here as it does in training.
     feed : Feed
-        On the model's context.
+        A feed on the model's device.
 
     Returns
     -------
@@ -226,43 +249,45 @@ def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
     Raises
     ------
     TypeError
-        If the model can't be traced with symbols.
+        If the model cannot be traced with symbols.
     ValueError
-        If its parameters don't fit in one storage (see `FlatParameters`), or the feed is not on
-        the model's context alone.
+        If the parameters cannot share one array (see `FlatParameters`), or the feed is not on the
+        model's device alone.
     """
     flat, packed = storage_of_model(model)
-    _check_alone(feed, flat)
-    return _losses_of(Forward(model, flat.variables(packed)), feed)
+    _check_undivided(feed, flat)
+    return _sum_losses(Forward(model, flat.variables(packed)), feed)
 
 
-def _losses_of(forward: Forward, feed: Feed) -> LossSums:
+def _sum_losses(forward: Forward, feed: Feed) -> LossSums:
+    """Return the losses over one pass of a feed."""
+    # Of the logits and the outputs of the loss, only nll_sum is kept.
     return sum_losses((batch, forward(batch)[1][0]) for batch in feed)
 
 
-def _check_places(feed: Feed, flat: FlatParameters, group: SingleWorker) -> None:
-    """Raise ValueError unless a feed brings its batches to where they are wanted."""
+def _check_train_feed(feed: Feed, flat: FlatParameters, group: Workers) -> None:
+    """Raise ValueError unless the feed's first device is the model's and its worker is this one."""
     if feed.devices[0] != flat.weights.context:
         raise ValueError(
-            f"expected a feed on the model's device, {flat.weights.context}, got one "
-            f'on {feed.devices[0]}'
+            f"expected a feed on the model's device, {flat.weights.context}, got one on "
+            f'{feed.devices[0]}'
         )
     if feed.worker != (group.rank, group.num_workers):
         raise ValueError(
-            f'expected a feed for worker {(group.rank, group.num_workers)}, got one '
-            f'for {feed.worker}'
+            f'expected a feed for worker {(group.rank, group.num_workers)}, got one for '
+            f'{feed.worker}'
         )
 
 
-def _check_alone(feed: Feed, flat: FlatParameters) -> None:
-    """Raise ValueError unless a feed brings whole batches to the model's device."""
+def _check_undivided(feed: Feed, flat: FlatParameters) -> None:
+    """Raise ValueError unless the feed brings whole batches to the model's device."""
     if feed.devices != [flat.weights.context] or feed.worker != (0, 1):
         raise ValueError(
-            f'expected a feed for one worker on {flat.weights.context} alone, got one '
-            f'on {feed.devices} for worker {feed.worker}'
+            f'expected a feed for one worker on {flat.weights.context} alone, got one on '
+            f'{feed.devices} for worker {feed.worker}'
         )
 
 
-def _groups(batches: Iterator[GlobalBatch], size: int) -> Iterator[list[GlobalBatch]]:
-    """So many batches at a time, fewer at the end."""
+def _grouped(batches: Iterator[GlobalBatch], size: int) -> Iterator[list[GlobalBatch]]:
+    """Yield lists of `size` batches; the last list may be shorter."""
     return iter(lambda: list(itertools.islice(batches, size)), [])

@@ -1,13 +1,12 @@
-"""A model's teacher-forced forward pass as one graph, cut down to what training needs.
+"""Models as graphs: tracing, and the rewriting of traced graphs.
 
-Any `EncoderDecoder` of hybridizable blocks is traced with symbols in place of arrays, as Gluon does
-when it hybridizes a block.  Then the graph is rewritten in two places, neither of which changes a
-result:
+`trace` calls a model with symbols in place of arrays, as Gluon does when it hybridizes a block.
+Any `EncoderDecoder` of hybridizable blocks becomes one graph, from a batch and the parameters of
+the model to logits.  Each of the functions after it rewrites a graph for one purpose: two for every
+graph that is traced, one for mixed precision, two for inference and one for export.  Only mixed
+precision changes results.
 
-- Gluon's recurrent layers join their weights into one vector at every call.  Here the vector is an
-  input: `flat.py` lays those weights one after the other in memory, and the vector is a view.
-- The dense layer comes last and is the largest product of all; here it is taken of the positions that
-  have a label, and not of padding.
+No other file reads or writes the JSON of a graph.
 """
 
 from __future__ import annotations
@@ -15,161 +14,187 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from typing import Sequence
 
 from .._mxnet import mx
 from ..book.encoder_decoder import EncoderDecoder
 
-# Memory that is planned ahead saves time where model and batches are small, and is kept for each
-# shape: at a vocabulary of 10,000 words more than a gigabyte.
+# Graphs with larger arrays allocate their memory at each call.  Memory that is planned once saves
+# time if the model and the batches are small, but it is kept for each shape of batch: with a
+# vocabulary of 10,000 words, that is more than a gigabyte.
 MAX_STATIC_SIZE = 1 << 20  # float32 values
 
-DATA = ('src', 'src_valid_len', 'tgt', 'tgt_valid_len', 'label_positions')
+# The operators that MXNet 1.9.1 can compute in each type: float16 on a GPU, bfloat16 on a CPU.
+MATRIX_PRODUCTS = {
+    'float16': ('FullyConnected', 'RNN', 'batch_dot'),
+    'bfloat16': ('FullyConnected',),
+}
+
+_BATCH_INPUTS = ('src', 'src_valid_len', 'tgt', 'tgt_valid_len', 'label_positions')
 
 
 @dataclass(frozen=True)
 class Graph:
-    """The logits of a model as a function of a batch and its parameters."""
+    """The logits of a model as a function of a batch and the parameters.
 
-    # float32 (num_labels, vocab_size), of the inputs
-    #   src (batch_size, num_src_steps) and tgt (batch_size, num_tgt_steps), token ids,
-    #   src_valid_len and tgt_valid_len (batch_size,), where the model uses them,
-    #   label_positions (num_labels,), places in the batch's label positions, sentence by sentence.
+    Attributes
+    ----------
+    logits : Symbol
+        Of float32 (num_labels, vocab_size).  The inputs that belong to the batch are float32:
+
+        - ``src`` (batch_size, num_src_steps) and ``tgt`` (batch_size, num_tgt_steps), token ids;
+        - ``src_valid_len`` and ``tgt_valid_len`` (batch_size,), if the model uses them;
+        - ``label_positions`` (num_labels,), positions in the flattened decoder input.
+    packed : dict of str to list of str
+        For each input that stands for several parameters, the names of the parameters in the order
+        in which they lie in memory.
+    """
+
     logits: mx.sym.Symbol
-    # For each input that stands for several parameters, their names in the order in which they lie.
     packed: dict[str, list[str]]
 
     @property
     def inputs(self) -> list[str]:
-        """Names of what the graph reads, in the order in which a compiled graph takes them."""
+        """Names of the inputs, in the order in which a compiled graph takes them."""
         return self.logits.list_inputs()
 
 
 def trace(
     model: EncoderDecoder, src_shape: tuple[int, int] = (1, 1), tgt_shape: tuple[int, int] = (1, 1)
 ) -> Graph:
-    """The graph of a model whose blocks can all be hybridized.
+    """Return the graph of a model whose blocks can all be hybridized.
 
     Parameters
     ----------
     model : EncoderDecoder
     src_shape, tgt_shape : (int, int)
-        Of the batch that the graph is for: a decoder that goes step by step has its steps one after
-        the other in it.  Which weights are packed does not depend on them.
+        The shapes of the batch, (batch_size, num_steps).  A decoder that runs step by step is
+        unrolled to `num_tgt_steps`.  Which parameters are packed does not depend on the shapes.
 
     Raises
     ------
     TypeError
-        If a block can't be traced with symbols.
+        If a block cannot be traced with symbols.
     """
-    logits, positions = _traced(model, src_shape, tgt_shape)
+    logits, positions = _trace_logits(model, src_shape, tgt_shape)
     logits, packed = pack_recurrent_weights(logits)
-    return Graph(_at_positions(logits, positions), packed)
+    return Graph(take_positions(logits, positions), packed)
 
 
 def parameter_shapes(model: EncoderDecoder) -> dict[str, tuple[int, ...]]:
-    """The shapes of a model's parameters by their Gluon names; nothing is allocated.
+    """Return the shapes of a model's parameters by their Gluon names, without allocating them.
 
     Raises
     ------
     TypeError
-        If a block can't be traced with symbols.
+        If a block cannot be traced with symbols.
     """
-    logits, _ = _traced(model, (1, 1), (1, 1))
+    logits, _ = _trace_logits(model, (1, 1), (1, 1))
     shapes, _, _ = logits.infer_shape()
     return dict(zip(logits.list_arguments(), shapes))
 
 
 def uses_random_numbers(model: EncoderDecoder) -> bool:
-    """Whether training draws from MXNet's generator: for dropout, or to choose what is read next.
+    """Return whether training draws random numbers, for dropout or scheduled sampling.
 
     Raises
     ------
     TypeError
-        If a block can't be traced with symbols.
+        If a block cannot be traced with symbols.
     """
-    logits, _ = _traced(model, (1, 2), (1, 2))
-    nodes = json.loads(logits.tojson())['nodes']
+    logits, _ = _trace_logits(model, (1, 2), (1, 2))  # scheduled sampling begins at the second step
     return any(
         'random' in node['op'] or (node['op'] == 'Dropout' and float(node['attrs']['p']) > 0)
-        for node in nodes
+        for node in _read(logits)['nodes']
     )
 
 
-def _traced(
+def static_flags(size: int) -> list[tuple[str, bool]]:
+    """Return the flags of a `CachedOp` that plan its memory once, or at each call if it is large.
+
+    Parameters
+    ----------
+    size : int
+        Number of values in the largest array, or in all weights together, whichever is more.
+    """
+    is_static = size < MAX_STATIC_SIZE
+    return [('static_alloc', is_static), ('static_shape', is_static)]
+
+
+def _trace_logits(
     model: EncoderDecoder, src_shape: tuple[int, int], tgt_shape: tuple[int, int]
 ) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
-    """The logits of a model for a batch of some shape, and the symbol of label positions."""
+    """Return the logits (batch_size, num_tgt_steps, vocab_size) and the label positions."""
     shapes = src_shape, src_shape[:1], tgt_shape, tgt_shape[:1], None
     src, src_valid_len, tgt, tgt_valid_len, positions = (
-        mx.sym.var(name, shape=shape).as_np_ndarray() for name, shape in zip(DATA, shapes)
+        mx.sym.var(name, shape=shape).as_np_ndarray() for name, shape in zip(_BATCH_INPUTS, shapes)
     )
     try:
         logits, _ = model(src, tgt, src_valid_len, tgt_valid_len)
     except Exception as error:
         raise TypeError(
-            'expected a model of hybridizable blocks, got one that can not be traced '
-            f'({error}); write hybrid_forward in place of forward, or train it with '
-            'train_s2s_ch9'
+            'expected a model of hybridizable blocks, got one that cannot be traced '
+            f'({error}). Define hybrid_forward instead of forward, or train it with '
+            'train_s2s_ch9.'
         ) from error
     return logits.as_nd_ndarray(), positions.as_nd_ndarray()
 
 
 def pack_recurrent_weights(symbol: mx.sym.Symbol) -> tuple[mx.sym.Symbol, dict[str, list[str]]]:
-    """Make each concatenation of recurrent weights an input, and name the weights in it.
+    """Replace each concatenation of recurrent weights by an input.
 
-    The input has the name of its first weight, so that graphs of the same model agree on it.
+    Gluon's recurrent layers concatenate their weights at every call.  `FlatParameters` keeps these
+    weights next to each other in memory, so that the vector is a view.
+
+    Returns
+    -------
+    symbol : Symbol
+    packed : dict of str to list of str
+        For each new input, the names of the weights in it.  An input is named after its first
+        weight, so all graphs of a model use the same names.
     """
-    graph = json.loads(symbol.tojson())
-    nodes, packed, hash_to_unit_interval = graph['nodes'], {}, {}
-    same = list(range(len(nodes)))  # a layer that is called twice joins the same weights twice
-    for place, node in enumerate(nodes):
-        node['inputs'] = [[same[index], *rest] for index, *rest in node['inputs']]
-        if node['op'] == '_rnn_param_concat':
-            flattened = [nodes[index] for index, *_ in node['inputs']]
-            names = tuple(nodes[reshape['inputs'][0][0]]['name'] for reshape in flattened)
-            same[place] = hash_to_unit_interval.setdefault(names, place)
-            if same[place] == place:
-                packed[f'{names[0]}_packed'] = list(names)
-                node.update(op='null', inputs=[], name=f'{names[0]}_packed')
-                del node['attrs']
-    return mx.sym.load_json(json.dumps(_without_unused(graph))), packed
+    graph = _read(symbol)
+    nodes, packed = graph['nodes'], {}
+    concatenations: dict[tuple[str, ...], int] = {}
+    replacements = list(range(len(nodes)))
+    for number, node in enumerate(nodes):
+        node['inputs'] = _redirect(node['inputs'], replacements)
+        if node['op'] != '_rnn_param_concat':
+            continue
+        flattened = [nodes[index] for index, *_ in node['inputs']]  # reshapes of the weights
+        names = tuple(nodes[reshape['inputs'][0][0]]['name'] for reshape in flattened)
+        # A layer that is called twice concatenates the same weights twice.
+        replacements[number] = concatenations.setdefault(names, number)
+        if replacements[number] == number:
+            packed[f'{names[0]}_packed'] = list(names)
+            node.update(op='null', name=f'{names[0]}_packed', inputs=[])
+            del node['attrs']
+    return _to_symbol(graph), packed
 
 
-def _without_unused(graph: dict) -> dict:
-    """The graph's JSON without the nodes that nothing leads to any more."""
-    nodes, used = graph['nodes'], set()
-    stack = [index for index, *_ in graph['heads']]
-    while stack:
-        index = stack.pop()
-        if index not in used:
-            used.add(index)
-            stack.extend(source for source, *_ in nodes[index]['inputs'])
-    number = {index: new for new, index in enumerate(sorted(used))}
+def take_positions(logits: mx.sym.Symbol, positions: mx.sym.Symbol) -> mx.sym.Symbol:
+    """Return the logits at some positions of a batch, without computing the others if possible.
 
-    def renumbered(entries):
-        return [[number[index], *rest] for index, *rest in entries]
+    The last layer is usually dense, and the largest matrix product of the model.  It treats all
+    positions alike, so the positions can be selected before it.  The chapter's decoder ends with a
+    dense layer and a swap of the first two axes; either of them, or both, are recognized.
 
-    kept = [{**nodes[index], 'inputs': renumbered(nodes[index]['inputs'])} for index in number]
-    return {
-        'nodes': kept,
-        'heads': renumbered(graph['heads']),
-        'attrs': graph['attrs'],
-        'arg_nodes': [new for new, node in enumerate(kept) if node['op'] == 'null'],
-    }
+    Parameters
+    ----------
+    logits : Symbol
+        Of shape (batch_size, num_steps, vocab_size).
+    positions : Symbol
+        Of shape (num_labels,): sentence * num_steps + step.
 
-
-def _at_positions(logits: mx.sym.Symbol, positions: mx.sym.Symbol) -> mx.sym.Symbol:
-    """The logits (num_labels, vocab_size) of some label positions.
-
-    A dense layer treats every row alike, so the positions can be chosen before it.  The chapter's
-    decoder ends in a dense layer and a swap of axes; both are recognized, alone or together.
+    Returns
+    -------
+    Symbol
+        Of shape (num_labels, vocab_size).
     """
-    is_swapped = _op_of(logits) == 'SwapAxis' and {logits.attr('dim1'), logits.attr('dim2')} == {
-        '0',
-        '1',
-    }
+    swapped_axes = {logits.attr('dim1'), logits.attr('dim2')}
+    is_swapped = _operator(logits) == 'SwapAxis' and swapped_axes == {'0', '1'}
     dense = logits.get_children()[0] if is_swapped else logits
-    if _op_of(dense) != 'FullyConnected':
+    if _operator(dense) != 'FullyConnected':
         return mx.sym.take(mx.sym.reshape(logits, shape=(-3, 0)), positions)
     features, *weights = dense.get_children()
     if is_swapped:
@@ -184,125 +209,125 @@ def _at_positions(logits: mx.sym.Symbol, positions: mx.sym.Symbol) -> mx.sym.Sym
     )
 
 
-def _op_of(symbol: mx.sym.Symbol) -> str:
-    """The name of the operator whose output the symbol is."""
-    graph = json.loads(symbol.tojson())
-    return graph['nodes'][graph['heads'][0][0]]['op']
+def cast_matrix_products(symbol: mx.sym.Symbol, dtype: str) -> mx.sym.Symbol:
+    """Compute the matrix products of a graph in 16 bits, and all else in float32.
 
-
-# What MXNet 1.9.1 can compute in each type: float16 on a GPU, bfloat16 on a CPU.
-MATRIX_PRODUCTS = {
-    'float16': ('FullyConnected', 'RNN', 'batch_dot'),
-    'bfloat16': ('FullyConnected',),
-}
-
-
-def in_low_precision(graph: mx.sym.Symbol, dtype: str) -> mx.sym.Symbol:
-    """The same graph with its matrix products in another type, and casts around them.
-
-    Weights are cast where they are used, so what is trained and saved stays float32, and gradients
-    arrive in float32 as well (Micikevicius et al. 2018, section 3.1).
+    The inputs of each product are cast to 16 bits and its result to float32.  Weights are cast
+    where they are used, so the weights that are trained and saved stay float32, and gradients
+    arrive in float32 (Micikevicius et al. 2018, section 3.1).
 
     Parameters
     ----------
-    graph : Symbol
+    symbol : Symbol
     dtype : str
         ``float16``, which needs a GPU, or ``bfloat16``.
-
-    Returns
-    -------
-    Symbol
 
     Raises
     ------
     ValueError
-        If `dtype` is another one.
+        If `dtype` is neither of them.
+
+    Notes
+    -----
+    MXNet's own conversion, ``amp.convert_symbol``, does not replace this function.  It accepts
+    neither ``batch_dot`` as an operator for float16 nor the operators of ``mxnet.np`` as operators
+    for float32, so it computes activations in 16 bits.
     """
     if dtype not in MATRIX_PRODUCTS:
         raise ValueError(f'expected float16 or bfloat16, got {dtype!r}')
-    saved = json.loads(graph.tojson())
-    nodes, places, products = [], [], set()  # the new ones; where the old ones are among them
-    casts = {}  # (node, output, type): place of the cast
+    graph = _read(symbol)
+    nodes, casts = graph['nodes'], {}
+    products = {number for number, node in enumerate(nodes) if node['op'] in MATRIX_PRODUCTS[dtype]}
 
-    def in_type(output: tuple[int, int], to: str) -> tuple[int, int]:
-        """The place of a node's output in another type."""
-        key = (*output, to)
+    def cast(entry: Sequence[int], to: str) -> list[int]:
+        """Return the entry of an output in another type; an output is cast once per type."""
+        key = (*entry, to)
         if key not in casts:
             casts[key] = len(nodes)
-            nodes.append(
-                {
-                    'op': 'amp_cast',
-                    'name': f'cast{len(nodes)}',
-                    'attrs': {'dtype': to},
-                    'inputs': [[*output, 0]],
-                }
-            )
-        return casts[key], 0
+            attrs, name = {'dtype': to}, f'cast{len(casts)}'
+            nodes.append({'op': 'amp_cast', 'name': name, 'attrs': attrs, 'inputs': [entry]})
+        return [casts[key], 0, 0]
 
-    def hash_to_unit_interval(node: int, output: int) -> tuple[int, int]:
-        """The place of an old node's output, as float32."""
-        place = places[node], output
-        return in_type(place, 'float32') if node in products else place
+    def as_float32(entry: Sequence[int]) -> Sequence[int]:
+        return cast(entry, 'float32') if entry[0] in products else entry
 
-    for number, node in enumerate(saved['nodes']):
-        inputs = [hash_to_unit_interval(*source[:2]) for source in node['inputs']]
-        if node['op'] in MATRIX_PRODUCTS[dtype]:
-            products.add(number)
-            inputs = [in_type(source, dtype) for source in inputs]
-        places.append(len(nodes))
-        nodes.append({**node, 'inputs': [[*source, 0] for source in inputs]})
-    heads = [[*hash_to_unit_interval(*head[:2]), 0] for head in saved['heads']]
-    return mx.sym.load_json(
-        json.dumps(
-            {
-                **saved,
-                'nodes': nodes,
-                'heads': heads,
-                'node_row_ptr': list(range(len(nodes) + 1)),
-                'arg_nodes': [number for number, node in enumerate(nodes) if node['op'] == 'null'],
-            }
-        )
-    )
+    for number, node in enumerate(list(nodes)):  # without the casts, which are appended to `nodes`
+        node['inputs'] = [as_float32(entry) for entry in node['inputs']]
+        if number in products:
+            node['inputs'] = [cast(entry, dtype) for entry in node['inputs']]
+    graph['heads'] = [as_float32(entry) for entry in graph['heads']]
+    return _to_symbol(graph)
 
 
-def without_idle_swaps(
-    symbol: mx.sym.Symbol, shapes: dict[str, tuple]
+def replace_idle_swaps(
+    symbol: mx.sym.Symbol, input_shapes: dict[str, tuple[int, ...]]
 ) -> tuple[mx.sym.Symbol, int]:
-    """The graph in which a swap of an axis of one step is a reshape, which copies nothing.
+    """Replace each swap with an axis of size 1 by a reshape, which copies nothing.
 
-    And the size of the largest array in it.
+    Returns
+    -------
+    symbol : Symbol
+    largest : int
+        Number of values in the largest array of the graph.
     """
     internals = symbol.get_internals()
-    _, found, _ = internals.infer_shape(**shapes)
-    shape_of_output = dict(zip(internals.list_outputs(), found))
-    graph = json.loads(symbol.tojson())
+    _, shapes, _ = internals.infer_shape(**input_shapes)
+    shape_of_output = dict(zip(internals.list_outputs(), shapes))
+    graph = _read(symbol)
     for node in graph['nodes']:
         if node['op'] == 'SwapAxis':
             shape = shape_of_output[f'{node["name"]}_output']
             if 1 in (shape[int(node['attrs'][axis])] for axis in ('dim1', 'dim2')):
                 node.update(op='Reshape', attrs={'shape': str(shape)})
-    return mx.sym.load_json(json.dumps(graph)), max(map(math.prod, found))
+    return _to_symbol(graph), max(map(math.prod, shapes))
 
 
 def merge_equal_nodes(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
-    """The graph in which nodes that compute the same from the same inputs are one node."""
-    graph = json.loads(symbol.tojson())
-    same, hash_to_unit_interval = [], {}
-    for place, node in enumerate(graph['nodes']):
-        node['inputs'] = [[same[index], *rest] for index, *rest in node['inputs']]
-        key = json.dumps(
-            [node['op'], node.get('attrs'), node['inputs']] if node['op'] != 'null' else place,
-            sort_keys=True,
-        )
-        same.append(hash_to_unit_interval.setdefault(key, place))
-    graph['heads'] = [[same[index], *rest] for index, *rest in graph['heads']]
-    return mx.sym.load_json(json.dumps(graph))
+    """Merge nodes that compute the same from the same inputs.
+
+    The graph must not draw random numbers, because each draw is different.
+    """
+    graph = _read(symbol)
+    replacements: list[int] = []
+    numbers: dict[str, int] = {}
+    for number, node in enumerate(graph['nodes']):
+        node['inputs'] = _redirect(node['inputs'], replacements)
+        key = number if node['op'] == 'null' else [node['op'], node.get('attrs'), node['inputs']]
+        replacements.append(numbers.setdefault(json.dumps(key, sort_keys=True), number))
+    graph['heads'] = _redirect(graph['heads'], replacements)
+    return _to_symbol(graph)
 
 
-def without_shapes_json(graph: mx.sym.Symbol) -> str:
-    """The graph's JSON for inputs of any size; those that it was traced with are taken out."""
-    values = json.loads(graph.tojson())
-    for node in values['nodes']:
+def without_shapes_json(symbol: mx.sym.Symbol) -> str:
+    """Return the JSON of a graph, without shapes, so that its inputs may have any size."""
+    graph = _read(symbol)
+    for node in graph['nodes']:
         if node['op'] == 'null':
             node.get('attrs', {}).pop('__shape__', None)
-    return json.dumps(values, indent=1)
+    return json.dumps(graph, indent=1)
+
+
+def _operator(symbol: mx.sym.Symbol) -> str:
+    """Return the name of the operator that computes the first output of a graph."""
+    graph = _read(symbol)
+    return graph['nodes'][graph['heads'][0][0]]['op']
+
+
+def _read(symbol: mx.sym.Symbol) -> dict:
+    """Return a graph as MXNet saves it.
+
+    Its nodes are in topological order.  The operator of an input is ``null``.  The inputs of a node
+    and the outputs of the graph, its *heads*, are entries [node, output, version], the first two of
+    which are the number of a node and the number of one of its outputs.
+    """
+    return json.loads(symbol.tojson())
+
+
+def _redirect(entries: Sequence[Sequence[int]], replacements: Sequence[int]) -> list[list[int]]:
+    """Return entries in which each node is replaced by another one that computes the same."""
+    return [[replacements[number], *rest] for number, *rest in entries]
+
+
+def _to_symbol(graph: dict) -> mx.sym.Symbol:
+    """Return the symbol of a graph; MXNet drops nodes on which no output depends."""
+    return mx.sym.load_json(json.dumps(graph))

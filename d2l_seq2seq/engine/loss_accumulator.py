@@ -1,7 +1,8 @@
 """The losses of batches, added up without waiting for the device.
 
-What a step returns is still being computed.  It is read some steps later, when the device long has
-it: so many that the device never idles, and so few that what is wrong, and a signal, is heard soon.
+A training step returns its loss while the device is still computing it.  The accumulator reads it
+some steps later.  By then the device has finished it, and the device never idles.  The delay is
+bounded, so that a loss that is not finite, or a signal to stop, is noticed soon.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ import numpy as onp
 from .._mxnet import mx
 from ..data.feed import DeviceBatch, GlobalBatch
 
-MAX_AHEAD = 16  # updates
-MAX_LAG = 0.5  # seconds
+MAX_AHEAD = 16  # updates that may be pending
+MAX_LAG = 0.5  # seconds that an update may be pending
 
 
 @dataclass(frozen=True)
 class LossSums:
-    """Losses of some batches as sums with their denominator, so that they can be added up."""
+    """Sums of the losses of batches, and their denominator."""
 
     nll_sum: float  # nats
-    book_sum: float  # each batch's nll_sum over its number of label positions
+    book_sum: float  # each batch's nll_sum divided by its number of label positions per sentence
     num_tokens: int  # labels
 
     @property
     def nll_per_token(self) -> float:
-        """Nats per label."""
+        """Negative log-likelihood in nats per label."""
         return self.nll_sum / self.num_tokens
 
     @property
@@ -42,91 +43,106 @@ class LossSums:
 
 @dataclass(frozen=True)
 class EpochSums:
-    """What the batches of an epoch brought so far."""
+    """Sums over the batches of an epoch up to some moment."""
 
     losses: LossSums = LossSums(0.0, 0.0, 0)
-    num_skipped: int = 0  # batches
+    num_skipped: int = 0  # batches whose loss or gradient was not finite
     seconds: float = 0.0
 
 
 class LossAccumulator:
-    """Adds up what batches bring, and looks at the device's numbers only when it long has them.
+    """An accumulator of losses that are still being computed.
 
     Parameters
     ----------
     sums : EpochSums
-        What it goes on from.
+        The sums to start from.
     skip_bad_batches : bool
-        True: what is not finite is left out and counted.
+        True leaves out batches whose loss or gradient is not finite, and counts them.  False raises
+        an error.
     """
 
     def __init__(self, sums: EpochSums = EpochSums(), skip_bad_batches: bool = False):
-        self._sums, self._skip = sums, skip_bad_batches
-        self._waiting: collections.deque = collections.deque()
+        self._sums, self._skip_bad_batches = sums, skip_bad_batches
+        self._pending: collections.deque = collections.deque()
 
     def add(
         self, batches: Sequence[GlobalBatch | DeviceBatch], values: mx.nd.NDArray, where: str = ''
     ) -> None:
-        """Take what `TrainStep` returned for some batches; `where` is for the error.
+        """Add the losses of an update, and read those that have been pending too long.
+
+        Parameters
+        ----------
+        batches : sequence of batches
+        values : float32 NDArray of shape (num_batches,) or (num_batches + 1,)
+            Each batch's nll_sum, and the squared norm of the gradient if there is one, as
+            `TrainStep` returns them.
+        where : str
+            The end of the error message if a value is not finite.
 
         Raises
         ------
         FloatingPointError
-            If one that was added before was not finite.
+            If a value that is read is not finite.
         """
         counts = [(batch.num_label_steps, batch.num_tokens) for batch in batches]
         now = time.monotonic()
-        self._waiting.append((now, counts, values, where))
-        # Far enough ahead that the device never idles, and no further: a signal is heard here.
-        while len(self._waiting) > MAX_AHEAD or now - self._waiting[0][0] > MAX_LAG:
-            self._look()
+        self._pending.append((now, counts, values, where))
+        while len(self._pending) > MAX_AHEAD or now - self._pending[0][0] > MAX_LAG:
+            self._read_oldest()
 
-    def settle(self, seconds: float = 0.0) -> EpochSums:
-        """All of it, waited for; `seconds` are added.
+    def flush(self, seconds: float = 0.0) -> EpochSums:
+        """Wait for all pending losses, add `seconds` to the time, and return the sums.
 
         Raises
         ------
         FloatingPointError
-            If something was not finite.
+            If a value is not finite.
         """
-        while self._waiting:
-            self._look()
+        while self._pending:
+            self._read_oldest()
         self._sums = dataclasses.replace(self._sums, seconds=self._sums.seconds + seconds)
         return self._sums
 
-    def _look(self) -> None:
-        """Read the oldest numbers that wait.
+    def _read_oldest(self) -> None:
+        """Read the values of the oldest pending update.
 
-        One is added to the other in the order of the batches, so that a tally that goes on from
-        another's sums comes to the same bits.
+        Losses are added one by one in the order of the batches, so the sums of an epoch that was
+        interrupted and resumed are the same to the bit.
         """
-        _, counts, values, where = self._waiting.popleft()
+        _, counts, values, where = self._pending.popleft()
         values = values.asnumpy().astype('float64')
         sums = self._sums
         if not onp.isfinite(values).all():
-            if not self._skip:
-                raise FloatingPointError(_what_is_wrong(values, len(counts)) + where)
+            if not self._skip_bad_batches:
+                raise FloatingPointError(_describe_bad_value(values, len(counts)) + where)
             self._sums = dataclasses.replace(sums, num_skipped=sums.num_skipped + len(counts))
             return
         nll_sum, book_sum, num_tokens = dataclasses.astuple(sums.losses)
-        for (num_label_steps, own_tokens), nll in zip(counts, values.tolist()):
+        for (num_label_steps, num_batch_tokens), nll in zip(counts, values.tolist()):
             nll_sum += nll
             book_sum += nll / num_label_steps
-            num_tokens += own_tokens
+            num_tokens += num_batch_tokens
         self._sums = dataclasses.replace(sums, losses=LossSums(nll_sum, book_sum, num_tokens))
 
 
-def _what_is_wrong(values: onp.ndarray, num_batches: int) -> str:
-    """Which of the numbers of an update is not finite."""
+def sum_losses(results: Iterable[tuple[DeviceBatch, mx.nd.NDArray]]) -> LossSums:
+    """Add up the losses of batches.
+
+    Parameters
+    ----------
+    results : iterable of (DeviceBatch, NDArray)
+        Batches and their nll_sum, float32 of shape (1,).
+    """
+    accumulator = LossAccumulator()
+    for batch, nll_sum in results:
+        accumulator.add([batch], nll_sum)
+    return accumulator.flush().losses
+
+
+def _describe_bad_value(values: onp.ndarray, num_batches: int) -> str:
+    """Return which of the values of an update is not finite."""
     losses, norms = values[:num_batches], values[num_batches:]
     if onp.isfinite(losses).all():
         return f"the gradient's squared norm is {norms[0]}"
     return f'the loss is {losses[~onp.isfinite(losses)][0]}'
-
-
-def sum_losses(results: Iterable[tuple[DeviceBatch, mx.nd.NDArray]]) -> LossSums:
-    """Add up the losses of batches."""
-    tally = LossAccumulator()
-    for batch, nll_sum in results:
-        tally.add([batch], nll_sum)
-    return tally.settle().losses

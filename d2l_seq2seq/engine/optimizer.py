@@ -1,4 +1,9 @@
-"""Adam over all of a model's weights at once, which are one array (`flat`)."""
+"""The optimizer, and schedules of its learning rate.
+
+`Adam` updates all weights of a model at once, because they are one array (see `FlatParameters`).
+A `Schedule` is a function from the number of an update to a learning rate: `Constant`,
+`InverseSqrt` or `HalvingOnPlateau`.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +16,27 @@ from .flat_parameters import FlatParameters
 
 
 class Adam:
-    """Adam (Kingma and Ba 2015, algorithm 1), as Gluon's trainer has it.
+    """Adam (Kingma and Ba 2015, algorithm 1), as Gluon's trainer computes it.
 
-    Weight decay is apart from the gradient (Loshchilov and Hutter 2019): lr times the decay of each
-    weight is taken off it.  Biases do not decay, nor do weights that are not learned.
+    Weight decay is decoupled from the gradient (Loshchilov and Hutter 2019): each update subtracts
+    lr * weight_decay times the weight.  See `FlatParameters.decay_mask` for the weights that do not
+    decay.
 
     Parameters
     ----------
     flat : FlatParameters
-        What it will update.
+        The parameters that it will update.
     weight_decay : float
     is_guarded : bool
-        True: a gradient that is not finite changes nothing.  MXNet's operator for that runs on one
-        thread, so it takes half as long again on two.
+        True makes an update with a gradient that is not finite change nothing.  MXNet's operator
+        for this runs on one thread: where two are available, it takes 1.5 times as long.
 
     Attributes
     ----------
     mean, variance : float32 NDArray of shape (size,)
-        The moments.
+        Moving averages of the gradient and of its square.
     num_updates : int
-        Those that a bad gradient left undone are counted.
+        Number of updates, including those that a guarded optimizer did not apply.
     """
 
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
@@ -49,25 +55,24 @@ class Adam:
         clip: mx.nd.NDArray,
         factor: float,
     ) -> None:
-        """Change the weights.
+        """Update the weights with the gradient ``gradients * clip * factor``.
 
         Parameters
         ----------
         flat : FlatParameters
         gradients : float32 NDArray of shape (size,)
-            Changed in place, so who wants to read them does so before.
+            Overwritten.
         lr : float
         clip : float32 NDArray of shape (1,)
-            What the gradients are multiplied with.  It stays on the device.  Where it is 0 or no
-            number, and the optimizer is guarded, weights and moments stay what they are.
+            A factor that stays on the device.  If it is 0 or NaN and the optimizer is guarded,
+            weights and moving averages do not change.
         factor : float
-            What they are multiplied with besides.
         """
         self.num_updates += 1
         correction = math.sqrt(1 - self.beta2**self.num_updates) / (
             1 - self.beta1**self.num_updates
         )
-        rates = {
+        arguments = {
             'lr': lr * correction,
             'beta1': self.beta1,
             'beta2': self.beta2,
@@ -75,8 +80,8 @@ class Adam:
             'out': flat.weights,
         }
         if self._decay is not None:
-            share = mx.nd.broadcast_mul(self._decay, lr * (clip > 0))
-            flat.weights[:] = flat.weights - share * flat.weights
+            decay = mx.nd.broadcast_mul(self._decay, lr * (clip > 0))
+            flat.weights[:] = flat.weights - decay * flat.weights
         if self._is_guarded:
             mx.nd._internal._adamw_update(
                 flat.weights,
@@ -86,48 +91,65 @@ class Adam:
                 clip * factor,
                 eta=1.0,
                 wd=0.0,
-                **rates,
+                **arguments,
             )
         else:
             mx.nd.broadcast_mul(gradients, clip, out=gradients)
             mx.nd.adam_update(
-                flat.weights, gradients, self.mean, self.variance, rescale_grad=factor, **rates
+                flat.weights, gradients, self.mean, self.variance, rescale_grad=factor, **arguments
             )
 
 
 class Schedule:
-    """A learning rate that depends on nothing but the update's number."""
+    """The interface of learning-rate schedules.
+
+    A schedule depends on the number of the update, and may depend on the losses that it observed.
+    """
 
     def __call__(self, update: int) -> float:
-        """The rate of an update."""
+        """Return the learning rate of an update, the first of which is number 1."""
         raise NotImplementedError
 
     def observe(self, loss: float) -> None:
-        """Look at one more loss, of training or of validation."""
+        """Take note of the loss of a validation, or of an epoch if there is no validation."""
 
     def state(self) -> dict:
-        """What `restore` needs, as JSON has it."""
+        """Return all that `restore` needs, as JSON values."""
         return {}
 
     def restore(self, state: dict) -> None:
-        """Go on from a `state`; raises ValueError if it is none."""
+        """Continue from a state that `state` returned.
+
+        Raises
+        ------
+        ValueError
+            If it is not such a state.
+        """
 
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """Always `lr`."""
+    """The learning rate `lr` for all updates."""
 
     lr: float
 
     def __call__(self, update: int) -> float:
+        """Return `lr`."""
         return self.lr
 
 
 @dataclass(frozen=True)
 class InverseSqrt(Schedule):
-    """Up to `lr` in a straight line, then down with the square root of the update's number.
+    """A linear rise to `lr`, then a decay with the inverse square root of the update's number.
 
-    Vaswani et al. 2017, Eq. (3), with its height given by its peak.
+    Vaswani et al. 2017, Eq. (3), scaled so that its maximum is `lr`.
+
+    Parameters
+    ----------
+    lr : float
+        The learning rate at the end of the rise.
+    num_warmup_updates : int
+        Number of updates of the rise.
 
     Examples
     --------
@@ -140,18 +162,19 @@ class InverseSqrt(Schedule):
     num_warmup_updates: int
 
     def __call__(self, update: int) -> float:
+        """Return the learning rate of an update."""
         warmup = self.num_warmup_updates
         return self.lr * min(update / warmup, (warmup / update) ** 0.5)
 
 
 class HalvingOnPlateau(Schedule):
-    """`lr`, halved whenever the loss has not become smaller for a while.
+    """The learning rate `lr`, halved each time that the loss stops improving.
 
     Parameters
     ----------
     lr : float
     patience : int
-        Losses in a row that are no smaller than the best one, after which the rate is halved.
+        Number of consecutive losses without a new minimum after which the rate is halved.
 
     Examples
     --------
@@ -164,12 +187,15 @@ class HalvingOnPlateau(Schedule):
 
     def __init__(self, lr: float, patience: int):
         self._lr, self._patience = lr, patience
-        self._best, self._num_worse, self._num_halvings = None, 0, 0
+        self._best: float | None = None
+        self._num_worse, self._num_halvings = 0, 0
 
     def __call__(self, update: int) -> float:
+        """Return the current learning rate, whatever the number of the update."""
         return self._lr * 0.5**self._num_halvings
 
     def observe(self, loss: float) -> None:
+        """Take note of a loss, and halve the rate if there have been too many without a minimum."""
         if self._best is None or loss < self._best:
             self._best, self._num_worse = loss, 0
             return
@@ -178,6 +204,7 @@ class HalvingOnPlateau(Schedule):
             self._num_worse, self._num_halvings = 0, self._num_halvings + 1
 
     def state(self) -> dict:
+        """Return the best loss, the number of losses since then, and the number of halvings."""
         return {
             'best': self._best,
             'num_worse': self._num_worse,
@@ -185,6 +212,7 @@ class HalvingOnPlateau(Schedule):
         }
 
     def restore(self, state: dict) -> None:
+        """Continue from a state that `state` returned, or raise ValueError."""
         check_types(
             state, {'num_worse': int, 'num_halvings': int, 'best': (int, float, type(None))}
         )

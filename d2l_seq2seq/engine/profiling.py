@@ -1,4 +1,4 @@
-"""Where the time of a training goes: by the function that is at work, and by MXNet's operators."""
+"""Profiles of a training: the time that its functions take, and that MXNet's operators take."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ from .._mxnet import mx
 
 
 def stage_times(stages: Mapping[str, tuple[Any, str]], run: Callable[[], Any]) -> dict[str, float]:
-    """Seconds that some functions take while `run` runs, and in all.
+    """Measure the seconds that some functions take while `run` runs.
 
-    Each waits for the device before it begins and before it ends, so that what it has the device do
-    counts as its own.  The sum is therefore more than `run` takes by itself, where host and device
-    work at the same time.
+    Each function waits for the device before it begins and before it ends, so the device's work for
+    it counts as its own.  Host and device therefore do not work at the same time, and the sum is
+    more than `run` takes without the measurement.
 
     Parameters
     ----------
     stages : mapping of str to (object, str)
-        A name for each function, and what it is an attribute of: a class, an object or a module.
-        One that another of them calls counts for the other.
-    run : function
+        For each function, a name for the result, and the class, object or module that has it with
+        the name of the attribute.  A function that is called by another one of them counts as a
+        part of that one.
+    run : Callable
 
     Returns
     -------
     dict of str to float
-        For each stage, and ``'the rest'``.
+        Seconds for each stage, and for ``'the rest'``.
     """
-    times, under_way = dict.fromkeys(stages, 0.0), []
-    with contextlib.ExitStack() as replaced:
+    times = dict.fromkeys(stages, 0.0)
+    active: list[str] = []
+    with contextlib.ExitStack() as patches:
         for name, (owner, attribute) in stages.items():
-            timed = _timed(getattr(owner, attribute), name, times, under_way)
-            replaced.enter_context(mock.patch.object(owner, attribute, timed))
+            timed = _timed(getattr(owner, attribute), name, times, active)
+            patches.enter_context(mock.patch.object(owner, attribute, timed))
         mx.nd.waitall()
         start = time.perf_counter()
         run()
@@ -47,14 +49,14 @@ def stage_times(stages: Mapping[str, tuple[Any, str]], run: Callable[[], Any]) -
     return {**times, 'the rest': total - sum(times.values())}
 
 
-def _timed(function: Callable, name: str, times: dict[str, float], under_way: list) -> Callable:
-    """The function, which adds what it takes to `times` unless another such one is under way."""
+def _timed(function: Callable, name: str, times: dict[str, float], active: list[str]) -> Callable:
+    """Return a function that adds its time to `times`, unless another stage is active."""
 
     @functools.wraps(function)
     def timed(*args, **kwargs):
-        if under_way:
+        if active:
             return function(*args, **kwargs)
-        under_way.append(name)
+        active.append(name)
         mx.nd.waitall()
         start = time.perf_counter()
         try:
@@ -62,18 +64,27 @@ def _timed(function: Callable, name: str, times: dict[str, float], under_way: li
         finally:
             mx.nd.waitall()
             times[name] += time.perf_counter() - start
-            under_way.pop()
+            active.pop()
 
     return timed
 
 
 def operator_times(run: Callable[[], Any]) -> dict[str, float]:
-    """Seconds that MXNet's operators take while `run` runs, by their names, under its profiler.
+    """Measure the seconds that MXNet's operators take while `run` runs, with MXNet's profiler.
 
-    Measuring costs time too: the sums are larger than what `run` takes by itself.
+    The profiler itself takes time, so the sum is more than `run` takes without it.
+
+    Parameters
+    ----------
+    run : Callable
+
+    Returns
+    -------
+    dict of str to float
+        Seconds by the name of the operator.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # MXNet wants a file to write at its end; what it measured is asked for before.
+        # The profiler requires a file to write to when the process ends; it is not used.
         mx.profiler.set_config(
             profile_imperative=True,
             profile_symbolic=True,
@@ -87,7 +98,7 @@ def operator_times(run: Callable[[], Any]) -> dict[str, float]:
         finally:
             mx.profiler.set_state('stop')
         stats = json.loads(mx.profiler.dumps(reset=True, format='json'))
-    times = collections.Counter()
+    times: dict[str, float] = collections.defaultdict(float)
     for name, numbers in stats['Time'].get('operator', {}).items():
-        times[name.split(',')[0]] += numbers['Total'] / 1e3  # milliseconds
+        times[name.split(',')[0]] += numbers['Total'] / 1e3  # from milliseconds
     return dict(times)

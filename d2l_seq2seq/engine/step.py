@@ -1,4 +1,9 @@
-"""One update: forward, loss, backward, clipping, Adam, with no wait for the device."""
+"""One update of the weights: forward, loss, backward, clipping and Adam, without a wait.
+
+`UpdateRules` say how batches become an update, `TrainStep` makes one, and `Forward` runs the model
+and its loss.  The loss comes with an explicit gradient, which is faster than autograd.  No function
+here reads a result from the device, so the host can prepare the next batches in the meantime.
+"""
 
 from __future__ import annotations
 
@@ -13,117 +18,96 @@ from .._mxnet import autograd, mx
 from ..book.encoder_decoder import EncoderDecoder
 from ..data.feed import DeviceBatch, GlobalBatch
 from .flat_parameters import FlatCopy, FlatParameters
-from .graphs import MAX_STATIC_SIZE, in_low_precision, trace
+from .graphs import cast_matrix_products, static_flags, trace
 from .optimizer import Adam
-from .workers import SingleWorker
+from .workers import SingleWorker, Workers
 
 
 class GradientScale(NamedTuple):
-    """How the gradients of an update's batches become one.
+    """Factors that combine the gradients of an update's batches.
 
-    Each batch's gradient, that of its summed negative log-likelihood, is multiplied with its
-    weight.  Their sum is multiplied with `before`, clipped, and multiplied with `after`.
+    The gradient of each batch's summed negative log-likelihood is multiplied by its weight.  The
+    sum of these is multiplied by `before`, clipped, and multiplied by `after`.
     """
 
-    weights: list[float]
+    weights: list[float]  # one per batch
     before: float
     after: float
 
 
 def book_objective(batches: Sequence[GlobalBatch]) -> GradientScale:
-    """The chapter's: the mean over label positions, clipped, divided by the number of labels."""
+    """Return the chapter's scale: mean over label positions, clip, divide by the number of labels.
+
+    The chapter's loss averages over the steps of a sentence, padding included, and its trainer
+    divides the clipped gradient by the number of labels in the batch (d2l 0.14, section 9.7).
+    """
     return GradientScale(
-        [1 / batch.num_label_steps for batch in batches],
-        1.0,
-        1 / sum(batch.num_tokens for batch in batches),
+        weights=[1 / batch.num_label_steps for batch in batches],
+        before=1.0,
+        after=1 / sum(batch.num_tokens for batch in batches),
     )
 
 
 def per_token_objective(batches: Sequence[GlobalBatch]) -> GradientScale:
-    """The mean over labels, clipped."""
-    return GradientScale([1.0] * len(batches), 1 / sum(batch.num_tokens for batch in batches), 1.0)
+    """Return the scale for the mean over labels, clipped."""
+    return GradientScale(
+        weights=[1.0] * len(batches),
+        before=1 / sum(batch.num_tokens for batch in batches),
+        after=1.0,
+    )
 
 
 @dataclass(frozen=True)
 class UpdateRules:
-    """How batches become an update of the weights; as it stands here, in the chapter's way."""
+    """The rules by which batches become an update of the weights; by default, the chapter's.
 
-    objective: Callable[[Sequence[GlobalBatch]], GradientScale] = book_objective
-    max_norm: float | None = 1.0  # what the norm of the gradient is clipped to; None: as it is
-    label_smoothing: float = 0.0  # share of the target that is spread evenly over the vocabulary
-    weight_decay: float = 0.0  # see `Adam`
-    batches_per_update: int = 1  # whose gradients are added up
-    # What dropout and `ScheduledSampling` draw follows from the seed and the update's number; None: they draw
-    # from MXNet's generator as it stands, and a training can't be gone on with to the bit.
-    seed: int | None = None
-    skip_bad_batches: bool = False  # True: a gradient that is no number is left out and counted
-    dtype: str = 'float32'  # what matrix products are computed in, see `in_low_precision`
-
-
-class Forward:
-    """A model and its loss as graphs, traced and compiled once for each shape of batch that occurs.
+    Pass the rules as keywords: ``UpdateRules(weight_decay=0.01, seed=0)``.
 
     Parameters
     ----------
-    model : EncoderDecoder
-    variables : dict of str to NDArray
-        The graphs' inputs that aren't data, such as `FlatParameters.variables` gives.
+    objective : Callable
+        `book_objective` or `per_token_objective`.
+    max_norm : float, optional
+        The norm to which the gradient is clipped; None does not clip it.
+    label_smoothing : float
+        Share of the target that is spread evenly over the vocabulary; see `logits_gradient`.
+    weight_decay : float
+        See `Adam`.
+    batches_per_update : int
+        Number of batches whose gradients are added up for an update.
+    seed : int, optional
+        Dropout and `ScheduledSampling` draw from a generator that is seeded for each update with
+        this seed and the number of the update.  With None they draw from MXNet's generator as it
+        is, and a resumed training differs from an uninterrupted one.
+    skip_bad_batches : bool
+        True skips and counts updates whose loss or gradient is not finite.
     dtype : str
-        See `UpdateRules`.
+        ``float32``, or the 16-bit type of matrix products; see `cast_matrix_products`.
     """
 
-    def __init__(
-        self, model: EncoderDecoder, variables: dict[str, mx.nd.NDArray], dtype: str = 'float32'
-    ):
-        self._model, self._variables, self._dtype = model, variables, dtype
-        self._compiled = {}  # shapes of a batch: names of inputs, operators
-
-    def __call__(self, batch: DeviceBatch) -> tuple[mx.nd.NDArray, list[mx.nd.NDArray]]:
-        """The logits, and the outputs of `label_cross_entropy`, which autograd does not record."""
-        key = (batch.src.shape, batch.tgt.shape, batch.label_positions.shape)
-        if key not in self._compiled:
-            self._compiled[key] = self._compile(batch)
-        names, logits_of, loss_of = self._compiled[key]
-        logits = logits_of(*self._inputs(names, batch))
-        with autograd.pause():
-            return logits, loss_of(logits, batch.label_index, batch.label_weight)
-
-    def _inputs(self, names: list[str], batch: DeviceBatch) -> list[mx.nd.NDArray]:
-        """What the graph's inputs of these names stand for."""
-        return [
-            self._variables[name] if name in self._variables else getattr(batch, name)
-            for name in names
-        ]
-
-    def _compile(self, batch: DeviceBatch) -> tuple[list[str], mx.nd.CachedOp, mx.nd.CachedOp]:
-        """The graph's inputs, and the operators that give the logits and their loss."""
-        logits = trace(self._model, batch.src.shape, batch.tgt.shape).logits
-        if self._dtype != 'float32':
-            logits = in_low_precision(logits, self._dtype)
-        names = logits.list_inputs()
-        shapes = {name: array.shape for name, array in zip(names, self._inputs(names, batch))}
-        _, (logits_shape,), _ = logits.infer_shape(**shapes)
-        num_weights = sum(variable.size for variable in self._variables.values())
-        is_static = max(math.prod(logits_shape), num_weights) < MAX_STATIC_SIZE
-        flags = [('static_alloc', is_static), ('static_shape', is_static)]
-        return (
-            names,
-            mx.nd.CachedOp(logits, flags),
-            mx.nd.CachedOp(label_cross_entropy(), flags),
-        )
+    objective: Callable[[Sequence[GlobalBatch]], GradientScale] = book_objective
+    max_norm: float | None = 1.0
+    label_smoothing: float = 0.0
+    weight_decay: float = 0.0
+    batches_per_update: int = 1
+    seed: int | None = None
+    skip_bad_batches: bool = False
+    dtype: str = 'float32'
 
 
 class TrainStep:
-    """Makes a model's weights better by a few batches.
+    """A function that updates a model's weights with some batches.
 
     Parameters
     ----------
     replicas : sequence of (Forward, FlatParameters or FlatCopy)
-        The model, then its copies on other devices, which take their parts of each batch.
+        The model, followed by its copies on other devices.  Each computes the gradient of the parts
+        of a batch that are on its device.
     optimizer : Adam
     rules : UpdateRules
-        Without a seed where the model draws nothing: seeding takes a millisecond.
-    group : OneWorker or WorkerGroup
+        Leave out the seed if the model draws no random numbers, because seeding takes a
+        millisecond.
+    group : Workers
         The processes that share each batch.
     """
 
@@ -132,14 +116,22 @@ class TrainStep:
         replicas: Sequence[tuple[Forward, FlatParameters | FlatCopy]],
         optimizer: Adam,
         rules: UpdateRules,
-        group: SingleWorker = SingleWorker(),
+        group: Workers = SingleWorker(),
     ):
-        self._flat, *self._copies = [storage for _, storage in replicas]
+        storages: list = [storage for _, storage in replicas]
+        self._flat, *self._copies = storages
         self._optimizer, self._rules, self._group = optimizer, rules, group
-        self._on = {storage.weights.context: (forward, storage) for forward, storage in replicas}
+        self._replicas = {
+            storage.weights.context: (forward, storage) for forward, storage in replicas
+        }
 
     def __call__(self, batches: Sequence[GlobalBatch], lr: float) -> mx.nd.NDArray:
-        """One update.
+        """Make one update.
+
+        Parameters
+        ----------
+        batches : sequence of GlobalBatch
+        lr : float
 
         Returns
         -------
@@ -151,10 +143,10 @@ class TrainStep:
             return mx.nd.zeros(len(batches) + 1, ctx=self._flat.weights.context)
         if self._rules.seed is not None:
             mx.random.seed(
-                _seed_of(self._rules.seed, self._optimizer.num_updates, self._group.rank)
+                _update_seed(self._rules.seed, self._optimizer.num_updates, self._group.rank)
             )
         scale = self._rules.objective(batches)
-        nlls, gradients = self._sum_of_gradients(batches, scale.weights)
+        nlls, gradients = self._sum_gradients(batches, scale.weights)
         gradients, *nlls = self._group.sum([gradients, *nlls])
         squared_norm = mx.nd.dot(gradients, gradients)  # (1,)
         before = scale.before * (scale.weights[0] if len(batches) == 1 else 1.0)
@@ -164,35 +156,41 @@ class TrainStep:
             copy.refresh()
         return mx.nd.concat(*nlls, squared_norm, dim=0)
 
-    def _sum_of_gradients(self, batches, weights) -> tuple[list[mx.nd.NDArray], mx.nd.NDArray]:
-        """Each batch's loss, and their weighted gradients as one; a single one without its weight."""
+    def _sum_gradients(
+        self, batches: Sequence[GlobalBatch], weights: Sequence[float]
+    ) -> tuple[list[mx.nd.NDArray], mx.nd.NDArray]:
+        """Return the batches' losses and their weighted gradients' sum.
+
+        The gradient of a single batch is returned without its weight, which saves a pass over it.
+        """
         if len(batches) == 1:
-            return [self._gradient(batches[0])], self._flat.gradients
+            return [self._compute_gradient(batches[0])], self._flat.gradients
         nlls, total = [], mx.nd.zeros_like(self._flat.gradients)
         for batch, weight in zip(batches, weights):
-            nlls.append(self._gradient(batch))
+            nlls.append(self._compute_gradient(batch))
             total += weight * self._flat.gradients
         return nlls, total
 
-    def _gradient(self, batch: GlobalBatch) -> mx.nd.NDArray:
-        """The gradient of a batch's loss into the storage; returns that loss, float32 (1,).
+    def _compute_gradient(self, batch: GlobalBatch) -> mx.nd.NDArray:
+        """Write the gradient of a batch's loss to the storage, and return the loss, float32 (1,).
 
-        All devices have their part to do before the first result is asked for.
+        All devices are given their work before the first result is needed.
         """
-        home = self._flat.weights.context
+        main_device = self._flat.weights.context
         parts = {part.src.context: part for part in batch.parts if part.num_tokens}
         nlls = [self._backward(part) for part in parts.values()]
-        if home not in parts:
+        if main_device not in parts:
             self._flat.gradients[:] = 0
         for device in parts:
-            if device != home:
-                self._flat.gradients += self._on[device][1].gradients.as_in_context(home)
-        nlls = [nll.as_in_context(home) for nll in nlls] or [mx.nd.zeros(1, ctx=home)]
+            if device != main_device:
+                _, storage = self._replicas[device]
+                self._flat.gradients += storage.gradients.as_in_context(main_device)
+        nlls = [nll.as_in_context(main_device) for nll in nlls] or [mx.nd.zeros(1, ctx=main_device)]
         return sum(nlls[1:], nlls[0])
 
     def _backward(self, part: DeviceBatch) -> mx.nd.NDArray:
-        """The gradient of a part's loss into its device's storage; returns that loss."""
-        forward, _ = self._on[part.src.context]
+        """Write the gradient of a part's loss to its device's storage, and return the loss."""
+        forward, _ = self._replicas[part.src.context]
         with autograd.record():
             logits, (nll_sum, probs, label_probs) = forward(part)
         gradient = logits_gradient(
@@ -205,40 +203,109 @@ class TrainStep:
 def clip_factor(
     factor: float, squared_norm: mx.nd.NDArray, max_norm: float | None
 ) -> mx.nd.NDArray:
-    """What the gradient is multiplied with, float32 (1,): min(factor, max_norm / |g|).
+    """Return the factor that scales and clips a gradient: min(factor, max_norm / norm).
 
-    The norm stays on the device, so nothing waits for it.  If it is infinite the result is 0, and
-    if it is no number, nor is the result.
+    Parameters
+    ----------
+    factor : float
+        The factor without clipping.
+    squared_norm : float32 NDArray of shape (1,)
+        Of the gradient before it is scaled.  It stays on the device, so nothing waits for it.
+    max_norm : float, optional
+        Maximum norm of the scaled gradient; None does not clip it.
+
+    Returns
+    -------
+    float32 NDArray of shape (1,)
+        With `max_norm`, it is 0 if the norm is infinite, and NaN if the norm is NaN.  Without, it
+        is NaN in both cases.
     """
     if max_norm is None:
         return factor + 0 * squared_norm
     return mx.nd.minimum(max_norm * mx.nd.rsqrt(squared_norm), factor)
 
 
-def _seed_of(seed: int, update: int, rank: int) -> int:
-    """What MXNet's generator starts from at an update; workers draw differently."""
+def _update_seed(seed: int, update: int, rank: int) -> int:
+    """Return the seed of MXNet's generator, 31 bits, for an update; it differs between workers."""
     words = f'{seed} {update}' if rank == 0 else f'{seed} {update} {rank}'
-    return zlib.crc32(words.encode()) >> 1  # it takes 31 bits
+    return zlib.crc32(words.encode()) >> 1
+
+
+class Forward:
+    """A model and its loss as graphs, traced and compiled once for each shape of batch.
+
+    Parameters
+    ----------
+    model : EncoderDecoder
+    variables : dict of str to NDArray
+        The parameters as inputs of the graphs, as `FlatParameters.variables` returns them.
+    dtype : str
+        See `UpdateRules`.
+    """
+
+    def __init__(
+        self, model: EncoderDecoder, variables: dict[str, mx.nd.NDArray], dtype: str = 'float32'
+    ):
+        self._model, self._variables, self._dtype = model, variables, dtype
+        # Shapes of a batch -> names of inputs, operators for the logits and the loss.
+        self._compiled: dict[tuple, tuple[list[str], mx.nd.CachedOp, mx.nd.CachedOp]] = {}
+
+    def __call__(self, batch: DeviceBatch) -> tuple[mx.nd.NDArray, list[mx.nd.NDArray]]:
+        """Return the logits, and the outputs of `label_cross_entropy`, which are not recorded.
+
+        The logits are float32 of shape (num_labels, vocab_size), padding of the labels included.
+        """
+        key = (batch.src.shape, batch.tgt.shape, batch.label_positions.shape)
+        if key not in self._compiled:
+            self._compiled[key] = self._compile(batch)
+        names, compute_logits, compute_loss = self._compiled[key]
+        logits = compute_logits(*self._inputs(names, batch))
+        with autograd.pause():
+            return logits, compute_loss(logits, batch.label_index, batch.label_weight)
+
+    def _inputs(self, names: list[str], batch: DeviceBatch) -> list[mx.nd.NDArray]:
+        """Return the inputs of a graph, given their names."""
+        return [
+            self._variables[name] if name in self._variables else getattr(batch, name)
+            for name in names
+        ]
+
+    def _compile(self, batch: DeviceBatch) -> tuple[list[str], mx.nd.CachedOp, mx.nd.CachedOp]:
+        """Return the names of the graph's inputs, and operators for the logits and the loss."""
+        logits = trace(self._model, batch.src.shape, batch.tgt.shape).logits
+        if self._dtype != 'float32':
+            logits = cast_matrix_products(logits, self._dtype)
+        names = logits.list_inputs()
+        shapes = {name: array.shape for name, array in zip(names, self._inputs(names, batch))}
+        _, (logits_shape,), _ = logits.infer_shape(**shapes)
+        num_weights = sum(variable.size for variable in self._variables.values())
+        flags = static_flags(max(math.prod(logits_shape), num_weights))
+        return names, mx.nd.CachedOp(logits, flags), mx.nd.CachedOp(label_cross_entropy(), flags)
 
 
 def label_cross_entropy() -> mx.sym.Symbol:
-    """Softmax cross-entropy over rows, with what its gradient is made of.
+    """Return a graph of the softmax cross-entropy, with the values that its gradient is made of.
 
-    Autograd would go back through the logarithm and the choice of labels, over arrays as large as
-    the logits at each step.  The gradient of a row's loss is known: its probabilities, with 1 taken
-    off at the label; `logits_gradient` makes it of the outputs.
+    Autograd would compute the gradient through the logarithm and the selection of the labels, with
+    arrays as large as the logits at each step.  But the gradient of a row's loss is known: its
+    probabilities, minus 1 at the label.  `logits_gradient` computes it from the outputs.
 
     Returns
     -------
-    symbol of the inputs, in this order,
+    Symbol
+        A graph with these inputs, in this order:
+
         - logits : float32 array of shape (num_labels, vocab_size)
-        - label_index : float32 array of shape (2, num_labels), the rows' numbers and their labels
-        - label_weight : float32 array of shape (num_labels,), 0 keeps a row out of the sum
-    with the outputs
-        - nll_sum : float32 array of shape (1,), in nats; a label of a probability below 1.2e-38
-          counts as 87.3 nats
+        - label_index : float32 array of shape (2, num_labels), the numbers of the rows and their
+          labels
+        - label_weight : float32 array of shape (num_labels,), 0 leaves a row out of the sum
+
+        and these outputs:
+
+        - nll_sum : float32 array of shape (1,), in nats.  A label whose probability is below
+          1.2e-38 counts as 87.3 nats.
         - probs : float32 array of shape (num_labels, vocab_size)
-        - label_probs : float32 array of shape (num_labels,), those of the labels
+        - label_probs : float32 array of shape (num_labels,), the probabilities of the labels
     """
     logits, label_index, label_weight = map(mx.sym.var, ('logits', 'label_index', 'label_weight'))
     probs = mx.sym.softmax(logits)
@@ -254,18 +321,30 @@ def logits_gradient(
     num_tokens: int,
     label_smoothing: float = 0.0,
 ) -> mx.nd.NDArray:
-    """The gradient of `nll_sum` with respect to the logits, in the memory of `probs`.
+    """Return the gradient of `nll_sum` with respect to the logits.
 
-    The arrays are those of `label_cross_entropy`; the first `num_tokens` rows count.  With label
-    smoothing (Szegedy et al. 2016, section 7) it is the gradient of the cross-entropy with a target
-    that has that share spread evenly over the vocabulary.
+    Parameters
+    ----------
+    probs, label_probs, label_index : float32 NDArray
+        As for `label_cross_entropy`.  `probs` is overwritten with the result.
+    num_tokens : int
+        Number of labels: the gradient of the rows after them, which are padding, is 0.
+    label_smoothing : float
+        With label smoothing (Szegedy et al. 2016, section 7), the result is the gradient of the
+        cross-entropy with a target of which this share is spread evenly over the vocabulary.
+
+    Returns
+    -------
+    float32 NDArray of shape (num_labels, vocab_size)
     """
-    on_label = label_probs - 1
+    label_gradient = label_probs - 1
     if label_smoothing > 0:
-        evenly = label_smoothing / probs.shape[1]
-        probs -= evenly
-        on_label += label_smoothing - evenly
-    mx.nd._internal._scatter_set_nd(probs, on_label, label_index, shape=probs.shape, out=probs)
+        share_per_token = label_smoothing / probs.shape[1]
+        probs -= share_per_token
+        label_gradient += label_smoothing - share_per_token
+    mx.nd._internal._scatter_set_nd(
+        probs, label_gradient, label_index, shape=probs.shape, out=probs
+    )
     if num_tokens < len(probs):
         probs[num_tokens:] = 0
     return probs

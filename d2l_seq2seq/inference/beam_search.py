@@ -1,6 +1,7 @@
-"""Beam search: hypotheses of a sentence that compete, over any step function, and its tree.
+"""Beam search over any step function (d2l 0.14, section 9.8.3), and the tree of its hypotheses.
 
-How rows are run on the device is told in `decoding.py`, which searches without competition.
+The hypotheses of a sentence compete for the places of its beam.  `sampling` has the searches whose
+hypotheses are independent of each other.
 """
 
 from __future__ import annotations
@@ -10,211 +11,98 @@ from typing import Generator, Iterable, Iterator, NamedTuple
 import numpy as onp
 
 from .._mxnet import operators_of, shape_of
+from .constraints import BLOCKED, IMPOSSIBLE, append_to_history, apply_constraints
 from .search import (
-    BLOCKED,
-    IMPOSSIBLE,
-    STEPS_AT_ONCE,
+    STEPS_PER_CALL,
+    BatchInputs,
     Hypothesis,
-    Inputs,
-    Rows,
     SearchRules,
+    SearchState,
     Stepper,
-    beginning,
-    block,
+    attention_to_host,
+    initial_search_state,
     interleave,
-    longer,
-    on_host,
-    stacked,
+    stack_attention,
 )
+
+# A step has five results, each of shape (num_sentences, beam_size).  Three describe the places of
+# the beam: the new token, the place that it continues, and the summed log-probability.  Two
+# describe the hypotheses that ended, best first: the summed log-probability (below `IMPOSSIBLE`
+# where none ended), and the place that <eos> continues.
+TOKENS, PARENTS, SCORES, END_SCORES, END_PARENTS = range(5)
 
 
 def beam_search(
     stepper: Stepper,
-    batches: Iterable[Inputs],
+    batches: Iterable[BatchInputs],
     rules: SearchRules,
     *,
     beam_size: int,
     n_best: int = 1,
 ) -> Iterator[list[list[Hypothesis]]]:
-    """The best of what `beam_size` hypotheses a sentence lead to (d2l 0.14, section 9.8.3).
+    """Search for the best sequences with a beam (d2l 0.14, section 9.8.3).
 
-    At each step the `beam_size` best continuations of all are kept.  Those that end in ``<eos>``
-    are set aside and give their place to the next best.  A sentence is done when `beam_size` of its
-    hypotheses have ended, or at `max_length`, where open ones count if too few have ended.
-
-    Parameters
-    ----------
-    stepper, batches, rules : as for `greedy_search`
-    beam_size : int
-        1 is greedy search.
-    n_best : int
-        Hypotheses to return for each sentence, `beam_size` at most.
-
-    Yields
-    ------
-    list of list of Hypothesis
-        For each sentence of a batch up to `n_best` of them, fewer where there are not as many
-        sequences: the finished ones first, and of these and of the open ones the best score first.
-    """
-    if not 1 <= n_best <= beam_size:
-        raise ValueError(f'expected n_best from 1 to beam_size = {beam_size}, got {n_best}')
-    found = interleave(_search(stepper, inputs, rules, beam_size) for inputs in batches)
-    return (_hypotheses(*one, rules, n_best) for one in found)
-
-
-class TreeNode(NamedTuple):
-    """A sequence that a beam held: its last token, behind those of the node before."""
-
-    token_id: int  # ``eos_id`` where the sequence ended
-    log_prob: float  # of the whole sequence, a natural logarithm
-    parent: int | None  # number of the node before; None: this is a first token
-
-
-def search_tree(
-    stepper: Stepper, inputs: Inputs, rules: SearchRules, beam_size: int
-) -> list[TreeNode]:
-    """All that the beam of one sentence held on its way (d2l 0.14, Fig. 9.8.3).
+    Each step keeps the `beam_size` best continuations of all hypotheses of a sentence.  Those that
+    end with ``<eos>`` are set aside, and the next best continuations take their places.  A sentence
+    is done when `beam_size` of its hypotheses have ended, or at `max_length`.  If too few have
+    ended by then, the best unfinished ones complete the result.
 
     Parameters
     ----------
     stepper : Stepper
-    inputs : sequence of arrays
-        What `Stepper.start` takes, a batch of one.
+    batches : iterable of sequences of arrays
+        Inputs for `Stepper.upload`.  Batches are read slightly ahead of the results.
     rules : SearchRules
     beam_size : int
+        1 is greedy search.
+    n_best : int
+        Number of hypotheses to return for each sentence, `beam_size` at most.
 
-    Returns
-    -------
-    list of TreeNode
-        Step by step: the places of the beam, best first, and then what ended there.
+    Yields
+    ------
+    list of list of Hypothesis
+        Up to `n_best` hypotheses for each sentence of a batch, fewer if fewer sequences exist.  The
+        finished ones come before the others, and in both groups the best score comes first.
 
     Raises
     ------
     ValueError
-        If there is more than one sentence, or `beam_size` is below 1.
+        If `n_best` is not from 1 to `beam_size`.
     """
-    if len(inputs[0]) != 1 or beam_size < 1:
-        raise ValueError(
-            f'expected one sentence and a beam_size of at least 1, got '
-            f'{len(inputs[0])} and {beam_size}'
-        )
-    ((found, _),) = interleave([_search(stepper, inputs, rules, beam_size)])
-    nodes, places, num_ended = [], [None], 0
-    for one in onp.concatenate(found)[: rules.max_length, :, 0].tolist():
-        if num_ended >= beam_size:
-            break
-        held = [
-            TreeNode(int(token_id), log_prob, places[int(parent)])
-            for token_id, parent, log_prob in zip(one[TOKENS], one[PARENTS], one[SCORES])
-            if log_prob > IMPOSSIBLE
-        ]
-        ended = [
-            TreeNode(rules.eos_id, log_prob, places[int(parent)])
-            for log_prob, parent in zip(one[END_SCORES], one[END_PARENTS])
-            if log_prob > IMPOSSIBLE
-        ][: beam_size - num_ended]
-        num_ended += len(ended)
-        places = range(len(nodes), len(nodes) + len(held))
-        nodes += held + ended
-    return nodes
-
-
-def _hypotheses(found, attention, rules, n_best) -> list[list[Hypothesis]]:
-    """The best hypotheses of each sentence of what a search found."""
-    found, weights = onp.concatenate(found)[: rules.max_length], on_host(attention)
-    _, _, num_sentences, beam_size = found.shape
-    return [
-        _best(
-            found[:, :, sentence],
-            weights and [step[sentence * beam_size :][:beam_size] for step in weights],
-            rules,
-            n_best,
-        )
-        for sentence in range(num_sentences)
-    ]
-
-
-def _search(stepper, inputs, rules, beam_size) -> Generator:
-    """A search whose rows compete with the others of their sentence.
-
-    What it finds: an array (STEPS_AT_ONCE, 5, num_sentences, beam_size) for each time that it came
-    back, see below, and the attention weights as they are on the device.
-    """
-    steps, attention = [], []
-    arrays, step_rules = stepper.upload(inputs), rules.of_a_step()
-    position, num_ended, is_open = 0, 0, True
-    while position < rules.max_length and onp.any(is_open):
-        static = stepper, step_rules, beam_size, rules.graphs_position(position)
-        found, weights, arrays = stepper.run(_extend_beams, static, arrays)
-        yield
-        steps.append(found.asnumpy())
-        attention.append(weights)
-        position += STEPS_AT_ONCE
-        num_ended = num_ended + (steps[-1][:, END_SCORES] > IMPOSSIBLE).sum(axis=(0, 2))
-        is_open = (num_ended < beam_size) & (steps[-1][-1, SCORES] > IMPOSSIBLE).any(axis=1)
-    return steps, attention
-
-
-# What is found at each step of a beam search, for the places of a beam: the tokens that were put
-# there, the places that they continue, their summed log-probabilities; and, best first, the summed
-# log-probabilities of what ended, `BLOCKED` in the other places, and the places that it continued.
-TOKENS, PARENTS, SCORES, END_SCORES, END_PARENTS = range(5)
-
-
-def _extend_beams(stepper, rules, beam_size, position, arrays):
-    """`STEPS_AT_ONCE` more tokens for the beams: what was found, weights, arrays to go on.
-
-    What was found has the shape (STEPS_AT_ONCE, 5, num_sentences, beam_size).  The arrays are the
-    inputs of a batch at position 0, and later the `Rows` that the last call left.
-    """
-    tokens, history, state, scores = (
-        Rows(*arrays) if position else _beginning(stepper, rules, arrays, beam_size)
-    )
-    F, found, weights = operators_of(tokens), [], []
-    for step in range(STEPS_AT_ONCE):
-        logits, state, own_weights = stepper.step(tokens, state)
-        log_probs = block(F.npx.log_softmax(logits), rules, history, position + step)
-        found.append(best_continuations(F, log_probs, scores, rules.eos_id))
-        weights.append(own_weights)
-        tokens, scores = found[-1][TOKENS].reshape((-1, 1)), found[-1][SCORES]
-        sentences = F.npx.arange_like(scores, axis=0).reshape((-1, 1))
-        rows = (sentences * beam_size + found[-1][PARENTS]).reshape((-1,))
-        state = stepper.reorder(state, rows)
-        if history is not None:
-            history = F.np.take(history, rows, axis=0, mode='clip')
-        history = longer(history, tokens, rules)
-    found = F.np.stack([F.np.stack(parts, axis=0) for parts in found], axis=0)
-    return found, stacked(F, weights), Rows(tokens, history, state, scores)
-
-
-def _beginning(stepper, rules, arrays, beam_size) -> Rows:
-    """Before the first token the rows of a sentence are the same, so only the first one counts."""
-    rows = beginning(stepper, rules.bos_id, arrays, beam_size)
-    F = operators_of(rows.tokens)
-    zeros = F.np.zeros_like(rows.tokens.reshape((-1, beam_size))[:, :1])  # (num_sentences, 1)
-    return rows._replace(
-        scores=F.np.concatenate([zeros, *[zeros + BLOCKED] * (beam_size - 1)], axis=1)
-    )
+    if not 1 <= n_best <= beam_size:
+        raise ValueError(f'expected n_best from 1 to beam_size = {beam_size}, got {n_best}')
+    results = interleave(_search_batch(stepper, inputs, rules, beam_size) for inputs in batches)
+    return (_to_hypotheses(steps, attention, rules, n_best) for steps, attention in results)
 
 
 def best_continuations(F, log_probs, scores, eos_id):
-    """One step for all beams; returns float32 arrays (num_sentences, beam_size), see `TOKENS`.
+    """Compute one step of beam search for all sentences of a batch.
 
-    Of twice as many candidates as there are places, each place gives one ``<eos>`` at most, so that
-    enough others are among them.
+    Each place of the beam has at most one continuation with ``<eos>``.  Therefore the best
+    ``2 * beam_size`` candidates always include `beam_size` others.
 
     Parameters
     ----------
+    F : module
+        MXNet's operators, for arrays or for symbols.
     log_probs : float32 array of shape (num_sentences * beam_size, vocab_size)
+        Log-probabilities of the next token.
     scores : float32 array of shape (num_sentences, beam_size)
+        Summed log-probabilities of the hypotheses so far.
+    eos_id : int
+
+    Returns
+    -------
+    tokens, parents, scores, end_scores, end_parents
+        Five float32 arrays of shape (num_sentences, beam_size), see `TOKENS`.
     """
     beam_size, vocab_size = shape_of(scores)[1], shape_of(log_probs)[1]
     totals = (log_probs + scores.reshape((-1, 1))).reshape((-1, beam_size * vocab_size))
-    # Float32 counts to 2^24 only, and there may be more candidates.
+    # There may be more than 2^24 candidates, which float32 could not count.
     best, index = F.npx.topk(totals, k=2 * beam_size, ret_typ='both', dtype='float64')
     parents = F.np.floor(index / vocab_size)
     tokens = (index - parents * vocab_size).astype('float32')
-    parents = parents.astype('float32')  # (num_sentences, 2 * beam_size), like the others
+    parents = parents.astype('float32')  # (num_sentences, 2 * beam_size), as best and tokens
     is_end = (tokens == eos_id).astype('float32')
     open_scores, index = F.npx.topk(best + BLOCKED * is_end, k=beam_size, ret_typ='both')
     sentences = F.npx.arange_like(index, axis=0).reshape((-1, 1))
@@ -232,45 +120,194 @@ def best_continuations(F, log_probs, scores, eos_id):
     )
 
 
-def _best(found, weights, rules, n_best) -> list[Hypothesis]:
-    """The best hypotheses of a sentence: ended ones, and open ones where those are too few.
+class TreeNode(NamedTuple):
+    """A sequence that was in a beam: its last token and the node of the tokens before it."""
+
+    token_id: int  # eos_id if the sequence ended
+    log_prob: float  # natural logarithm of the probability of the whole sequence
+    parent: int | None  # index of the node before; None for a first token
+
+
+def search_tree(
+    stepper: Stepper, inputs: BatchInputs, rules: SearchRules, beam_size: int
+) -> list[TreeNode]:
+    """Return all sequences that the beam of one sentence held (d2l 0.14, Fig. 9.8.3).
 
     Parameters
     ----------
-    found : array of shape (num_steps, 5, beam_size)
+    stepper : Stepper
+    inputs : sequence of arrays
+        Inputs for `Stepper.upload`, a batch of one sentence.
+    rules : SearchRules
+    beam_size : int
+
+    Returns
+    -------
+    list of TreeNode
+        For each step the places of the beam, best first, and then the sequences that ended.
+
+    Raises
+    ------
+    ValueError
+        If there is more than one sentence, or `beam_size` is below 1.
+    """
+    if len(inputs[0]) != 1 or beam_size < 1:
+        raise ValueError(
+            f'expected one sentence and a beam_size of at least 1, got '
+            f'{len(inputs[0])} and {beam_size}'
+        )
+    ((steps, _),) = interleave([_search_batch(stepper, inputs, rules, beam_size)])
+    nodes, node_of_place, num_ended = [], [None], 0
+    for step in onp.concatenate(steps)[: rules.max_length, :, 0].tolist():
+        if num_ended >= beam_size:
+            break
+        held = [
+            TreeNode(int(token_id), log_prob, node_of_place[int(parent)])
+            for token_id, parent, log_prob in zip(step[TOKENS], step[PARENTS], step[SCORES])
+            if log_prob > IMPOSSIBLE
+        ]
+        ended = [
+            TreeNode(rules.eos_id, log_prob, node_of_place[int(parent)])
+            for log_prob, parent in zip(step[END_SCORES], step[END_PARENTS])
+            if log_prob > IMPOSSIBLE
+        ][: beam_size - num_ended]
+        num_ended += len(ended)
+        node_of_place = range(len(nodes), len(nodes) + len(held))
+        nodes += held + ended
+    return nodes
+
+
+def _search_batch(stepper, inputs, rules, beam_size) -> Generator:
+    """Search one batch, for `interleave`.
+
+    Returns
+    -------
+    steps : list of float32 NumPy arrays of shape (STEPS_PER_CALL, 5, num_sentences, beam_size)
+        The results of the steps, see `TOKENS`; one array for each call of `Stepper.run`.
+    attention : list
+        The attention weights of each call, on the device.
+    """
+    steps, attention = [], []
+    arrays, step_rules = stepper.upload(inputs), rules.step_rules()
+    position, num_ended, is_open = 0, 0, True
+    while position < rules.max_length and onp.any(is_open):
+        static = stepper, step_rules, beam_size, rules.graph_position(position)
+        results, weights, arrays = stepper.run(_extend_beams, static, arrays)
+        yield
+        steps.append(results.asnumpy())
+        attention.append(weights)
+        position += STEPS_PER_CALL
+        num_ended = num_ended + (steps[-1][:, END_SCORES] > IMPOSSIBLE).sum(axis=(0, 2))
+        is_open = (num_ended < beam_size) & (steps[-1][-1, SCORES] > IMPOSSIBLE).any(axis=1)
+    return steps, attention
+
+
+def _extend_beams(stepper, rules, beam_size, position, arrays):
+    """Extend the beams by `STEPS_PER_CALL` tokens: a function of arrays, for `Stepper.run`.
+
+    Parameters
+    ----------
+    arrays : list of arrays, or SearchState
+        The inputs of a batch at position 0, and later the state that the last call returned.
+
+    Returns
+    -------
+    results : float32 array of shape (STEPS_PER_CALL, 5, num_sentences, beam_size)
+    attention_weights : float32 array of shape (STEPS_PER_CALL, num_hypotheses, num_src_steps)
+        None without attention.
+    state : SearchState
+    """
+    tokens, history, state, scores = (
+        SearchState(*arrays) if position else _initial_beams(stepper, rules, arrays, beam_size)
+    )
+    F, results, attention = operators_of(tokens), [], []
+    for step in range(STEPS_PER_CALL):
+        logits, state, weights = stepper.step(tokens, state)
+        log_probs = F.npx.log_softmax(logits)
+        log_probs = apply_constraints(log_probs, rules, history, position + step)
+        results.append(best_continuations(F, log_probs, scores, rules.eos_id))
+        attention.append(weights)
+        tokens, scores = results[-1][TOKENS].reshape((-1, 1)), results[-1][SCORES]
+        sentences = F.npx.arange_like(scores, axis=0).reshape((-1, 1))
+        parents = (sentences * beam_size + results[-1][PARENTS]).reshape((-1,))
+        state = stepper.reorder(state, parents)
+        if history is not None:
+            history = F.np.take(history, parents, axis=0, mode='clip')
+        history = append_to_history(history, tokens, rules)
+    results = F.np.stack([F.np.stack(step_results, axis=0) for step_results in results], axis=0)
+    return results, stack_attention(F, attention), SearchState(tokens, history, state, scores)
+
+
+def _initial_beams(stepper, rules, arrays, beam_size) -> SearchState:
+    """Return the state before the first token.
+
+    All hypotheses of a sentence are equal then, so all but the first are blocked.
+    """
+    state = initial_search_state(stepper, rules.bos_id, arrays, beam_size)
+    F = operators_of(state.tokens)
+    zeros = F.np.zeros_like(state.tokens.reshape((-1, beam_size))[:, :1])  # (num_sentences, 1)
+    return state._replace(
+        scores=F.np.concatenate([zeros, *[zeros + BLOCKED] * (beam_size - 1)], axis=1)
+    )
+
+
+def _to_hypotheses(steps, attention, rules, n_best) -> list[list[Hypothesis]]:
+    """Return the best hypotheses of each sentence from the result of `_search_batch`."""
+    steps, weights = onp.concatenate(steps)[: rules.max_length], attention_to_host(attention)
+    _, _, num_sentences, beam_size = steps.shape
+    return [
+        _best_hypotheses(
+            steps[:, :, sentence],
+            weights and [step[sentence * beam_size :][:beam_size] for step in weights],
+            rules,
+            n_best,
+        )
+        for sentence in range(num_sentences)
+    ]
+
+
+def _best_hypotheses(steps, weights, rules, n_best) -> list[Hypothesis]:
+    """Return the best hypotheses of a sentence: finished ones, then unfinished ones if needed.
+
+    Parameters
+    ----------
+    steps : array of shape (num_steps, 5, beam_size)
     weights : list of arrays of shape (beam_size, num_src_steps), one for each step, or None
     """
-    beam_size, steps = found.shape[2], found.tolist()  # Python's lists are quicker to walk through
+    beam_size, steps = steps.shape[2], steps.tolist()  # lists are faster to iterate over
     ended = [
-        (step + 1, int(place), total)
-        for step, one in enumerate(steps)
-        for total, place in zip(one[END_SCORES], one[END_PARENTS])
+        (number + 1, int(place), total)
+        for number, step in enumerate(steps)
+        for total, place in zip(step[END_SCORES], step[END_PARENTS])
         if total > IMPOSSIBLE
     ]
-    ended = sorted(ended[:beam_size], key=lambda one: -rules.length_penalty(one[2], one[0]))
-    best = [
+    ended = sorted(ended[:beam_size], key=lambda end: -rules.length_penalty(end[2], end[0]))
+    hypotheses = [
         _trace_back(steps[: length - 1], place, total, weights, rules)
         for length, place, total in ended[:n_best]
     ]
-    if len(best) < n_best:  # the open ones are in order of score
+    if len(hypotheses) < n_best:  # the places of the beam are in order of score
         places = [place for place, total in enumerate(steps[-1][SCORES]) if total > IMPOSSIBLE]
-        best += [
+        hypotheses += [
             _trace_back(steps, place, None, weights, rules)
-            for place in places[: n_best - len(best)]
+            for place in places[: n_best - len(hypotheses)]
         ]
-    return best
+    return hypotheses
 
 
 def _trace_back(steps, place, end_score, weights, rules) -> Hypothesis:
-    """The hypothesis in a place after some steps; with ``<eos>`` unless `end_score` is None."""
+    """Return the hypothesis in a place after the last of `steps`.
+
+    `end_score` is the summed log-probability with ``<eos>``, or None for an unfinished hypothesis.
+    """
     is_finished = end_score is not None
     token_ids, totals, places = [], [end_score] if is_finished else [], [place]
-    for one in reversed(steps):
-        token_ids.append(int(one[TOKENS][place]))
-        totals.append(one[SCORES][place])
-        place = int(one[PARENTS][place])
+    for step in reversed(steps):
+        token_ids.append(int(step[TOKENS][place]))
+        totals.append(step[SCORES][place])
+        place = int(step[PARENTS][place])
         places.append(place)
-    # A token is due to the weights of the place that it continues.
+    # The attention weights of a token are those of the place that it continues.
     places = places[::-1][: len(totals)]
     log_probs = [total - before for total, before in zip(totals, [*totals[1:], 0.0])][::-1]
     return Hypothesis(

@@ -1,4 +1,4 @@
-"""How good a trained model is on sentence pairs: its loss, and what it makes of the sources."""
+"""Evaluation of a trained model on sentence pairs: its loss, and scores of its translations."""
 
 from __future__ import annotations
 
@@ -15,46 +15,48 @@ from ..engine.loss_accumulator import LossSums
 from .metrics import Score, bleu, corpus_scores, require_sacrebleu, sentence_scores
 from .translator import Translator
 
-BATCH_SIZE = 64  # of the loss; which, it doesn't matter
+BATCH_SIZE = 64  # for the loss, whose value does not depend on it
 
 
 @dataclass(frozen=True)
 class ScoredSentence:
-    """A source, what the model made of it, and what is right."""
+    """A source sentence, its translation by the model, and its references."""
 
     source: str
     translation: str
     references: list[str]
-    bleu: float  # sacreBLEU's of this sentence, from 0 to 100
-    is_match: bool  # True: it is one of the references, written as the model writes
+    bleu: float  # sacreBLEU's BLEU of this sentence, from 0 to 100
+    is_match: bool  # True: it is equal to a reference that was tokenized and detokenized
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found."""
+    """The results of an evaluation."""
 
     num_pairs: int
     losses: LossSums
     scores: dict[str, Score]  # of the corpus, by sacreBLEU
-    book_bleu: float  # mean of the book's BLEU of a sentence with k = 2, from 0 to 1
-    sentences: list[ScoredSentence]  # each source once, in the order of the corpus
+    book_bleu: float  # mean over sentences of the book's BLEU with k = 2, from 0 to 1
+    sentences: list[ScoredSentence]  # each distinct source once, in the order of the corpus
 
     @property
     def perplexity(self) -> float:
-        """exp of the negative log-likelihood per token."""
+        """The exponential of the negative log-likelihood per token."""
         return math.exp(min(self.losses.nll_per_token, 700))
 
     @property
     def num_matches(self) -> int:
-        """Sources whose translation is one of the references."""
-        return sum(one.is_match for one in self.sentences)
+        """The number of sources whose translation is one of the references."""
+        return sum(sentence.is_match for sentence in self.sentences)
 
     def worst(self, count: int) -> list[ScoredSentence]:
-        """The sentences with the lowest scores; of equal ones the longer first."""
-        return sorted(self.sentences, key=lambda one: (one.bleu, -len(one.source)))[:count]
+        """Return the sentences with the lowest BLEU; of equal ones the longer source first."""
+        return sorted(self.sentences, key=lambda sentence: (sentence.bleu, -len(sentence.source)))[
+            :count
+        ]
 
     def to_dict(self) -> dict:
-        """All figures as a JSON object."""
+        """Return all figures as a JSON object."""
         return {
             'num_pairs': self.num_pairs,
             'num_sources': len(self.sentences),
@@ -73,19 +75,19 @@ class Evaluation:
 def evaluate(
     translator: Translator, pairs: Sequence[tuple[str, str]], search: SearchConfig = SearchConfig()
 ) -> Evaluation:
-    """Translate the sources of some pairs and compare.
+    """Translate the sources of sentence pairs, and score the translations.
 
-    The loss is that of teacher forcing, with every pair counted; what is longer than the model's
-    `num_steps` is cut there, as in training.  Translations are compared with all references of a
-    source.
+    The loss is computed with teacher forcing over all pairs.  Sentences longer than the model's
+    `num_steps` are cut for it, as in training.  Translations are scored against all references of
+    their source.
 
     Parameters
     ----------
     translator : Translator
     pairs : sequence of (str, str)
-        One at least.
+        Source and target sentences, at least one pair.
     search : SearchConfig
-        Of several translations the best counts.
+        Only the best translation of each source is scored.
 
     Returns
     -------
@@ -98,50 +100,69 @@ def evaluate(
     """
     require_sacrebleu()
     tokenizer = translator.tokenizer
-    arrays = encode_tokens(
-        *tokenize_pairs(pairs, tokenizer),
-        translator.src_vocab,
-        translator.tgt_vocab,
-        translator.num_steps,
-    )
     references = group_references(pairs, tokenizer)
-    sources, translations = list(references), translator(references, search)
-    accepted = [
-        {tokenizer.detokenize(tokenizer.tokenize_tgt(one)) for one in own}
-        for own in references.values()
-    ]
-    sentences = [
-        ScoredSentence(source, translation, own, score, translation in right)
-        for source, translation, own, score, right in zip(
-            sources,
-            translations,
-            references.values(),
-            sentence_scores(translations, list(references.values())),
-            accepted,
-        )
-    ]
-    book_bleu = sum(
-        max(
-            bleu(_spaced(tokenizer, one.translation), _spaced(tokenizer, reference), 2)
-            for reference in one.references
-        )
-        for one in sentences
-    ) / len(sentences)
-    ctx = translator.ctx
-    feed = (
-        Feed(arrays, BATCH_SIZE, 0, ctx)
-        if translator.bucket_width is None
-        else BucketFeed(arrays, BATCH_SIZE, 0, ctx, translator.bucket_width)
-    )
+    translations = translator(references, search)
+    sentences = _score_sentences(references, translations, tokenizer)
     return Evaluation(
         len(pairs),
-        evaluate_loss(translator.model, feed),
+        _evaluate_loss(translator, pairs),
         corpus_scores(translations, list(references.values())),
-        book_bleu,
+        _mean_book_bleu(sentences, tokenizer),
         sentences,
     )
 
 
-def _spaced(tokenizer: PairTokenizer, sentence: str) -> str:
-    """The tokens of a target sentence, separated by spaces."""
-    return ' '.join(tokenizer.tokenize_tgt(sentence))
+def _score_sentences(
+    references: dict[str, list[str]], translations: list[str], tokenizer: PairTokenizer
+) -> list[ScoredSentence]:
+    """Score each translation against the references of its source."""
+    scores = sentence_scores(translations, list(references.values()))
+    return [
+        ScoredSentence(
+            source,
+            translation,
+            source_references,
+            score,
+            translation in {_normalize(tokenizer, reference) for reference in source_references},
+        )
+        for (source, source_references), translation, score in zip(
+            references.items(), translations, scores
+        )
+    ]
+
+
+def _normalize(tokenizer: PairTokenizer, sentence: str) -> str:
+    """Return a target sentence as the model would write it."""
+    return tokenizer.detokenize(tokenizer.tokenize_tgt(sentence))
+
+
+def _mean_book_bleu(sentences: list[ScoredSentence], tokenizer: PairTokenizer) -> float:
+    """Return the mean over sentences of the book's BLEU, each with the reference that fits best."""
+
+    def spaced(sentence: str) -> str:
+        return ' '.join(tokenizer.tokenize_tgt(sentence))
+
+    best_scores = (
+        max(
+            bleu(spaced(sentence.translation), spaced(reference), 2)
+            for reference in sentence.references
+        )
+        for sentence in sentences
+    )
+    return sum(best_scores) / len(sentences)
+
+
+def _evaluate_loss(translator: Translator, pairs: Sequence[tuple[str, str]]) -> LossSums:
+    """Return the loss of a translator's model with teacher forcing."""
+    corpus = encode_tokens(
+        *tokenize_pairs(pairs, translator.tokenizer),
+        translator.src_vocab,
+        translator.tgt_vocab,
+        translator.num_steps,
+    )
+    ctx, bucket_width = translator.ctx, translator.bucket_width
+    if bucket_width is None:
+        feed = Feed(corpus, BATCH_SIZE, 0, ctx)
+    else:
+        feed = BucketFeed(corpus, BATCH_SIZE, 0, ctx, bucket_width)
+    return evaluate_loss(translator.model, feed)

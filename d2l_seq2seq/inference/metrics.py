@@ -1,7 +1,7 @@
-"""How good translations are: the book's BLEU of a sentence, and scores of a whole test set.
+"""Metrics of translations: the book's BLEU of a sentence, and sacreBLEU's scores of a test set.
 
-Corpus BLEU (Papineni et al. 2002) and chrF (Popovic 2015) are sacreBLEU's, so that they can be
-compared with others'; their signatures say how they were computed.
+Corpus BLEU (Papineni et al. 2002) and chrF (Popovic 2015) are computed by sacreBLEU, so that they
+can be compared with published ones.  Their signatures say how they were computed.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from ..errors import InputError
 
 
 def bleu(pred_seq: str, label_seq: str, k: int) -> float:
-    """BLEU of one sentence as the book defines it (d2l 0.17, Eq. (9.7.4)).
+    """Compute the BLEU of one sentence as the book defines it (d2l 0.17, Eq. (9.7.4)).
 
-    exp(min(0, 1 - len_label / len_pred)) times the precisions p_n of the n-grams up to k, each to
-    the power of 1 / 2^n: longer matches weigh more.
+    It is exp(min(0, 1 - len_label / len_pred)) times the product of p_n^(1 / 2^n) for n from 1 to
+    `k`, where p_n is the precision of the n-grams.  Longer matches have more weight.
 
     Parameters
     ----------
     pred_seq, label_seq : str
         Tokens separated by spaces.
     k : int
-        The longest n-grams that count; not more than there are tokens in `pred_seq`.
+        Maximum length of the n-grams.  It is limited to the number of tokens of `pred_seq`.
 
     Returns
     -------
@@ -44,14 +44,14 @@ def bleu(pred_seq: str, label_seq: str, k: int) -> float:
         return 0.0
     score = math.exp(min(0, 1 - len(label) / len(pred)))
     for n in range(1, min(k, len(pred)) + 1):
-        found, expected = _ngrams(pred, n), _ngrams(label, n)
-        num_matches = sum((found & expected).values())
-        score *= (num_matches / sum(found.values())) ** (0.5**n)
+        pred_ngrams, label_ngrams = _ngrams(pred, n), _ngrams(label, n)
+        num_matches = sum((pred_ngrams & label_ngrams).values())
+        score *= (num_matches / sum(pred_ngrams.values())) ** (0.5**n)
     return score
 
 
 def _ngrams(tokens: Sequence[str], n: int) -> collections.Counter:
-    """How often each sequence of n tokens occurs."""
+    """Return the number of occurrences of each n-gram."""
     return collections.Counter(
         tuple(tokens[start : start + n]) for start in range(len(tokens) - n + 1)
     )
@@ -59,41 +59,42 @@ def _ngrams(tokens: Sequence[str], n: int) -> collections.Counter:
 
 @dataclass(frozen=True)
 class Score:
-    """A figure and how it was computed."""
+    """A score and the way it was computed."""
 
     value: float  # from 0 to 100
-    signature: str
+    signature: str  # sacreBLEU's
 
 
 def corpus_scores(
     translations: Sequence[str], references: Sequence[Sequence[str]]
 ) -> dict[str, Score]:
-    """BLEU and chrF of a corpus, by sacreBLEU; upper and lower case count as the same.
+    """Compute BLEU and chrF of a corpus with sacreBLEU, ignoring case.
 
     Parameters
     ----------
     translations : sequence of str
     references : sequence of sequences of str
-        One or several for each translation; not as many for all.
+        One or more references for each translation; their number may differ.
 
     Returns
     -------
     dict of str to Score
-        Under ``BLEU`` and ``chrF``.
+        With the keys ``BLEU`` and ``chrF``.
 
     Raises
     ------
     InputError
         If sacreBLEU is not installed.
     """
-    metrics = _sacrebleu().metrics
-    most = max(map(len, references))
-    # A stream for each number of reference, with None where a sentence has no more.
+    metrics = _import_sacrebleu().metrics
+    max_references = max(map(len, references))
+    # Stream i has reference i of each sentence, and None for sentences with fewer references.
     streams = [
-        [own[number] if number < len(own) else None for own in references] for number in range(most)
+        [sentence[number] if number < len(sentence) else None for sentence in references]
+        for number in range(max_references)
     ]
     scores = {}
-    # `force` keeps sacreBLEU from warning that full stops have a space before them.
+    # `force` suppresses sacreBLEU's warning that full stops have a space before them.
     for name, metric in (
         ('BLEU', metrics.BLEU(lowercase=True, force=True)),
         ('chrF', metrics.CHRF(lowercase=True)),
@@ -106,29 +107,50 @@ def corpus_scores(
 def sentence_scores(
     translations: Sequence[str], references: Sequence[Sequence[str]]
 ) -> list[float]:
-    """sacreBLEU's BLEU of each sentence, from 0 to 100.
+    """Compute the BLEU of each sentence with sacreBLEU, ignoring case.
 
-    Of n-grams only as many orders count as a sentence has (``effective_order``); else a right
-    sentence of three tokens would have 0.
+    Only n-grams that fit into a sentence count (``effective_order``).  Otherwise a correct sentence
+    of three tokens would score 0.
+
+    Parameters
+    ----------
+    translations : sequence of str
+    references : sequence of sequences of str
+        One or more references for each translation.
+
+    Returns
+    -------
+    list of float
+        From 0 to 100.
+
+    Raises
+    ------
+    InputError
+        If sacreBLEU is not installed.
     """
-    metric = _sacrebleu().metrics.BLEU(lowercase=True, effective_order=True, force=True)
+    metric = _import_sacrebleu().metrics.BLEU(lowercase=True, effective_order=True, force=True)
     return [
-        metric.sentence_score(translation, list(own)).score
-        for translation, own in zip(translations, references)
+        metric.sentence_score(translation, list(sentence_references)).score
+        for translation, sentence_references in zip(translations, references)
     ]
 
 
 def require_sacrebleu() -> None:
-    """Raise `InputError` unless sacreBLEU is installed: before work is done that needs it."""
-    _sacrebleu()
+    """Check that sacreBLEU is installed, before any work that needs it.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    _import_sacrebleu()
 
 
-def _sacrebleu():
-    """The library, or what to type where it is missing."""
+def _import_sacrebleu():
     try:
         import sacrebleu
     except ImportError as error:
         raise InputError(
-            "sacreBLEU is not installed; type: pip install 'd2l-seq2seq[eval]'"
+            'sacreBLEU is not installed', "Type: pip install 'd2l-seq2seq[eval]'."
         ) from error
     return sacrebleu

@@ -1,8 +1,6 @@
-"""Search in rows that go on by themselves: greedily, or by sampling.  Beams are in `beam.py`.
+"""Greedy search and sampling: searches whose hypotheses are independent of each other.
 
-It knows no model and no text.  What it searches over is a `Stepper`: given the last token of each
-row and a state, the logits of the next one.  What is done to a few tokens is a plain function of
-arrays.  A stepper decides how it is run: as it stands, or traced into one graph.
+Greedy search is section 9.8.1 of d2l 0.14.  `beam_search` has the search whose hypotheses compete.
 """
 
 from __future__ import annotations
@@ -14,50 +12,53 @@ from typing import Generator, Iterable, Iterator
 import numpy as onp
 
 from .._mxnet import operators_of, shape_of
+from .constraints import BLOCKED, append_to_history, apply_constraints
 from .search import (
-    BLOCKED,
-    STEPS_AT_ONCE,
+    STEPS_PER_CALL,
+    BatchInputs,
     Hypothesis,
-    Inputs,
-    Rows,
     SearchRules,
+    SearchState,
     Stepper,
-    beginning,
-    block,
+    attention_to_host,
+    initial_search_state,
     interleave,
-    longer,
-    on_host,
-    stacked,
+    stack_attention,
 )
 
-# Logits up to which MXNet finds the greatest one faster by argmax than by topk.
+# Number of logits up to which MXNet finds the greatest one faster with argmax than with topk.
 MAX_ARGMAX_SIZE = 1 << 15
 
 
 def greedy_search(
-    stepper: Stepper, batches: Iterable[Inputs], rules: SearchRules
+    stepper: Stepper, batches: Iterable[BatchInputs], rules: SearchRules
 ) -> Iterator[list[list[Hypothesis]]]:
-    """The likeliest token at each step (d2l 0.14, section 9.8.1).
+    """Take the likeliest token at each step (d2l 0.14, section 9.8.1).
 
     Parameters
     ----------
     stepper : Stepper
     batches : iterable of sequences of arrays
-        What `Stepper.start` takes, batch by batch; read a little ahead of the results.
+        Inputs for `Stepper.upload`.  Batches are read slightly ahead of the results.
     rules : SearchRules
 
     Yields
     ------
     list of list of Hypothesis
-        For each sentence of a batch, in order, a list of one.
+        A list of one hypothesis for each sentence of a batch.
     """
-    found = interleave(_independent_rows(stepper, inputs, rules, _likeliest) for inputs in batches)
-    return ([[row] for row in _hypotheses(*one, rules)] for one in found)
+    results = interleave(
+        _search_batch(stepper, inputs, rules, _choose_likeliest) for inputs in batches
+    )
+    return (
+        [[hypothesis] for hypothesis in _to_hypotheses(chunks, attention, rules)]
+        for chunks, attention in results
+    )
 
 
 def sample(
     stepper: Stepper,
-    batches: Iterable[Inputs],
+    batches: Iterable[BatchInputs],
     rules: SearchRules,
     *,
     num_samples: int = 1,
@@ -65,92 +66,185 @@ def sample(
     top_k: int | None = None,
     seed: int = 0,
 ) -> Iterator[list[list[Hypothesis]]]:
-    """Tokens drawn as the model thinks them likely.
+    """Draw tokens from the distribution of the model.
 
-    What is drawn for a sentence depends on the seed and the sentence alone.
+    The samples of a sentence depend on the seed and the sentence only, not on its batch.
 
     Parameters
     ----------
-    stepper, batches, rules : as for `greedy_search`
+    stepper, batches, rules
+        See `greedy_search`.
     num_samples : int
-        Sequences for each sentence; some may be equal.
+        Number of sequences to draw for each sentence; some may be equal.
     temperature : float
-        Above 0.  Divides the logits: below 1 the likely gets likelier.
+        Divisor of the logits, above 0.  Below 1 it favors likely tokens.
     top_k : int, optional
-        Draw from so many likeliest tokens only.
+        Draw from this number of the likeliest tokens; from all tokens by default.
     seed : int
 
     Yields
     ------
     list of list of Hypothesis
-        For each sentence of a batch `num_samples` of them, the best score first.  Log-probabilities
-        are the model's, at a temperature of 1.
+        `num_samples` hypotheses for each sentence of a batch, the best score first.  Their
+        log-probabilities are those of the model, at a temperature of 1.
+
+    Raises
+    ------
+    ValueError
+        If `temperature`, `num_samples` or `top_k` is out of range.
     """
     if not temperature > 0 or num_samples < 1 or (top_k is not None and top_k < 1):
         raise ValueError(
             'expected a temperature above 0, and num_samples and top_k of at least 1, '
             f'got {temperature}, {num_samples} and {top_k}'
         )
-    choose = _Draw(temperature, top_k)
-    found = interleave(
-        _independent_rows(
+    choose = _ChooseRandomly(temperature, top_k)
+    results = interleave(
+        _search_batch(
             stepper,
             inputs,
             rules,
             choose,
             num_samples,
-            _draws_for(inputs, num_samples, rules.max_length, seed),
+            _uniform_numbers(inputs, num_samples, rules.max_length, seed),
         )
         for inputs in batches
     )
-    return (_best_first(_hypotheses(*one, rules), num_samples) for one in found)
+    return (
+        _group_by_sentence(_to_hypotheses(chunks, attention, rules), num_samples)
+        for chunks, attention in results
+    )
 
 
-def _independent_rows(stepper, inputs, rules, choose, num_rows=1, draws=None) -> Generator:
-    """A search whose rows go on by themselves, each with the token that `choose` names.
+def _search_batch(
+    stepper, inputs, rules, choose, hypotheses_per_sentence=1, random_numbers=None
+) -> Generator:
+    """Search one batch, for `interleave`; `choose` picks the next token of each hypothesis.
 
-    What it finds: tokens and their log-probabilities, an array (2, num_rows, STEPS_AT_ONCE) for
-    each time that it came back, and the attention weights as they are on the device.
+    Returns
+    -------
+    chunks : list of float32 NumPy arrays of shape (2, num_hypotheses, STEPS_PER_CALL)
+        Tokens and their log-probabilities; one array for each call of `Stepper.run`.
+    attention : list
+        The attention weights of each call, on the device.
     """
-    found, attention = [], []
-    arrays, step_rules = stepper.upload(inputs), rules.of_a_step()
+    chunks, attention = [], []
+    arrays, step_rules = stepper.upload(inputs), rules.step_rules()
     position, is_open = 0, True
     while position < rules.max_length and onp.any(is_open):
-        drawn = (
-            None
-            if draws is None
-            else stepper.upload([draws[:, position : position + STEPS_AT_ONCE].copy()])[0]
-        )
-        static = stepper, step_rules, choose, num_rows, rules.graphs_position(position)
-        chosen, weights, arrays = stepper.run(_choose_tokens, static, [arrays, drawn])
+        uniform = None
+        if random_numbers is not None:
+            chunk = random_numbers[:, position : position + STEPS_PER_CALL].copy()
+            uniform = stepper.upload([chunk])[0]
+        position_of_graph = rules.graph_position(position)
+        static = stepper, step_rules, choose, hypotheses_per_sentence, position_of_graph
+        results, weights, arrays = stepper.run(_choose_tokens, static, [arrays, uniform])
         yield
-        found.append(chosen.asnumpy())
+        chunks.append(results.asnumpy())
         attention.append(weights)
-        is_open = is_open & (found[-1][0] != rules.eos_id).all(axis=1)
-        position += STEPS_AT_ONCE
-    return found, attention
+        is_open = is_open & (chunks[-1][0] != rules.eos_id).all(axis=1)
+        position += STEPS_PER_CALL
+    return chunks, attention
 
 
-def _hypotheses(found, attention, rules) -> list[Hypothesis]:
-    """The rows of what a search found."""
-    tokens, log_probs = onp.concatenate(found, axis=2)[:, :, : rules.max_length]
-    weights = on_host(attention)
+def _choose_tokens(stepper, rules, choose, hypotheses_per_sentence, position, arrays):
+    """Extend each hypothesis by `STEPS_PER_CALL` tokens: a function of arrays, for `Stepper.run`.
+
+    Parameters
+    ----------
+    arrays : list
+        First the inputs of a batch at position 0, and later the state that the last call returned.
+        Then random numbers (num_hypotheses, STEPS_PER_CALL) for `choose`, or None.
+
+    Returns
+    -------
+    results : float32 array of shape (2, num_hypotheses, STEPS_PER_CALL)
+        Tokens and their log-probabilities.
+    attention_weights : float32 array of shape (STEPS_PER_CALL, num_hypotheses, num_src_steps)
+        None without attention.
+    state : SearchState
+    """
+    arrays, uniform = arrays
+    tokens, history, state, _ = (
+        SearchState(*arrays)
+        if position
+        else initial_search_state(stepper, rules.bos_id, arrays, hypotheses_per_sentence)
+    )
+    F, chosen, all_logits, attention = operators_of(tokens), [], [], []
+    for step in range(STEPS_PER_CALL):
+        logits, state, weights = stepper.step(tokens, state)
+        numbers = None if uniform is None else uniform[:, step : step + 1]
+        allowed = apply_constraints(logits, rules, history, position + step)
+        tokens = choose(F, allowed, numbers)
+        chosen.append(tokens)
+        all_logits.append(logits)
+        attention.append(weights)
+        history = append_to_history(history, tokens, rules)
+    chosen = F.np.concatenate(chosen, axis=1)  # (num_hypotheses, STEPS_PER_CALL)
+    log_probs = F.npx.pick(F.npx.log_softmax(F.np.stack(all_logits, axis=1)), chosen)
+    return (
+        F.np.stack([chosen, log_probs], axis=0),
+        stack_attention(F, attention),
+        SearchState(tokens, history, state),
+    )
+
+
+def _choose_likeliest(F, logits, uniform):
+    """Return the tokens (num_hypotheses, 1) of the greatest logits; `uniform` is not used."""
+    num_hypotheses, vocab_size = shape_of(logits)
+    if num_hypotheses * vocab_size > MAX_ARGMAX_SIZE:
+        return F.npx.topk(logits, k=1)
+    return F.argmax(logits.as_nd_ndarray(), axis=1, keepdims=True).as_np_ndarray()
+
+
+@dataclass(frozen=True)
+class _ChooseRandomly:
+    """Choose the first token at which the cumulative probability exceeds a uniform number."""
+
+    temperature: float
+    top_k: int | None
+
+    def __call__(self, F, logits, uniform):
+        if self.top_k is not None:
+            best = F.npx.topk(logits, k=min(self.top_k, shape_of(logits)[1]), ret_typ='value')
+            logits = logits + BLOCKED * (logits < best[:, -1:]).astype('float32')
+        sums = F.np.cumsum(F.npx.softmax(logits / self.temperature), axis=1)
+        is_before = sums <= uniform * sums[:, -1:]  # (num_hypotheses, vocab_size)
+        return is_before.astype('float32').sum(axis=1, keepdims=True)
+
+
+def _uniform_numbers(
+    inputs: BatchInputs, num_samples: int, max_length: int, seed: int
+) -> onp.ndarray:
+    """Draw numbers in [0, 1) for each hypothesis and token, and some more to fill the last call.
+
+    Returns
+    -------
+    float32 array of shape (num_sentences * num_samples, num_steps)
+    """
+    num_steps = max_length + -max_length % STEPS_PER_CALL
+    numbers = onp.array(
+        [
+            onp.random.RandomState([seed, zlib.crc32(sentence.tobytes()), number]).rand(num_steps)
+            for sentence in inputs[0]
+            for number in range(num_samples)
+        ]
+    )
+    return numbers.astype('float32') * 0.999999  # float32 might round up to 1
+
+
+def _to_hypotheses(chunks, attention, rules) -> list[Hypothesis]:
+    """Return the hypotheses of a batch from the result of `_search_batch`."""
+    tokens, log_probs = onp.concatenate(chunks, axis=2)[:, :, : rules.max_length]
+    weights = attention_to_host(attention)
     return [
-        _row_hypothesis(ids, own, weights and [step[row] for step in weights], rules)
-        for row, (ids, own) in enumerate(zip(tokens.astype(int).tolist(), log_probs.tolist()))
+        _cut_at_end(*sequence, weights and [step[number] for step in weights], rules)
+        for number, sequence in enumerate(zip(tokens.astype(int).tolist(), log_probs.tolist()))
     ]
 
 
-def _best_first(rows: list[Hypothesis], num_rows: int) -> list[list[Hypothesis]]:
-    """Each sentence's rows, in order of their scores."""
-    return [
-        sorted(rows[first : first + num_rows], key=lambda found: -found.score)
-        for first in range(0, len(rows), num_rows)
-    ]
-
-
-def _row_hypothesis(token_ids, log_probs, weights, rules) -> Hypothesis:
-    """A row up to its end."""
+def _cut_at_end(token_ids, log_probs, weights, rules) -> Hypothesis:
+    """Return the hypothesis of a sequence, without the tokens after ``<eos>``."""
     is_finished = rules.eos_id in token_ids
     if is_finished:
         length = token_ids.index(rules.eos_id) + 1
@@ -164,66 +258,9 @@ def _row_hypothesis(token_ids, log_probs, weights, rules) -> Hypothesis:
     )
 
 
-def _choose_tokens(stepper, rules, choose, num_rows, position, arrays):
-    """`STEPS_AT_ONCE` more tokens for each row: what was found, attention weights, arrays to go on.
-
-    The arrays are the inputs of a batch at position 0, and later the `Rows` that the last call
-    left; and what is drawn, or None.
-    """
-    arrays, draws = arrays
-    tokens, history, state, _ = (
-        Rows(*arrays) if position else beginning(stepper, rules.bos_id, arrays, num_rows)
-    )
-    F, chosen, seen, weights = operators_of(tokens), [], [], []
-    for step in range(STEPS_AT_ONCE):
-        logits, state, own_weights = stepper.step(tokens, state)
-        drawn = None if draws is None else draws[:, step : step + 1]
-        tokens = choose(F, block(logits, rules, history, position + step), drawn)
-        chosen.append(tokens)
-        seen.append(logits)
-        weights.append(own_weights)
-        history = longer(history, tokens, rules)
-    chosen = F.np.concatenate(chosen, axis=1)  # (num_rows, STEPS_AT_ONCE)
-    log_probs = F.npx.pick(F.npx.log_softmax(F.np.stack(seen, axis=1)), chosen)
-    return (
-        F.np.stack([chosen, log_probs], axis=0),
-        stacked(F, weights),
-        Rows(tokens, history, state),
-    )
-
-
-def _likeliest(F, logits, draws):
-    """The token of the greatest logit."""
-    num_rows, vocab_size = shape_of(logits)
-    if num_rows * vocab_size > MAX_ARGMAX_SIZE:
-        return F.npx.topk(logits, k=1)
-    return F.argmax(logits.as_nd_ndarray(), axis=1, keepdims=True).as_np_ndarray()
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """A token of the distribution: the first one at which the summed probabilities pass a draw."""
-
-    temperature: float
-    top_k: int | None
-
-    def __call__(self, F, logits, draws):
-        if self.top_k is not None:
-            best = F.npx.topk(logits, k=min(self.top_k, shape_of(logits)[1]), ret_typ='value')
-            logits = logits + BLOCKED * (logits < best[:, -1:]).astype('float32')
-        sums = F.np.cumsum(F.npx.softmax(logits / self.temperature), axis=1)
-        is_before = sums <= draws * sums[:, -1:]  # (num_rows, vocab_size)
-        return is_before.astype('float32').sum(axis=1, keepdims=True)
-
-
-def _draws_for(inputs: Inputs, num_samples: int, max_length: int, seed: int) -> onp.ndarray:
-    """Uniform numbers of shape (num_sentences * num_samples, max_length), up to a whole chunk."""
-    num_steps = max_length + -max_length % STEPS_AT_ONCE
-    draws = onp.array(
-        [
-            onp.random.RandomState([seed, zlib.crc32(sentence.tobytes()), number]).rand(num_steps)
-            for sentence in inputs[0]
-            for number in range(num_samples)
-        ]
-    )
-    return draws.astype('float32') * 0.999999  # not rounded up to 1
+def _group_by_sentence(hypotheses: list[Hypothesis], num_samples: int) -> list[list[Hypothesis]]:
+    """Return the hypotheses of each sentence, the best score first."""
+    return [
+        sorted(hypotheses[first : first + num_samples], key=lambda hypothesis: -hypothesis.score)
+        for first in range(0, len(hypotheses), num_samples)
+    ]

@@ -1,6 +1,11 @@
-"""The step function that is searched over, and the rules of the search.
+"""The parts that greedy search, beam search and sampling share (d2l 0.14, section 9.8).
 
-`decoding.py` and `beam.py` search; here is what it asks for and what it returns.
+A search extends hypotheses token by token.  It asks a `Stepper` for the logits of the next token,
+obeys `SearchRules`, and returns `Hypothesis` objects.  It knows neither the model nor the text.
+
+A plain function of arrays adds a few tokens per call; it takes and returns a `SearchState`.  The
+stepper decides how the function runs: operator by operator, or as one graph.  `interleave` runs
+several searches at the same time, so that the device is never idle.
 """
 
 from __future__ import annotations
@@ -13,192 +18,208 @@ from typing import Any, Callable, Generator, Iterable, Iterator, NamedTuple, Seq
 
 import numpy as onp
 
-from .._mxnet import np, operators_of, shape_of
+from .._mxnet import np, operators_of
+
+STEPS_PER_CALL = 4  # tokens that one call of `Stepper.run` adds to each hypothesis
+MAX_BATCHES_RUNNING = 4  # searches that are in progress at the same time
+MAX_BATCHES_HELD = 16  # searches in progress, plus finished ones that wait for an earlier one
+
+BatchInputs = Sequence[onp.ndarray]  # float32 arrays with the sentences on their first axis
 
 
 class Stepper:
-    """What a search needs of a model.  A *row* is a hypothesis; a sentence's rows are neighbours.
+    """The interface between a search and a model, which is called one token at a time.
 
-    A state is a nested list of arrays, of whatever shapes the stepper likes.
+    The first axis of token ids, logits and attention weights runs over the hypotheses of all
+    sentences of a batch; the hypotheses of one sentence are next to each other.  A state is a
+    nested list of arrays, whose shapes are up to the stepper.
     """
 
     def start(self, arrays: Sequence, num_rows: int) -> Any:
-        """The state before the first token, with `num_rows` rows for each sentence."""
-        raise NotImplementedError
-
-    def step(self, tokens, state) -> tuple:
-        """One more token for each row.
+        """Return the state before the first token.
 
         Parameters
         ----------
-        tokens : float32 array of shape (num_rows, 1)
-        state
+        arrays : list of arrays
+            A batch on the device, as `upload` returns it.
+        num_rows : int
+            Number of hypotheses per sentence.
 
         Returns
         -------
-        logits : float32 array of shape (num_rows, vocab_size)
-        state
-        attention_weights : float32 array of shape (num_rows, num_src_steps), or None
+        state : nested list of arrays
+        """
+        raise NotImplementedError
+
+    def step(self, tokens, state) -> tuple:
+        """Feed one token to each hypothesis.
+
+        Parameters
+        ----------
+        tokens : float32 array of shape (num_hypotheses, 1)
+            The latest token ids.
+        state : nested list of arrays
+
+        Returns
+        -------
+        logits : float32 array of shape (num_hypotheses, vocab_size)
+            Of the next token.
+        state : nested list of arrays
+        attention_weights : float32 array of shape (num_hypotheses, num_src_steps), or None
+            None if the model has no attention.
         """
         raise NotImplementedError
 
     def reorder(self, state, rows) -> Any:
-        """The state in which row i is what row ``rows[i]`` was; both are of the same sentence."""
+        """Return the state with its hypotheses rearranged.
+
+        Parameters
+        ----------
+        state : nested list of arrays
+        rows : float32 array of shape (num_hypotheses,)
+            Hypothesis i of the result is hypothesis ``rows[i]`` of `state`, which belongs to the
+            same sentence.
+
+        Returns
+        -------
+        state : nested list of arrays
+        """
         raise NotImplementedError
 
     def run(self, function: Callable, static: tuple, arrays: Any) -> Any:
-        """``function(*static, arrays)``, which is a function of arrays: here as it stands."""
+        """Return ``function(*static, arrays)``; a subclass may compile the function.
+
+        Parameters
+        ----------
+        function : callable
+            A function of arrays without side effects.
+        static : tuple
+            Hashable arguments that are not arrays.
+        arrays : nested list of arrays
+        """
         return function(*static, arrays)
 
     def upload(self, arrays: Sequence[onp.ndarray]) -> list:
-        """The host's arrays on the device: what `start` and `run` are given of a batch."""
+        """Return the arrays of a batch on the device, for `start` and `run`."""
         return [np.array(array) for array in arrays]
 
 
 class Hypothesis(NamedTuple):
-    """A sequence that a search found."""
+    """A sequence that a search returned."""
 
     token_ids: list[int]  # without <bos> and <eos>
-    log_probs: list[float]  # natural logarithms: of each token, and of <eos> where it came
+    log_probs: list[float]  # natural logarithms: of each token, and of <eos> if it is finished
     score: float  # the sum of log_probs, after the length penalty
-    is_finished: bool  # True: <eos> came
-    # float32 (num_tokens, num_src_steps), a row for each of log_probs; None without attention
+    is_finished: bool  # True: it ended with <eos>; False: it reached max_length
+    # float32 (num_tokens, num_src_steps), one row for each of log_probs; None without attention
     attention_weights: onp.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class BookLengthPenalty:
-    """log P / L^alpha (d2l 0.14, section 9.8.3): long sequences are not punished for being long.
+    """The length penalty log P / L^alpha of d2l 0.14, section 9.8.3.
 
-    L counts the factors of P, so ``<eos>`` too, which the book's L does not; an empty sentence has
-    a score that way.
+    It makes up for the lower probability of longer sequences.  L is the number of factors of P, so
+    it includes ``<eos>``, unlike the book's L.  Therefore an empty sentence has a score, too.
     """
 
     alpha: float = 0.75
 
     def __call__(self, log_prob: float, length: int) -> float:
+        """Return the score of a sequence of `length` tokens."""
         return log_prob / length**self.alpha
 
 
 @dataclass(frozen=True)
 class GNMTLengthPenalty:
-    """log P / ((5 + L)^alpha / (5 + 1)^alpha): Wu et al. 2016, Eq. (14), without coverage."""
+    """The length penalty log P / ((5 + L)^alpha / (5 + 1)^alpha) of Wu et al. 2016, Eq. (14).
+
+    The coverage penalty of that equation is left out.
+    """
 
     alpha: float = 0.6
 
     def __call__(self, log_prob: float, length: int) -> float:
+        """Return the score of a sequence of `length` tokens."""
         return log_prob / ((5 + length) / 6) ** self.alpha
 
 
 def no_length_penalty(log_prob: float, length: int) -> float:
-    """log P itself."""
+    """Return log P itself."""
     return log_prob
 
 
 @dataclass(frozen=True)
 class SearchRules:
-    """What sequences there are, and how they are ranked."""
+    """The sequences that a search may return, and how it ranks them."""
 
-    bos_id: int  # what the model reads first
-    eos_id: int  # what ends a sequence
-    max_length: int  # tokens, <eos> counted
-    min_length: int = 0  # tokens before <eos> may come
-    no_repeat_ngram_size: int = 0  # n-grams of so many tokens come once at most; 0: no such rule
+    bos_id: int  # the first token that the model reads
+    eos_id: int  # the token that ends a sequence
+    max_length: int  # maximum number of tokens, including <eos>
+    min_length: int = 0  # minimum number of tokens before <eos>
+    no_repeat_ngram_size: int = 0  # n-grams of this size occur once at most; 0 allows repetition
     length_penalty: Callable[[float, int], float] = BookLengthPenalty()
 
     def __post_init__(self):
         if self.max_length < 1:
             raise ValueError(f'expected a max_length of at least 1, got {self.max_length}')
 
-    def of_a_step(self) -> SearchRules:
-        """The rules as far as a step looks at them: those that agree in them share their graphs."""
+    def step_rules(self) -> SearchRules:
+        """Return the rules without those that do not affect a single step.
+
+        Searches whose step rules are equal share their graphs.
+        """
         return dataclasses.replace(self, max_length=1, length_penalty=no_length_penalty)
 
-    def graphs_position(self, position: int) -> int:
-        """A position as far as it matters: but for the first, only where a rule looks at it."""
+    def graph_position(self, position: int) -> int:
+        """Return a position that has the same graph as `position`.
+
+        The first position has a graph of its own.  All others share one, unless a rule depends on
+        the position.
+        """
         return position if self.min_length or self.no_repeat_ngram_size else min(position, 1)
 
 
-BLOCKED = -1e9  # added to the log-probability of what may not come
-IMPOSSIBLE = BLOCKED / 2  # a score below it has something blocked in it
-
-
-def longer(history, tokens, rules):
-    """The tokens so far with one more, if a rule looks at them."""
-    if not rules.no_repeat_ngram_size:
-        return None
-    return (
-        tokens
-        if history is None
-        else operators_of(tokens).np.concatenate([history, tokens], axis=1)
-    )
-
-
-def block(scores, rules, history, position):
-    """Scores (num_rows, vocab_size) with `BLOCKED` added where the rules forbid a token."""
-    F, vocab_size = operators_of(scores), shape_of(scores)[1]
-    if position < rules.min_length:
-        end = F.np.zeros_like(scores[:, 0]) + rules.eos_id
-        scores = scores + BLOCKED * F.npx.one_hot(end, vocab_size)
-    size = rules.no_repeat_ngram_size
-    if size and position >= size:
-        scores = scores + BLOCKED * would_repeat(F, history, size, position, vocab_size)
-    return scores
-
-
-def would_repeat(F, history, size, position, vocab_size):
-    """1 for each token (num_rows, vocab_size) that would make an n-gram of `history` come again."""
-    num_ngrams = position - size + 1
-    follows = history[:, size - 1 :]  # (num_rows, num_ngrams), what came last in each of them
-    for place in range(size - 1):  # of the n-gram that the next token would end
-        last = history[:, num_ngrams + place : num_ngrams + place + 1]
-        is_same = history[:, place : place + num_ngrams] == last
-        # What is not the same is sent to a column that is cut off.
-        follows = F.np.where(is_same, follows, F.np.zeros_like(follows) + vocab_size)
-    rows = F.npx.arange_like(follows, axis=0).reshape((-1, 1)) + F.np.zeros_like(follows)
-    indices = F.np.stack([rows.reshape((-1,)), follows.reshape((-1,))], axis=0)
-    ones = F.np.ones_like(indices[0])
-    marked = F.scatter_nd(
-        ones.as_nd_ndarray(), indices.as_nd_ndarray(), shape=(shape_of(history)[0], vocab_size + 1)
-    ).as_np_ndarray()
-    return marked[:, :vocab_size]
-
-
-STEPS_AT_ONCE = 4  # tokens
-BATCHES_AT_ONCE = 4
-MAX_BATCHES_HELD = 16  # those included that wait for one before them
-
-Inputs = Sequence[onp.ndarray]  # a batch: float32 arrays with the sentences on their first axis
-
-
 def interleave(searches: Iterable[Generator]) -> Iterator:
-    """What searches return, in their order, a few of them under way at the same time.
+    """Run a few searches at the same time, and yield their results in order.
 
-    A search yields whenever it has given the device something to do.  It returns what it has read
-    as it is: whoever makes something of it does so while the device computes for the next ones.
+    While the device computes for one search, the host reads the output of another.
+
+    Parameters
+    ----------
+    searches : iterable of generators
+        Each one yields whenever it has given the device something to compute, and returns its
+        result.  It should return raw output: the caller converts it while the device computes for
+        the next searches.
+
+    Yields
+    ------
+    Any
+        The result of each search, in the order of the searches.
     """
-    started = map(_Running, searches)
-    # Read in the order in which the device computes, and handed on in that of the searches.
+    started = map(_RunningSearch, searches)
+    # Output is read in the order in which the device computes it, and results are yielded in the
+    # order of the searches.
     unread, in_order = collections.deque(), collections.deque()
     while True:
-        room = min(BATCHES_AT_ONCE - len(unread), MAX_BATCHES_HELD - len(in_order))
-        for running in itertools.islice(started, room):
-            in_order.append(running)
-            if not running.is_done:
-                unread.append(running)
+        num_free = min(MAX_BATCHES_RUNNING - len(unread), MAX_BATCHES_HELD - len(in_order))
+        for search in itertools.islice(started, num_free):
+            in_order.append(search)
+            if not search.is_done:
+                unread.append(search)
         if not in_order:
             return
         if in_order[0].is_done:
             yield in_order.popleft().result
             continue
-        running = unread.popleft()
-        running.advance()
-        if not running.is_done:
-            unread.append(running)
+        search = unread.popleft()
+        search.advance()
+        if not search.is_done:
+            unread.append(search)
 
 
-class _Running:
-    """A search up to where it would have to wait for the device."""
+class _RunningSearch:
+    """A search that has run up to where it would wait for the device."""
 
     def __init__(self, search: Generator):
         self._search, self.is_done, self.result = search, False, None
@@ -211,34 +232,59 @@ class _Running:
             self.is_done, self.result = True, end.value
 
 
-class Rows(NamedTuple):
-    """What a search carries from one call to the next."""
+class SearchState(NamedTuple):
+    """The state of a search between two calls of `Stepper.run`."""
 
-    tokens: Any  # float32 (num_rows, 1), the last ones
-    history: Any  # float32 (num_rows, num_tokens), all of them; None where no rule looks at them
-    state: Any  # the stepper's
-    scores: Any = None  # float32 (num_sentences, beam_size): summed log-probabilities of a beam
+    tokens: Any  # float32 (num_hypotheses, 1), the latest token ids
+    history: Any  # float32 (num_hypotheses, num_tokens), all token ids; None if no rule needs them
+    stepper_state: Any  # nested list of arrays, as the stepper returned it
+    scores: Any = None  # float32 (num_sentences, beam_size), log-probabilities of a beam search
 
 
-def beginning(stepper, bos_id, arrays, num_rows) -> Rows:
-    """What is carried before the first token, with `num_rows` rows for each sentence."""
+def initial_search_state(
+    stepper: Stepper, bos_id: int, arrays: Sequence, hypotheses_per_sentence: int
+) -> SearchState:
+    """Return the state of a search before the first token.
+
+    Parameters
+    ----------
+    stepper : Stepper
+    bos_id : int
+    arrays : list of arrays
+        A batch on the device, with the sentences on the first axis.
+    hypotheses_per_sentence : int
+    """
     F = operators_of(arrays[0])
-    # MXNet runs what reads a graph's input by itself, and the rest together: one copy is read.
+    # MXNet runs every operator that reads an input of a graph separately, and the others in bulk.
+    # After this copy, a single operator reads each input.
     arrays = [array + 0 for array in arrays]
-    begin = F.np.zeros_like(arrays[0][:, :1]) + bos_id  # (num_sentences, 1)
-    begin = begin if num_rows == 1 else F.np.repeat(begin, num_rows, axis=0)
-    return Rows(begin, None, stepper.start(arrays, num_rows))
+    tokens = F.np.zeros_like(arrays[0][:, :1]) + bos_id  # (num_sentences, 1)
+    if hypotheses_per_sentence > 1:
+        tokens = F.np.repeat(tokens, hypotheses_per_sentence, axis=0)  # (num_hypotheses, 1)
+    return SearchState(tokens, None, stepper.start(arrays, hypotheses_per_sentence))
 
 
-def stacked(F, weights):
-    """Attention weights of several steps as one array, (num_steps, num_rows, num_src_steps)."""
+def stack_attention(F, weights: list):
+    """Return the attention weights of several steps as one array, or None without attention.
+
+    The weights of a step have the shape (num_hypotheses, num_src_steps).  The result has the shape
+    (num_steps, num_hypotheses, num_src_steps).
+    """
     return None if weights[0] is None else F.np.stack(weights, axis=0)
 
 
-def on_host(attention: list) -> list[onp.ndarray] | None:
-    """The attention weights (num_rows, num_src_steps) of each step."""
-    return (
-        None
-        if attention[0] is None
-        else [step for weights in attention for step in weights.asnumpy()]
-    )
+def attention_to_host(attention: list) -> list[onp.ndarray] | None:
+    """Return the attention weights of each step as NumPy arrays, or None without attention.
+
+    Parameters
+    ----------
+    attention : list of arrays
+        The results of `stack_attention`, one for each call of `Stepper.run`.
+
+    Returns
+    -------
+    list of float32 arrays of shape (num_hypotheses, num_src_steps), or None
+    """
+    if attention[0] is None:
+        return None
+    return [step for weights in attention for step in weights.asnumpy()]

@@ -1,14 +1,13 @@
-"""Text in, text out: a `Translator` over a model, its vocabularies and a search.
+"""Translation from text to text: a `Translator` joins a model, its vocabularies and a search.
 
-What is written is read as the training data was.  Sentences go through the model in batches of
-similar length, which changes nothing in their translations: a model that padding reaches always
-gets as much of it as in training, and the others don't see it.
+The input is tokenized as the training data was.  Sentences are translated in batches of similar
+length, which does not change their translations: an encoder that reads padding always gets as much
+of it as in training, and all other encoders ignore it.
 """
 
 from __future__ import annotations
 
 import collections
-import functools
 import itertools
 import logging
 from pathlib import Path
@@ -25,29 +24,28 @@ from ..device import try_gpu
 from ..errors import InputError
 from ..models.decoders import AttentionDecoder
 from ..runs.checkpoint import Run
-from ..runs.folder import load_run
-from .beam_search import beam_search
-from .sampling import greedy_search, sample
-from .search import BookLengthPenalty, GNMTLengthPenalty, Hypothesis, SearchRules, no_length_penalty
+from ..runs.loading import load_run
+from .factory import build_rules, build_search
+from .search import Hypothesis
 from .stepper import ModelStepper
 
 logger = logging.getLogger(__name__)
 
-MAX_TOKENS = 1000  # of a sentence; what is longer is not one
-WIDTH_STEP = 8  # source tokens; widths in between would make a graph each
-LINES_AT_ONCE = 8192  # of a stream
+MAX_TOKENS = 1000  # tokens of a source sentence; a longer one is probably not a sentence
+WIDTH_STEP = 8  # source widths are multiples of this, because each width needs its own graph
+LINES_PER_BLOCK = 8192  # lines of a stream that are in memory at the same time
 
 
 class Translation(NamedTuple):
-    """One translation of a sentence."""
+    """A translation of a sentence."""
 
     text: str
     tokens: list[str]  # without <eos>
     src_tokens: list[str]  # as the model read them
-    score: float  # by which translations are compared, see `SearchConfig.length_penalty`
-    log_probs: list[float]  # natural logarithms: of each token, and of <eos> if it came
-    is_finished: bool  # False: `max_length` came before <eos>
-    # float32 (num_tokens, num_src_tokens), a row for each of log_probs; None without attention
+    score: float  # the higher, the better; see `SearchConfig.length_penalty`
+    log_probs: list[float]  # natural logarithms: of each token, and of <eos> if it is finished
+    is_finished: bool  # True: it ended with <eos>; False: it reached max_length
+    # float32 (num_tokens, num_src_tokens), one row for each of log_probs; None without attention
     attention_weights: onp.ndarray | None = None
 
 
@@ -57,14 +55,14 @@ class Translator:
     Parameters
     ----------
     model : EncoderDecoder
-        Trained, or in training: its weights are used as they are at each call.
+        It may still be in training: each call uses its current weights.
     src_vocab, tgt_vocab : Vocab
     num_steps : int
-        Tokens that sentences were padded to in training.
-    rules : TextRules
-        How text was read in training; the chapter's by default.
+        Length that sentences were cut or padded to in training.
+    tokenizer : PairTokenizer
+        The tokenizers of the training data; the chapter's by default.
     bucket_width : int, optional
-        If sentences were trained on in buckets: what their lengths were rounded up to.
+        The multiple that source lengths were rounded up to in training, if they were in buckets.
 
     Examples
     --------
@@ -91,8 +89,25 @@ class Translator:
         self._stepper = ModelStepper(model)
 
     @classmethod
+    def load(cls, path: str | Path, ctx: mx.Context | None = None) -> Translator:
+        """Load the translator of a run folder.
+
+        Parameters
+        ----------
+        path : str or Path
+        ctx : mxnet.Context, optional
+            The first GPU by default, or the CPU if there is none.
+
+        Raises
+        ------
+        InputError
+            If the folder is not a run that was trained on text.
+        """
+        return cls.of(load_run(path, ctx or try_gpu()))
+
+    @classmethod
     def of(cls, run: Run) -> Translator:
-        """The translator of a run.
+        """Return the translator of a run.
 
         Raises
         ------
@@ -113,50 +128,44 @@ class Translator:
             data.bucket_width,
         )
 
-    @classmethod
-    def load(cls, path: str | Path, ctx: mx.Context | None = None) -> Translator:
-        """The translator of a run's folder, on a GPU where there is one.
-
-        Raises
-        ------
-        InputError
-            If the folder is not that of a run trained on text.
-        """
-        return cls.of(load_run(path, ctx or try_gpu()))
-
     @property
     def ctx(self) -> mx.Context:
-        """Where the model is."""
+        """The device of the model."""
         return self._stepper.ctx
 
     @property
     def has_attention(self) -> bool:
-        """Whether there is something to see of what it looks at."""
+        """Return whether translations have attention weights."""
         return isinstance(self.model.decoder, AttentionDecoder)
 
     def __call__(self, sentences: str | Iterable[str], search: SearchConfig = SearchConfig()):
-        """The best translation of a sentence, or of each.
+        """Return the best translation of each sentence as text.
 
         Parameters
         ----------
         sentences : str or iterable of str
-            What holds no word has an empty translation, and so has what the search's rules leave
-            no translation for.
+            White space around a sentence is ignored, so the lines of a file may be passed.
         search : SearchConfig
 
         Returns
         -------
         str or list of str
-            For a str a str, for a list (or a file's lines) a list.
+            A str for a str, and a list for anything else.  The text is empty if the sentence has no
+            words, or if no sequence obeys the rules of the search.
+
+        Raises
+        ------
+        InputError
+            If `search` has `replace_unk` and the model has no attention.
         """
         if isinstance(sentences, str):
             return self([sentences], search)[0]
-        return self._made_of_each(
+        return self._search_all(
             sentences,
             search,
-            lambda source, found: (
-                self.tokenizer.detokenize(self._tokens(source, found[0], search.replace_unk))
-                if found
+            lambda source, hypotheses: (
+                self.tokenizer.detokenize(self._tokens(source, hypotheses[0], search.replace_unk))
+                if hypotheses
                 else ''
             ),
             str,
@@ -165,23 +174,34 @@ class Translator:
     def translate(
         self, sentences: Iterable[str], search: SearchConfig = SearchConfig()
     ) -> list[list[Translation]]:
-        """For each sentence its translations; none for one without words.
+        """Return the translations of each sentence with their scores.
 
-        Those that ended in ``<eos>`` come first, and of these and of the others the best.
+        A sentence longer than any in training is translated as well, with a warning in the log.  A
+        sentence of more than `MAX_TOKENS` tokens is cut, also with a warning.
 
-        A sentence that is longer than any in training is translated all the same, and the log says
-        so.  Beyond `MAX_TOKENS` tokens it is cut, and the log says that.
+        Parameters
+        ----------
+        sentences : iterable of str
+        search : SearchConfig
+
+        Returns
+        -------
+        list of list of Translation
+            For each sentence up to ``search.n_best`` translations; none if it has no words, or if
+            no sequence obeys the rules of the search.  Finished ones come before the others, and in
+            both groups the best score comes first.
 
         Raises
         ------
         InputError
-            If the search asks for attention and the model has none.
+            If `search` has `replace_unk` and the model has no attention.
         """
-        return self._made_of_each(
+        return self._search_all(
             sentences,
             search,
-            lambda source, found: [
-                self._translation(source, hypothesis, search.replace_unk) for hypothesis in found
+            lambda source, hypotheses: [
+                self._translation(source, hypothesis, search.replace_unk)
+                for hypothesis in hypotheses
             ],
             list,
         )
@@ -189,71 +209,80 @@ class Translator:
     def stream(
         self, lines: Iterable[str], search: SearchConfig = SearchConfig()
     ) -> Iterator[list[Translation]]:
-        """What `translate` returns, for lines without end: some thousand of them are in memory."""
+        """Yield what `translate` returns for each line of an iterable that may be infinite.
+
+        `LINES_PER_BLOCK` lines are in memory at a time.
+        """
         lines = iter(lines)
-        for block in iter(lambda: list(itertools.islice(lines, LINES_AT_ONCE)), []):
+        for block in iter(lambda: list(itertools.islice(lines, LINES_PER_BLOCK)), []):
             yield from self.translate(block, search)
 
     @use_np
-    def _made_of_each(
+    def _search_all(
         self,
         sentences: Iterable[str],
         search: SearchConfig,
-        make: Callable[[list[str], list[Hypothesis]], Any],
-        nothing: Callable[[], Any],
+        convert: Callable[[list[str], list[Hypothesis]], Any],
+        empty: Callable[[], Any],
     ) -> list:
-        """What `make` makes of each sentence's tokens and hypotheses, and `nothing` of no words."""
+        """Search for all sentences, and convert the source tokens and hypotheses of each.
+
+        The result for a sentence without words is ``empty()``.
+        """
         if search.replace_unk and not self.has_attention:
-            raise InputError('replace_unk: expected a model with attention, got one without')
-        sources = [self._source(sentence) for sentence in sentences]
-        self._warn_of_lengths(sources)
-        made, by_length = [nothing() for _ in sources], collections.defaultdict(list)
+            raise InputError(
+                'replace_unk: expected a model with attention, got one without',
+                'Train a model with --attention additive, dot or general.',
+            )
+        sources = [self._tokenize(sentence) for sentence in sentences]
+        self._limit_lengths(sources)
+        results, by_length = [empty() for _ in sources], collections.defaultdict(list)
         for number, source in enumerate(sources):
             by_length[len(source)].append(number)
         by_length.pop(0, None)
-        # By length within a shape: what ends at about the same time is searched together.
-        for shape, lengths in itertools.groupby(
-            sorted(by_length), lambda length: self._shape(length, search)
+        # A group is in order of length, so that the searches of a batch end at about the same time.
+        for sizes, lengths in itertools.groupby(
+            sorted(by_length), lambda length: self._sizes(length, search)
         ):
             numbers = [number for length in lengths for number in by_length[length]]
-            found = self._search([sources[number] for number in numbers], *shape, search)
-            for number, hypotheses in zip(numbers, found):
-                made[number] = make(sources[number], hypotheses)
-        return made
+            group = [sources[number] for number in numbers]
+            for number, hypotheses in zip(numbers, self._search_group(group, *sizes, search)):
+                results[number] = convert(sources[number], hypotheses)
+        return results
 
-    def _source(self, sentence: str) -> list[str]:
-        """The tokens of a sentence as the model was trained to read them."""
+    def _tokenize(self, sentence: str) -> list[str]:
+        """Return the tokens of a sentence, as in training."""
         words = sentence.split()
         return self.tokenizer.tokenize_src(' '.join(words)) if words else []
 
-    def _warn_of_lengths(self, sources: list[list[str]]) -> None:
-        """Say which sentences are too long, and cut those that are none."""
-        most = max(MAX_TOKENS, self.num_steps)
+    def _limit_lengths(self, sources: list[list[str]]) -> None:
+        """Cut sources that are too long, in place, and warn about those longer than in training."""
+        max_tokens = max(MAX_TOKENS, self.num_steps)
         for number, source in enumerate(sources):
-            if len(source) > most:
+            if len(source) > max_tokens:
                 logger.warning(
-                    'a sentence of %s tokens is cut to %s, which is all that is translated: %s ...',
+                    'a sentence of %s tokens was cut to %s, and the rest is not translated: %s ...',
                     f'{len(source):,}',
-                    f'{most:,}',
+                    f'{max_tokens:,}',
                     ' '.join(source[:5])[:40],
                 )
-                sources[number] = source[:most]
-        long = [source for source in sources if len(source) > self.num_steps]
-        if long:
+                sources[number] = source[:max_tokens]
+        long_sources = [source for source in sources if len(source) > self.num_steps]
+        if long_sources:
             logger.warning(
-                '%d of %d sentences have more tokens than the %d that the model was '
-                'trained to read, and may come out badly; the first has %d: %s ...',
-                len(long),
+                '%d of %d sentences have more than the %d tokens that the model was trained on, '
+                'and their translations may be poor; the first has %d: %s ...',
+                len(long_sources),
                 len(sources),
                 self.num_steps,
-                len(long[0]),
-                ' '.join(long[0][:5])[:40],
+                len(long_sources[0]),
+                ' '.join(long_sources[0][:5])[:40],
             )
 
-    def _shape(self, num_tokens: int, search: SearchConfig) -> tuple[int, int]:
-        """How far a source sentence is padded, and the most tokens that come out.
+    def _sizes(self, num_tokens: int, search: SearchConfig) -> tuple[int, int]:
+        """Return the width that a source is padded to, and the maximum length of its translation.
 
-        Both follow from the sentence alone, and not from its company.
+        Both depend on the sentence alone, not on the others.
         """
         is_long = num_tokens > self.num_steps
         if not self.model.encoder.reads_padding:
@@ -263,46 +292,38 @@ class Translator:
         else:
             step = self.bucket_width or self.num_steps
             width = min(self.num_steps, -(-num_tokens // step) * step)
-        auto = max(2 * width if is_long else self.num_steps, search.min_length + 1)
-        return width, search.max_length or auto
+        default = max(2 * width if is_long else self.num_steps, search.min_length + 1)
+        return width, search.max_length or default
 
-    def _search(
+    def _search_group(
         self, sources: list[list[str]], width: int, max_length: int, search: SearchConfig
     ) -> Iterator[list[Hypothesis]]:
-        """The hypotheses of sources that are padded alike."""
-        rules = SearchRules(
-            self.tgt_vocab['<bos>'],
-            self.tgt_vocab['<eos>'],
-            max_length,
-            search.min_length,
-            search.no_repeat_ngram,
-            build_length_penalty(search),
-        )
+        """Yield the hypotheses of sources that are padded to the same width."""
         parts = [
             sources[first : first + search.batch_size]
             for first in range(0, len(sources), search.batch_size)
         ]
-        found = build_search(search)(
-            self._stepper, (self._batch(part, width) for part in parts), rules
-        )
-        for part, hypotheses in zip(parts, found):
-            yield from hypotheses[: len(part)]  # behind them are those of the copies
+        batches = (self._build_batch(part, width) for part in parts)
+        rules = build_rules(search, self.tgt_vocab, max_length)
+        results = build_search(search)(self._stepper, batches, rules)
+        for part, hypotheses in zip(parts, results):
+            yield from hypotheses[: len(part)]  # the others belong to the copies in the batch
 
-    def _batch(self, sources: list[list[str]], width: int) -> tuple[onp.ndarray, onp.ndarray]:
-        """Token ids and valid lengths, filled up with copies: each size would make a graph.
+    def _build_batch(self, sources: list[list[str]], width: int) -> tuple[onp.ndarray, onp.ndarray]:
+        """Return token ids and valid lengths, with copies of the first source to fill the batch.
 
-        The sizes are powers of 2, and of 8 for long sentences, which come in many widths.
+        Each batch size needs its own graph, so the sizes are powers of 2.  They are powers of 8 for
+        sentences longer than in training, which come in many widths.
         """
         exponent = (len(sources) - 1).bit_length()
         if len(sources[0]) > self.num_steps:
             exponent += -exponent % 3
-        size = 1 << exponent
+        num_copies = (1 << exponent) - len(sources)
         padding = [self.src_vocab['<pad>']] * width
-        rows = [(self.src_vocab[source] + padding)[:width] for source in sources]
+        ids = [(self.src_vocab[source] + padding)[:width] for source in sources]
         lengths = [len(source) for source in sources]
-        num_copies = size - len(sources)
         return (
-            onp.array(rows + rows[:1] * num_copies, dtype='float32'),
+            onp.array(ids + ids[:1] * num_copies, dtype='float32'),
             onp.array(lengths + lengths[:1] * num_copies, dtype='float32'),
         )
 
@@ -322,7 +343,7 @@ class Translator:
         )
 
     def _tokens(self, source: list[str], hypothesis: Hypothesis, replace_unk: bool) -> list[str]:
-        """The target tokens of a hypothesis, unknown ones replaced if that is wanted."""
+        """Return the target tokens, with source words instead of ``<unk>`` if asked for."""
         tokens = self.tgt_vocab.to_tokens(hypothesis.token_ids)
         if not replace_unk:
             return tokens
@@ -331,31 +352,3 @@ class Translator:
             source[weights[step].argmax()] if token == '<unk>' else token
             for step, token in enumerate(tokens)
         ]
-
-
-LENGTH_PENALTIES = {
-    'book': BookLengthPenalty,
-    'gnmt': GNMTLengthPenalty,
-    'none': lambda alpha=None: no_length_penalty,
-}
-
-
-def build_length_penalty(config: SearchConfig) -> Callable:
-    """The length penalty that a configuration names."""
-    penalty = LENGTH_PENALTIES[config.length_penalty]
-    return penalty() if config.alpha is None else penalty(config.alpha)
-
-
-def build_search(config: SearchConfig) -> Callable:
-    """The search that a configuration names: a function of stepper, batches and rules."""
-    if config.sample:
-        return functools.partial(
-            sample,
-            num_samples=config.n_best,
-            top_k=config.top_k,
-            temperature=config.temperature,
-            seed=config.seed,
-        )
-    if config.beam_size == 1:
-        return greedy_search
-    return functools.partial(beam_search, beam_size=config.beam_size, n_best=config.n_best)

@@ -1,6 +1,6 @@
-"""Run ``python -m d2l_seq2seq.launch``."""
+"""The program ``python -m d2l_seq2seq.launch``."""
 
 from .. import cli
-from ..launch import main
+from . import main
 
 cli.run(main)

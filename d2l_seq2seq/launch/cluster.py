@@ -1,12 +1,13 @@
-"""A job of MXNet's parameter server on one machine: who takes part, and what each has to know.
+"""A job of MXNet's parameter server: its processes, their variables, and their addresses.
 
-One scheduler brings together the servers, which keep and add up, and the workers, which train.
-What a process is, and where the scheduler listens, it learns from variables that begin with DMLC_.
-The transport knows neither passwords nor encryption, and a server unpickles what it is sent: so the
-address is that of the machine itself, unless another one is asked for.
+One scheduler introduces the other processes to each other, the servers keep the parameters and add
+up what they receive, and the workers train.  Each process reads its role and the address of the
+scheduler from environment variables that begin with ``DMLC_``.  `local_tasks` describes the
+processes of a job on this machine, and `JoinMonitor` follows how they reach the scheduler.  The
+module `supervisor` runs them.
 
-What the processes say to each other is MXNet's affair, and how they are watched `supervision`'s.
-This file is a program as well: what the scheduler and the servers run.
+The transport uses neither passwords nor encryption, and a server unpickles what it receives.
+Therefore the processes listen on the loopback address unless the user asks for another one.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ import itertools
 import os
 import random
 import re
-import signal
 import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import Iterator
 
 from .._runtime import THREAD_LIMIT, num_cores
 from ..errors import InputError
-from .output import Lines
+from .output import Destination
 from .supervisor import Task
 
 LOOPBACK = '127.0.0.1'
-SERVE = [sys.executable, '-m', 'd2l_seq2seq.launch.cluster']
-# Outgoing connections are given higher ones by Linux and macOS.
+SERVER_COMMAND = [sys.executable, '-m', 'd2l_seq2seq.launch.server']
+# Linux and macOS take higher ports for outgoing connections.
 _PORTS = range(10_000, 32_768)
-# What the scheduler logs at PS_VERBOSE=2 when a process has reached it.
+# The scheduler logs this line at PS_VERBOSE=2 when a process has reached it.
 _JOINED = re.compile(rb' => 1\. Meta: .* cmd=ADD_NODE, node=\{ role=(\w+),.* ip=(\S+), port=(\d+)')
-# What else it logs, two threads of it at times into the same line.
+# The other lines that it logs at PS_VERBOSE=2.  Two threads sometimes write into the same line.
 _LOGGED = re.compile(
     rb'^(?!.*Check failed)(.*(ps-lite/|Meta: |=> |cmd=|H\[1\]|Barrier count)|'
     rb'[\d\[\]:. ?]*$)'
@@ -42,7 +43,7 @@ _LOGGED = re.compile(
 
 @dataclass(frozen=True)
 class Cluster:
-    """How many take part, and where the scheduler listens."""
+    """The size of a job and the address of its scheduler."""
 
     num_workers: int
     num_servers: int
@@ -50,7 +51,13 @@ class Cluster:
     port: int
 
     def variables(self, role: str) -> dict[str, str]:
-        """What a process has to find in its environment, wherever it runs."""
+        """Return the environment variables that a process needs on any machine.
+
+        Parameters
+        ----------
+        role : str
+            ``scheduler``, ``server`` or ``worker``.
+        """
         return {
             'DMLC_ROLE': role,
             'DMLC_PS_ROOT_URI': self.host,
@@ -60,208 +67,230 @@ class Cluster:
         }
 
 
-class RollCall:
-    """Who has still to reach the scheduler, as far as its log says.
-
-    The group has formed when nobody has.  A process that comes from a port that isn't in the list
-    belongs to someone else, or found its own port taken.
-
-    Parameters
-    ----------
-    names : dict of int to str
-        What messages call the process that has a port.
-    """
-
-    def __init__(self, names: dict[int, str]):
-        self._ports, self._missing = set(names), dict(names)
-        self._stranger: str | None = None
-
-    def hear(self, line: bytes) -> bool:
-        """Take note of a line of the scheduler's log; returns whether it is for people as well."""
-        joined = _JOINED.search(line)
-        if joined:
-            role, host, port = (part.decode() for part in joined.groups())
-            self._missing.pop(int(port), None)
-            if int(port) not in self._ports:
-                self._stranger = f'a {role} at {host}:{port}'
-        return not _LOGGED.match(line) or 'PS_VERBOSE' in os.environ
-
-    def problem(self, seconds: float, timeout: float | None) -> str | None:
-        """What is wrong after so many seconds, if anything is."""
-        if self._stranger:
-            return (
-                f'{self._stranger} joined, which this job did not put there: another program '
-                'took its port, or used ours; start again'
-            )
-        missing = list(self._missing.values())
-        if not missing or timeout is None or seconds < timeout:
-            return None
-        return (
-            f'the group has not formed in {timeout:g} s: {", ".join(missing)} did not reach '
-            'the scheduler; see to it that the command creates a dist_sync store, look at what '
-            'was printed above, or wait longer with --start-timeout'
-        )
-
-
-def address_of(host: str) -> str:
-    """An address of this machine in numbers, as it can be listened on.
-
-    Raises
-    ------
-    InputError
-        If it isn't one.
-    """
-    try:
-        address = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
-        with _bound(address, 0):
-            pass
-    except OSError as error:  # also one that knows no such name
-        raise InputError(
-            f'--host {host}: expected an IPv4 address or a name of this machine, got '
-            f'one that it can not listen on ({error.strerror}); leave it out for '
-            f'{LOOPBACK}'
-        ) from None
-    if address == '0.0.0.0':
-        raise InputError(
-            f'--host {host}: expected one address of this machine, got all of them; '
-            'name a private one'
-        )
-    return address
-
-
-def check_port(host: str, port: int) -> None:
-    """Raise `InputError` unless a scheduler can listen there."""
-    try:
-        with _bound(host, port):
-            pass
-    except OSError as error:
-        raise InputError(
-            f'--port {port}: expected a port to listen on at {host}, got one that can '
-            f'not be had ({error.strerror}); name another, or leave it out'
-        ) from None
-
-
-def free_ports(host: str, count: int, taken: int | None = None) -> list[int]:
-    """Ports on which nobody listens, in ascending order, other than one that is `taken`.
-
-    Drawn, so that jobs that start in the same moment find different ones.
-
-    Raises
-    ------
-    InputError
-        If there are not so many.
-    """
-    drawn = random.SystemRandom().sample(_PORTS, len(_PORTS))
-    free = (port for port in drawn if port != taken and _can_listen(host, port))
-    ports = sorted(itertools.islice(free, count))
-    if len(ports) < count:
-        raise InputError(
-            f'--host {host}: expected {count} free ports from {_PORTS[0]} to '
-            f'{_PORTS[-1]}, got {len(ports)}; end other programs'
-        )
-    return ports
-
-
-def _can_listen(host: str, port: int) -> bool:
-    with contextlib.suppress(OSError), _bound(host, port):
-        return True
-    return False
-
-
-@contextlib.contextmanager
-def _bound(host: str, port: int):
-    """Within it, a port is ours, as it can be a server's."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        yield
-
-
-def tasks_of(
-    cluster: Cluster, command: list[str], serve: list[str], all_output: bool
-) -> tuple[list[Task], RollCall]:
-    """The processes of a job on this machine, and who of them has to reach the scheduler.
+def local_tasks(
+    cluster: Cluster, command: list[str], server_command: list[str], all_output: bool
+) -> tuple[list[Task], JoinMonitor]:
+    """Describe the processes of a job on this machine.
 
     Parameters
     ----------
-    command, serve : list of str
-        What a worker runs; what the scheduler and each server run.
+    cluster : Cluster
+    command : list of str
+        The command that each worker runs.
+    server_command : list of str
+        The command that the scheduler and each server run.
     all_output : bool
-        Whether each worker's standard output is shown, instead of the first one's as it is.
+        True shows the standard output of every worker, with its number before each line.  False
+        shows that of worker 0 only, unchanged.
+
+    Returns
+    -------
+    tasks : list of Task
+        The scheduler, the servers and the workers, in the order in which to start them.
+    monitor : JoinMonitor
+        It reads the scheduler's log while the tasks run.
     """
     members = [
         (role, number)
         for role, count in (('server', cluster.num_servers), ('worker', cluster.num_workers))
         for number in range(count)
     ]
-    # Ranks follow the ports: worker 0 has rank 0.
-    ports = free_ports(cluster.host, len(members), taken=cluster.port)
-    roll_call = RollCall({port: f'{role} {number}' for port, (role, number) in zip(ports, members)})
-    environment = _environment(cluster)
-    log = Lines(2, '[scheduler] ', roll_call.hear)
+    # MXNet numbers the workers in the order of their ports, so worker 0 gets rank 0.
+    ports = find_free_ports(cluster.host, len(members), excluded=cluster.port)
+    names = [f'{role} {number}' for role, number in members]
+    monitor = JoinMonitor(dict(zip(ports, names)))
+    log = Destination(2, '[scheduler] ', monitor.read_line)
+    environment = _inherited_environment(cluster)
     tasks = [
         Task(
-            'scheduler',
-            serve,
-            {**environment, **cluster.variables('scheduler'), 'PS_VERBOSE': '2'},
-            False,
-            log,
-            log,
+            name='scheduler',
+            command=server_command,
+            environment={**environment, **cluster.variables('scheduler'), 'PS_VERBOSE': '2'},
+            is_worker=False,
+            stdout=log,
+            stderr=log,
         )
     ]
-    for port, (role, number) in zip(ports, members):
-        own = {
-            **environment,
+    for port, name, (role, number) in zip(ports, names, members):
+        is_worker = role == 'worker'
+        if is_worker:
+            stdout, stderr = _worker_outputs(number, all_output)
+        else:
+            stdout = stderr = Destination(2, f'[{name}] ')
+        variables = {
             **cluster.variables(role),
             'DMLC_NODE_HOST': cluster.host,
             'DMLC_TASK_ID': str(number),
             'PORT': str(port),
         }
-        is_worker, name = role == 'worker', f'{role} {number}'
-        outputs = _worker_outputs(number, all_output) if is_worker else [Lines(2, f'[{name}] ')] * 2
-        tasks.append(Task(name, command if is_worker else serve, own, is_worker, *outputs))
-    return tasks, roll_call
+        tasks.append(
+            Task(
+                name=name,
+                command=command if is_worker else server_command,
+                environment={**environment, **variables},
+                is_worker=is_worker,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        )
+    return tasks, monitor
 
 
-def _environment(cluster: Cluster) -> dict[str, str]:
-    """Our environment without what another job may have left, and with a share of the cores."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith('DMLC_')}
+def _inherited_environment(cluster: Cluster) -> dict[str, str]:
+    """Return our environment with a share of the cores, and without variables of another job."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith('DMLC_')}
     return {
         THREAD_LIMIT: str(max(1, num_cores() // cluster.num_workers)),
-        'PYTHONUNBUFFERED': '1',
-        **kept,
-    }  # so that the last words before an end are seen
+        'PYTHONUNBUFFERED': '1',  # so that output written just before a crash is shown
+        **inherited,
+    }
 
 
-def _worker_outputs(number: int, all_output: bool) -> list[Lines | int | None]:
-    """Where a worker's standard output and standard error go.
+def _worker_outputs(number: int, all_output: bool) -> list[Destination | int | None]:
+    """Return the destinations of a worker's standard output and standard error.
 
-    Those of the first go where ours go: to a terminal themselves, which a progress bar looks for.
+    Worker 0 writes to our own outputs.  If they are a terminal, it gets the terminal itself, which
+    a progress bar checks for.
     """
     if number == 0 and not all_output:
-        return [None if os.isatty(descriptor) else Lines(descriptor) for descriptor in (1, 2)]
+        return [None if os.isatty(descriptor) else Destination(descriptor) for descriptor in (1, 2)]
     prefix = f'[{number}] '
-    return [Lines(1, prefix) if all_output else subprocess.DEVNULL, Lines(2, prefix)]
+    return [Destination(1, prefix) if all_output else subprocess.DEVNULL, Destination(2, prefix)]
 
 
-def _serve() -> None:
-    """Work as a scheduler or a server, which MXNet does while it is imported, to the job's end.
+class JoinMonitor:
+    """The servers and workers that have not reached the scheduler yet, according to its log.
 
-    A batch system sends its signals to all processes, and workers that save still need these.
+    The group has formed when there are none left.  A process that joins from an unknown port
+    belongs to another job, or found its own port in use.
+
+    Parameters
+    ----------
+    names : dict of int to str
+        The name of the process at each port, for messages.
     """
-    wanted = Cluster(1, 1, '', 0).variables('server')
-    missing = [name for name in wanted if name not in os.environ]
-    if missing or os.environ['DMLC_ROLE'] not in ('scheduler', 'server'):
-        print(
-            f'error: expected DMLC_ROLE=scheduler or server and {", ".join(list(wanted)[1:])} in '
-            'the environment; python -m d2l_seq2seq.launch --print-env writes them',
-            file=sys.stderr,
+
+    def __init__(self, names: dict[int, str]):
+        self._ports = set(names)
+        self._missing = dict(names)
+        self._intruder: str | None = None
+
+    def read_line(self, line: bytes) -> bool:
+        """Read a line of the scheduler's log; return True if the line should be shown."""
+        joined = _JOINED.search(line)
+        if joined:
+            role, host, port = (part.decode() for part in joined.groups())
+            self._missing.pop(int(port), None)
+            if int(port) not in self._ports:
+                self._intruder = f'a {role} at {host}:{port}'
+        return not _LOGGED.match(line) or 'PS_VERBOSE' in os.environ
+
+    def problem(self, seconds: float, timeout: float | None) -> str | None:
+        """Return an error message if the group cannot form, or has not formed in time.
+
+        Parameters
+        ----------
+        seconds : float
+            Time since the start of the processes.
+        timeout : float, optional
+            Seconds within which the group must form; None waits without a limit.
+        """
+        if self._intruder:
+            return (
+                f'{self._intruder} joined, which does not belong to this job: another program took '
+                'a port of this job, or uses its scheduler. Start the job again.'
+            )
+        missing = ', '.join(self._missing.values())
+        if not missing or timeout is None or seconds < timeout:
+            return None
+        return (
+            f'the group did not form within {timeout:g} s: {missing} did not reach the scheduler. '
+            'Make sure that the command creates a dist_sync store, read the output above, or wait '
+            'longer with --start-timeout.'
         )
-        sys.exit(2)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    from .. import _mxnet  # noqa: F401
 
 
-if __name__ == '__main__':
-    _serve()
+def resolve_address(host: str) -> str:
+    """Return the IPv4 address of this machine that a name or an address stands for.
+
+    Raises
+    ------
+    InputError
+        If this machine cannot listen on it, or it stands for all addresses.
+    """
+    try:
+        addresses = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
+        address = str(addresses[0][4][0])
+        with _bound_socket(address, 0):
+            pass
+    except OSError as error:  # includes an unknown name
+        raise InputError(
+            f'--host {host}: expected an IPv4 address or a name of this machine, got one that it '
+            f'cannot listen on ({error.strerror})',
+            f'Omit the option to use {LOOPBACK}.',
+        ) from None
+    if address == '0.0.0.0':
+        raise InputError(
+            f'--host {host}: expected one address of this machine, got all of them',
+            'Pass a private address.',
+        )
+    return address
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise `InputError` if a scheduler cannot listen on a port."""
+    try:
+        with _bound_socket(host, port):
+            pass
+    except OSError as error:
+        raise InputError(
+            f'--port {port}: expected a port on which {host} can listen, got one that is not '
+            f'available ({error.strerror})',
+            'Pass another port, or omit the option.',
+        ) from None
+
+
+def find_free_ports(host: str, count: int, excluded: int | None = None) -> list[int]:
+    """Return ports on which no process listens, in ascending order.
+
+    They are drawn at random, so that jobs started at the same moment get different ports.
+
+    Parameters
+    ----------
+    host : str
+        An IPv4 address of this machine.
+    count : int
+        Number of ports.
+    excluded : int, optional
+        A port that is not returned.
+
+    Raises
+    ------
+    InputError
+        If there are fewer free ports.
+    """
+    candidates = random.SystemRandom().sample(_PORTS, len(_PORTS))
+    free = (port for port in candidates if port != excluded and _is_free(host, port))
+    ports = sorted(itertools.islice(free, count))
+    if len(ports) < count:
+        raise InputError(
+            f'--host {host}: expected {count} free ports from {_PORTS[0]} to {_PORTS[-1]}, got '
+            f'{len(ports)}',
+            'Stop other programs.',
+        )
+    return ports
+
+
+def _is_free(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), _bound_socket(host, port):
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def _bound_socket(host: str, port: int) -> Iterator[None]:
+    """Occupy a port as a server would; raise OSError if that is not possible."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        yield

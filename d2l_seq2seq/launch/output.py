@@ -1,4 +1,4 @@
-"""What processes write, brought to our own output line by line, so that lines don't mix."""
+"""The output of several processes, copied line by line to our own output so that no lines mix."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import contextlib
 import os
 import threading
 from dataclasses import dataclass
-from typing import BinaryIO, Callable
+from typing import IO, Callable
 
-_LONGEST_LINE = 1 << 16
-_locks = {1: threading.Lock(), 2: threading.Lock()}  # of the descriptors that lines are written to
+_MAX_LINE_BYTES = 1 << 16  # longer lines are copied in parts
+_locks = {1: threading.Lock(), 2: threading.Lock()}  # by file descriptor
 
 
 @dataclass(frozen=True)
-class Lines:
-    """Where a process's output goes.
+class Destination:
+    """The place to which the lines of a process are copied.
 
     Attributes
     ----------
     descriptor : int
-        1 or 2, our own standard output or standard error.
+        1 or 2, for our own standard output or standard error.
     prefix : str
-        What stands before each line.
-    is_shown : function of bytes
-        Hears each line and says whether it is written.
+        Text to write before each line.
+    is_shown : callable
+        A function that receives each line as bytes and returns True if it should be written.
     """
 
     descriptor: int
@@ -31,19 +31,22 @@ class Lines:
     is_shown: Callable[[bytes], bool] = lambda line: True
 
 
-def copy_lines(pipe: BinaryIO, lines: Lines) -> None:
-    """Write what comes out of a pipe; a reader that is gone is gone for the process as well."""
+def copy_lines(pipe: IO[bytes], destination: Destination) -> None:
+    """Copy the lines of a pipe until it ends or the destination is closed; then close the pipe.
+
+    If the destination is closed, the process that writes to the pipe gets a broken pipe as well.
+    """
     with pipe, contextlib.suppress(OSError):
-        for line in iter(lambda: pipe.readline(_LONGEST_LINE), b''):
-            if lines.is_shown(line):
-                if lines.prefix:  # of a progress bar, its last state
+        for line in iter(lambda: pipe.readline(_MAX_LINE_BYTES), b''):
+            if destination.is_shown(line):
+                if destination.prefix:  # show only the last state of a progress bar
                     text = line.rstrip(b'\r\n').rsplit(b'\r', 1)[-1]
-                    line = lines.prefix.encode() + text + b'\n'
-                _write(lines.descriptor, line)
+                    line = destination.prefix.encode() + text + b'\n'
+                _write(destination.descriptor, line)
 
 
 def write_line(line: str) -> None:
-    """Write a line to standard error, without waiting for long for who doesn't read it."""
+    """Write a line to standard error, waiting at most a second for a slow reader."""
 
     def write():
         with contextlib.suppress(OSError):
@@ -55,12 +58,12 @@ def write_line(line: str) -> None:
 
 
 def is_writing() -> bool:
-    """Whether a line is being written, perhaps to a slow reader."""
+    """Return True if a line is being written at the moment, perhaps to a slow reader."""
     return any(lock.locked() for lock in _locks.values())
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    """Write all of it, with nothing of another line in between."""
+    """Write all of the data, without interruption by another line."""
     with _locks[descriptor]:
         while data:
             data = data[os.write(descriptor, data) :]

@@ -1,11 +1,12 @@
-"""Processes that belong together: started, watched, and ended, all of them.
+"""Processes that form one job: start them together, watch them, and end them all.
 
-A job is some workers and what runs for them.  It is done when the workers are; it has failed when
-one process has, and then the others are ended.  Each process leads a session of its own, so that it
-is ended with whatever it started, and Ctrl-C in the terminal reaches this process alone, which
-passes it on.  A guardian kills what is left when this process is killed itself.
+A job consists of workers and of processes that serve them.  It is done when all workers have
+exited.  It has failed when one process has failed, and then the others are ended too.  Each process
+leads its own session and process group, so that it can be ended together with its descendants, and
+so that Ctrl-C in a terminal reaches this process only, which passes it on.  A watchdog kills the
+remaining processes if this process itself is killed.
 
-Knows nothing of MXNet, and nothing of what the processes say to each other.
+This module knows nothing of MXNet, nor of what the processes communicate.
 """
 
 from __future__ import annotations
@@ -17,71 +18,80 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
-from typing import BinaryIO, Callable
+from typing import IO, Callable
 
 from .._signals import ReceivedSignals
-from .output import Lines, copy_lines, is_writing
+from .output import Destination, copy_lines, is_writing
 from .watchdog import Watchdog
 
-POLL = 0.05  # seconds from one look at the processes to the next
-KILL_AFTER = 5  # seconds from SIGTERM to SIGKILL, where a process has failed
-SETTLE = 2  # seconds that the others have to end by themselves when all workers are done
-START_FAILED = 124  # the exit code of the command `timeout`
-KILLED = 128 + signal.SIGKILL
+POLL_INTERVAL = 0.05  # seconds between two checks of the processes
+TERMINATE_TIMEOUT = 5  # seconds from SIGTERM to SIGKILL after a process has failed
+FINISH_TIMEOUT = 2  # seconds for the other processes to exit after the workers, then for output
+KILL_TIMEOUT = 2  # seconds for killed processes to disappear and for their output to be written
+START_FAILED = 124  # the exit code of the command `timeout` when time has run out
+KILLED = 128 + signal.SIGKILL  # the exit code when the workers did not stop in time
 
 
 @dataclass(frozen=True)
 class Task:
-    """A process that is to run.
+    """A process to run.
 
     Attributes
     ----------
     name : str
-        What messages call it.
+        Its name in messages.
+    command : list of str
+    environment : dict of str to str
     is_worker : bool
-        The job is done when all workers are; the other processes run for them.
-    stdout, stderr : Lines, int or None
-        Line by line, or what `subprocess.Popen` takes: DEVNULL, or None for our own.
+        True for the workers; the job is done when all of them have exited.
+    stdout, stderr : Destination, int or None
+        A destination for its lines, or an argument for `subprocess.Popen`: ``DEVNULL``, or None for
+        our own output.
     """
 
     name: str
     command: list[str]
     environment: dict[str, str]
     is_worker: bool
-    stdout: Lines | int | None = None
-    stderr: Lines | int | None = None
+    stdout: Destination | int | None = None
+    stderr: Destination | int | None = None
 
 
 def supervise(
     tasks: list[Task],
-    problem: Callable[[float], str | None],
+    check_start: Callable[[float], str | None],
     stop_timeout: float,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> int:
-    """Run processes to the end of the job, or to the end of the first that fails.
+    """Run the processes of a job until it is done or one of them fails.
 
     Parameters
     ----------
     tasks : list of Task
-        In the order in which they are started.
-    problem : function of the seconds since then
-        Asked all the time; a text is what has gone wrong with the start, and ends the job.
+        They are started in this order.
+    check_start : callable
+        A function of the seconds since the start.  It is called regularly.  If it returns an error
+        message, the job ends.
     stop_timeout : float
-        Seconds that workers have from SIGINT or SIGTERM, which are passed on to them, to their end.
-        A second signal kills everything at once.
-    say : function of a line
+        Seconds that the workers have to exit after SIGINT or SIGTERM, which are passed on to them.
+        A second signal kills all processes at once.
+    report : callable
+        A function that shows a line to the user.
 
     Returns
     -------
     int
-        0 when all workers ended with 0; else that of the process that failed, 128 and the signal's
-        number where it was one; `START_FAILED`; after a signal to us 128 and its number, or
-        `KILLED` when the workers' time was over.
+        - 0 if all workers exited with 0;
+        - the exit code of the process that failed, or 128 plus the number of the signal that ended
+          it;
+        - `START_FAILED` if `check_start` returned a message;
+        - after a signal to this process, 128 plus its number, or `KILLED` if the workers did not
+          exit in time.
 
     Raises
     ------
     OSError
-        If a command can't be run.  As after every other return, nothing is left running then.
+        If a command cannot be executed.  No process is left running, as after a normal return.
     """
     with ReceivedSignals() as signals, Watchdog() as watchdog:
         job = _Job(watchdog)
@@ -89,197 +99,224 @@ def supervise(
             for task in tasks:
                 job.start(task)
             job.forward_output()
-            return _watch(job, signals, problem, stop_timeout, say)
+            return _watch(job, signals, check_start, stop_timeout, report)
         finally:
             job.kill()
 
 
-def _watch(job: _Job, signals: ReceivedSignals, problem, stop_timeout: float, say) -> int:
-    """Wait for the end of the job, a failure or a signal; returns the exit code."""
-    started = time.monotonic()
+def _watch(
+    job: _Job,
+    signals: ReceivedSignals,
+    check_start: Callable[[float], str | None],
+    stop_timeout: float,
+    report: Callable[[str], None],
+) -> int:
+    """Wait until the job is done, a process fails or a signal arrives; return the exit code."""
+    start = time.monotonic()
     while True:
-        job.look()
+        job.poll()
         if signals.received:
-            return _stop(job, signals, stop_timeout, say)
-        failed = job.failed({0})
-        if failed:
-            return _end_after(failed, job, signals, say)
+            return _stop(job, signals, stop_timeout, report)
+        failed_process = job.find_failure({0})
+        if failed_process:
+            return _end_after_failure(failed_process, job, signals, report)
         if not job.running(only_workers=True):
             job.finish(signals)
             return 0
-        trouble = problem(time.monotonic() - started)
-        if trouble:
-            say(f'error: {trouble}')
-            job.end(signals)
+        problem = check_start(time.monotonic() - start)
+        if problem:
+            report(f'error: {problem}')
+            job.terminate(signals)
             return START_FAILED
-        time.sleep(POLL)
+        time.sleep(POLL_INTERVAL)
 
 
-def _stop(job: _Job, signals: ReceivedSignals, stop_timeout: float, say) -> int:
-    """Pass a signal on to the workers and wait for their end; returns the exit code."""
+def _stop(
+    job: _Job, signals: ReceivedSignals, stop_timeout: float, report: Callable[[str], None]
+) -> int:
+    """Pass a signal on to the workers and wait until they exit; return the exit code."""
     number = signals.received[0]
     name = _signal_name(number)
-    say(f'{name}: the workers have {stop_timeout:g} s to end; once more ends them at once')
+    report(f'{name}: the workers have {stop_timeout:g} s to stop; signal again to kill them')
     for process in job.running(only_workers=True):
-        process.signal(number)
+        process.send_signal(number)
     deadline = time.monotonic() + stop_timeout
     while True:
-        failed = job.failed({0, 128 + number, -number})
-        if failed:
-            return _end_after(failed, job, signals, say)
-        late = job.running(only_workers=True)
-        if not late:
+        failed_process = job.find_failure({0, 128 + number, -number})
+        if failed_process:
+            return _end_after_failure(failed_process, job, signals, report)
+        workers = job.running(only_workers=True)
+        if not workers:
             job.finish(signals)
-            return 0 if job.failed({0}) is None else 128 + number
+            return 0 if job.find_failure({0}) is None else 128 + number
         if len(signals.received) > 1:
             return 128 + number
         if time.monotonic() > deadline:
-            say(
-                f'error: {", ".join(process.name for process in late)}: not ended '
-                f'{stop_timeout:g} s after {name}, killed; --stop-timeout waits longer'
+            names = ', '.join(worker.name for worker in workers)
+            report(
+                f'error: killed the workers that did not exit within {stop_timeout:g} s of {name}: '
+                f'{names}. Allow more time with --stop-timeout.'
             )
             return KILLED
-        time.sleep(POLL)
-        job.look()
+        time.sleep(POLL_INTERVAL)
+        job.poll()
 
 
-def _end_after(failed: _Process, job: _Job, signals: ReceivedSignals, say) -> int:
-    """Say which process has failed and end the others; returns the exit code."""
-    code = failed.code
-    how = f'ended with exit code {code}' if code > 0 else f'was ended by {_signal_name(-code)}'
-    say(f'error: {failed.name} (process {failed.pid}) {how}; ending the others')
-    job.end(signals)
+def _end_after_failure(
+    process: _Process, job: _Job, signals: ReceivedSignals, report: Callable[[str], None]
+) -> int:
+    """Report the process that failed and end the others; return the exit code."""
+    code = process.exit_code
+    assert code is not None
+    outcome = f'exited with code {code}' if code > 0 else f'was terminated by {_signal_name(-code)}'
+    report(f'error: {process.name} (process {process.pid}) {outcome}; ending the others')
+    job.terminate(signals)
     return code if code > 0 else 128 - code
 
 
 def _signal_name(number: int) -> str:
-    """What people call a signal; real-time signals have numbers only."""
-    named = number in set(signal.Signals)
-    return signal.Signals(number).name if named else f'signal {number}'
-
-
-class _Process:
-    """A process that was started, and the session that it leads."""
-
-    def __init__(self, task: Task, watchdog: Watchdog):
-        self.name, self.task, self.was_asked = task.name, task, False
-        self._popen = subprocess.Popen(
-            task.command,
-            env=task.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if isinstance(task.stdout, Lines) else task.stdout,
-            stderr=subprocess.PIPE if isinstance(task.stderr, Lines) else task.stderr,
-            start_new_session=True,
-            preexec_fn=watchdog.watch_me,
-        )
-        self.pid = self._popen.pid
-
-    @property
-    def code(self) -> int | None:
-        """Its exit code, or minus the signal that ended it, once that was seen."""
-        return self._popen.returncode
-
-    def look(self) -> int | None:
-        """See whether it has ended; returns the same."""
-        return self._popen.poll()
-
-    def signal(self, number: int) -> None:
-        """Send a signal to it and to whatever it started."""
-        self.was_asked = True
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
-
-    def outputs(self) -> list[tuple[BinaryIO, Lines]]:
-        """Its pipes, and where their lines go."""
-        pairs = (self._popen.stdout, self.task.stdout), (self._popen.stderr, self.task.stderr)
-        return [(pipe, lines) for pipe, lines in pairs if pipe is not None]
+    """Return the name of a signal, or its number for a real-time signal, which has no name."""
+    has_name = number in set(signal.Signals)
+    return signal.Signals(number).name if has_name else f'signal {number}'
 
 
 class _Job:
-    """The processes, in the order in which they were started."""
+    """The processes of a job, in the order in which they were started."""
 
     def __init__(self, watchdog: Watchdog):
-        self._guardian = watchdog
+        self._watchdog = watchdog
         self._processes: list[_Process] = []
         self._threads: list[threading.Thread] = []
 
     def start(self, task: Task) -> None:
         """Start a process."""
-        self._processes.append(_Process(task, self._guardian))
+        self._processes.append(_Process(task, self._watchdog))
 
     def forward_output(self) -> None:
-        """Copy what they write; called when all are started, as threads and forks don't mix."""
+        """Start to copy the output of all processes.
+
+        Call this after the last process has been started, because it starts threads, and a process
+        with threads must not fork.
+        """
         for process in self._processes:
-            for pipe, lines in process.outputs():
-                thread = threading.Thread(target=copy_lines, args=(pipe, lines), daemon=True)
+            for pipe, destination in process.outputs():
+                thread = threading.Thread(target=copy_lines, args=(pipe, destination), daemon=True)
                 thread.start()
                 self._threads.append(thread)
 
+    def poll(self) -> None:
+        """Update the exit codes, and kill what the processes that have exited left behind."""
+        for process in self.running():
+            if process.poll() is not None:
+                process.send_signal(signal.SIGKILL)
+                self._watchdog.unregister(process.pid)
+
     def running(self, only_workers: bool = False) -> list[_Process]:
-        """Those that had not ended at the last look."""
+        """Return the processes that had not exited when `poll` was last called."""
         return [
             process
             for process in self._processes
-            if process.code is None and (process.task.is_worker or not only_workers)
+            if process.exit_code is None and (process.task.is_worker or not only_workers)
         ]
 
-    def look(self) -> None:
-        """See which have ended, and end what these left behind."""
-        for process in self.running():
-            if process.look() is not None:
-                process.signal(signal.SIGKILL)
-                self._guardian.forget(process.pid)
+    def find_failure(self, expected_codes: set[int]) -> _Process | None:
+        """Return a process that exited with another code, a worker if there is one.
 
-    def failed(self, expected: set[int]) -> _Process | None:
-        """One that has ended otherwise than expected: a worker, or what workers still need."""
+        The processes that serve the workers count only as long as a worker is running.
+        """
         failed = [
             process
             for process in self._processes
-            if process.code is not None and process.code not in expected
+            if process.exit_code is not None and process.exit_code not in expected_codes
         ]
-        needed = [
+        relevant = [
             process
             for process in failed
             if process.task.is_worker or self.running(only_workers=True)
         ]
-        return min(needed, key=lambda process: not process.task.is_worker, default=None)
+        return min(relevant, key=lambda process: not process.task.is_worker, default=None)
 
-    def wait(self, seconds: float, signals: ReceivedSignals, only_workers: bool = False) -> None:
-        """Wait until all have ended, for some time, or until another signal comes."""
-        deadline, before = time.monotonic() + seconds, len(signals.received)
+    def finish(self, signals: ReceivedSignals) -> None:
+        """Wait until the other processes exit and all output is written, even to a slow reader."""
+        self._wait(FINISH_TIMEOUT, signals)
+        deadline, num_signals = time.monotonic() + FINISH_TIMEOUT, len(signals.received)
+        while (
+            any(thread.is_alive() for thread in self._threads)
+            and len(signals.received) == num_signals
+            and time.monotonic() < deadline
+        ):
+            if is_writing():
+                deadline = time.monotonic() + FINISH_TIMEOUT
+            time.sleep(POLL_INTERVAL)
+
+    def terminate(self, signals: ReceivedSignals) -> None:
+        """Send SIGTERM to the workers that were not signalled yet, and wait for them to exit."""
+        for process in self.running(only_workers=True):
+            if not process.was_signalled:  # a second signal would end it without saving
+                process.send_signal(signal.SIGTERM)
+        self._wait(TERMINATE_TIMEOUT, signals, only_workers=True)
+
+    def _wait(self, timeout: float, signals: ReceivedSignals, only_workers: bool = False) -> None:
+        """Wait until the processes have exited, the time is over or another signal arrives."""
+        deadline, num_signals = time.monotonic() + timeout, len(signals.received)
         while (
             self.running(only_workers)
             and time.monotonic() < deadline
-            and (len(signals.received) == before)
+            and len(signals.received) == num_signals
         ):
-            time.sleep(POLL)
-            self.look()
-
-    def finish(self, signals: ReceivedSignals) -> None:
-        """Let what ran for the workers end, and let their output be read, however slowly."""
-        self.wait(SETTLE, signals)
-        deadline, before = time.monotonic() + SETTLE, len(signals.received)
-        while any(thread.is_alive() for thread in self._threads) and (
-            len(signals.received) == before and time.monotonic() < deadline
-        ):
-            if is_writing():
-                deadline = time.monotonic() + SETTLE
-            time.sleep(POLL)
-
-    def end(self, signals: ReceivedSignals) -> None:
-        """Ask all workers to end that were not asked yet, and give them the time for it."""
-        for process in self.running(only_workers=True):
-            if not process.was_asked:  # a second time would mean without saving
-                process.signal(signal.SIGTERM)
-        self.wait(KILL_AFTER, signals, only_workers=True)
+            time.sleep(POLL_INTERVAL)
+            self.poll()
 
     def kill(self) -> None:
-        """Kill what still runs, and write what is left of the output."""
+        """Kill the processes that are still running, and write the rest of the output."""
         for process in self.running():
-            process.signal(signal.SIGKILL)
-        deadline = time.monotonic() + 2
+            process.send_signal(signal.SIGKILL)
+        deadline = time.monotonic() + KILL_TIMEOUT
         while self.running() and time.monotonic() < deadline:
             time.sleep(0.001)
-            self.look()
+            self.poll()
         for thread in self._threads:
             thread.join(max(0, deadline - time.monotonic()))
+
+
+class _Process:
+    """A process that was started, with the process group that it leads."""
+
+    def __init__(self, task: Task, watchdog: Watchdog):
+        self.task = task
+        self.name = task.name
+        self.was_signalled = False
+        self._popen = subprocess.Popen(
+            task.command,
+            env=task.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if isinstance(task.stdout, Destination) else task.stdout,
+            stderr=subprocess.PIPE if isinstance(task.stderr, Destination) else task.stderr,
+            start_new_session=True,
+            preexec_fn=watchdog.register_this_process,
+        )
+        self.pid = self._popen.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, or minus the number of the signal that ended it; None before `poll`."""
+        return self._popen.returncode
+
+    def poll(self) -> int | None:
+        """Check if the process has exited, and return its exit code."""
+        return self._popen.poll()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the process and its descendants in the same group."""
+        self.was_signalled = True
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def outputs(self) -> list[tuple[IO[bytes], Destination]]:
+        """Return the pipes of the process, each with the destination of its lines."""
+        pairs = (self._popen.stdout, self.task.stdout), (self._popen.stderr, self.task.stderr)
+        return [
+            (pipe, destination)
+            for pipe, destination in pairs
+            if pipe is not None and isinstance(destination, Destination)
+        ]

@@ -1,6 +1,7 @@
-"""A process that kills sessions of other processes when the one that started it is gone.
+"""A process that kills other process groups when the process that started it has disappeared.
 
-This file is a part of the package, and a program: what the guardian runs.
+The file is a module of the package and also the program that the watchdog process runs, by its path
+and without the package.  It uses the standard library only.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import BinaryIO
 
 
 class Watchdog:
-    """A process that kills the sessions named to it when this process is gone without a word.
+    """A context manager that runs a watchdog process.
 
-    It learns so from the end of its input, on every system.  Only if it is killed as well, in the
-    same moment, are processes left.
+    The watchdog kills the registered process groups if this process ends without leaving the
+    context, for instance by SIGKILL.  It notices that by the end of its standard input, which works
+    on every system.  Processes survive only if the watchdog is killed at the same moment.
     """
 
     def __enter__(self) -> Watchdog:
@@ -32,39 +34,42 @@ class Watchdog:
         return self
 
     def __exit__(self, *exception) -> None:
-        self._write('done')
+        self._send('done')
+        assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
 
-    def watch_me(self) -> None:
-        """Called in a new process, in its own session, before it becomes its command.
+    def register_this_process(self) -> None:
+        """Register the calling process, which must lead a process group.
 
-        So there is no moment at which it runs and the guardian doesn't know of it.
+        A new process calls this before it executes its command, so the watchdog knows of every
+        process that runs.
         """
-        self._write(f'+{os.getpid()}')
+        self._send(f'+{os.getpid()}')
 
-    def forget(self, pid: int) -> None:
-        """A session has ended, and its number may become another one's."""
-        self._write(f'-{pid}')
+    def unregister(self, pid: int) -> None:
+        """Remove the group of a process that has ended, because its id may be used again."""
+        self._send(f'-{pid}')
 
-    def _write(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # it was killed; the job goes on
-            os.write(self._process.stdin.fileno(), f'{line}\n'.encode())
+    def _send(self, message: str) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # the job continues if the watchdog was killed
+            os.write(self._process.stdin.fileno(), f'{message}\n'.encode())
 
 
-def _guard(lines: BinaryIO) -> None:
-    """What the guardian does."""
+def _watch(messages: BinaryIO) -> None:
+    """Read messages up to ``done``, or kill the registered groups when they end without it."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # batch systems send them to every process
-    sessions = set()
-    for line in lines:
-        if line == b'done\n':
+    groups: set[int] = set()
+    for message in messages:
+        if message == b'done\n':
             return
-        (sessions.add if line.startswith(b'+') else sessions.discard)(int(line[1:]))
-    for session in sessions:
+        (groups.add if message.startswith(b'+') else groups.discard)(int(message[1:]))
+    for group in groups:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(session, signal.SIGKILL)
+            os.killpg(group, signal.SIGKILL)
 
 
 if __name__ == '__main__':
-    _guard(sys.stdin.buffer)
+    _watch(sys.stdin.buffer)

@@ -1,41 +1,54 @@
-"""Attention: how well each source token fits a query, and the mean of the values by that measure.
+"""Attention layers: additive, dot and general scores.
 
-Bahdanau et al. 2015 and Luong et al. 2015; d2l 0.14, section 10.1, has the first under the name
-of MLP attention.  Blocks return the weights next to the result and keep nothing.
+An attention layer scores how well each source step fits a query, turns the scores into weights with
+a masked softmax, and returns the weighted mean of the source steps together with the weights.  The
+scores are those of Bahdanau et al. 2015 and Luong et al. 2015.
 
-All arrays are batch first, (batch_size, num_steps, size): queries are the decoder's, keys and
-values the encoder's steps.
+The book's layers are in `book.attention` (d2l 0.14, section 10.1).  The docstring of each layer
+here names the one that it corresponds to.  All layers here differ from the book's in four points:
+
+- The keys are projected by a separate method, `Attention.project_keys`.  A decoder that runs step
+  by step calls it once, and not at every step.
+- Padding is excluded by adding `EXCLUDED` to its scores.  The book's `masked_softmax` replaces the
+  scores by -1e6.  The weight of padding is 0 either way.
+- There is one valid length for each sentence.  `masked_softmax` also accepts one for each query, or
+  None.
+- The weights are returned with the context.  The book's layers return the context alone.
+
+All arrays are batch first, of shape (batch_size, num_steps, size).  The queries are steps of the
+decoder; the keys and values are steps of the encoder.
 """
 
 from __future__ import annotations
 
 from .._mxnet import nn
 
-EXCLUDED = -1e9  # added to a score; a softmax makes 0 of it
+EXCLUDED = -1e9  # added to a score, it makes the weight exactly 0
 
 
 class Attention(nn.HybridBlock):
-    """What all kinds have in common: masked softmax of the scores, weighted mean of the values.
+    """The base class of the attention layers: a masked softmax and a weighted mean of the values.
 
-    A kind says how it scores.  The part of the work that does not depend on the query is `project_keys`:
-    a decoder that goes step by step does it once in a call, for all steps.
+    A subclass defines `scores`.  It can override `project_keys` to do the part of the computation
+    that does not depend on the query.
 
     Parameters
     ----------
     dropout : float
-        Of the weights, in training.
+        Dropout probability of the weights in training.
 
     Inputs:
         - **queries**: float32 array of shape (batch_size, num_queries, query_size).
-        - **keys**: what `project_keys` made of the values.
+        - **keys**: float32 array of shape (batch_size, num_steps, key_size), the result of
+          `project_keys` for the values.
         - **values**: float32 array of shape (batch_size, num_steps, value_size).
-        - **valid_len**: array of shape (batch_size,); values behind it get a weight of 0.  Where it
-          is 0, all values weigh the same.
+        - **valid_len**: array of shape (batch_size,), the number of values to attend to.  Later
+          values get a weight of 0.  With a length of 0, all values get the same weight.
 
     Outputs:
         - **context**: float32 array of shape (batch_size, num_queries, value_size).
-        - **weights**: float32 array of shape (batch_size, num_queries, num_steps); the sum over
-          the last axis is 1.
+        - **weights**: float32 array of shape (batch_size, num_queries, num_steps), before dropout.
+          They sum to 1 over the last axis.
     """
 
     def __init__(self, dropout: float = 0, **kwargs):
@@ -43,30 +56,35 @@ class Attention(nn.HybridBlock):
         self.dropout = nn.Dropout(dropout)
 
     def project_keys(self, values):
-        """The keys of some values: here the values themselves."""
+        """Return the keys of some values: by default the values themselves."""
         return values
 
     def scores(self, F, queries, keys):
-        """Scores of shape (batch_size, num_queries, num_steps)."""
-        raise NotImplementedError(f'{type(self).__name__} has to define scores(F, queries, keys)')
+        """Return the scores, of shape (batch_size, num_queries, num_steps)."""
+        raise NotImplementedError(f'{type(self).__name__} must define scores(F, queries, keys)')
 
     def hybrid_forward(self, F, queries, keys, values, valid_len):
         excluded = F.npx.sequence_mask(
             F.np.zeros_like(keys[:, :, 0]), valid_len, True, value=EXCLUDED, axis=1
         )  # (batch_size, num_steps)
         scores = self.scores(F, queries, keys) + F.np.expand_dims(excluded, axis=1)
-        weights = F.npx.softmax(scores, axis=-1)
+        weights = F.npx.softmax(scores, axis=-1)  # (batch_size, num_queries, num_steps)
         return F.npx.batch_dot(self.dropout(weights), values), weights
 
 
 class AdditiveAttention(Attention):
-    """score = v^T tanh(W_q q + W_k k): Bahdanau et al. 2015, A.1.2; d2l 0.14, section 10.1 (MLP).
+    """Additive attention, score = v^T tanh(W_q q + W_k k) (Bahdanau et al. 2015, A.1.2).
+
+    The fast twin of the book's `MLPAttention`: the same mathematics, so with the same W_k, W_q and
+    v it returns the same contexts.  The same seed gives other initial weights, because W_k is used,
+    and so drawn, before W_q here.
 
     Parameters
     ----------
     units : int
-        Rows of W_q and W_k.
+        Size of the hidden layer: the number of rows of W_k and W_q.
     dropout : float
+        Dropout probability of the weights in training.
     """
 
     def __init__(self, units: int, dropout: float = 0, **kwargs):
@@ -76,34 +94,38 @@ class AdditiveAttention(Attention):
         self.v = nn.Dense(1, use_bias=False, flatten=False)
 
     def project_keys(self, values):
-        """W_k k, of shape (batch_size, num_steps, units)."""
+        """Return W_k k, of shape (batch_size, num_steps, units)."""
         return self.W_k(values)
 
     def scores(self, F, queries, keys):
-        # (batch_size, num_queries, num_steps, units)
-        features = F.np.tanh(
-            F.np.expand_dims(self.W_q(queries), axis=2) + F.np.expand_dims(keys, axis=1)
-        )
-        return F.np.squeeze(self.v(features), axis=-1)
+        """Return v^T tanh(W_q q + W_k k), of shape (batch_size, num_queries, num_steps)."""
+        queries = F.np.expand_dims(self.W_q(queries), axis=2)  # (batch_size, num_queries, 1, units)
+        keys = F.np.expand_dims(keys, axis=1)  # (batch_size, 1, num_steps, units)
+        return F.np.squeeze(self.v(F.np.tanh(queries + keys)), axis=-1)
 
 
 class DotAttention(Attention):
-    """score = q^T k: Luong et al. 2015, Eq. (8), dot; queries and values of the same size.
+    """Dot-product attention, score = q^T k (Luong et al. 2015, Eq. (8), dot).
 
-    d2l's dot-product attention divides by the square root of that size; this one doesn't.
+    Queries and values have the same size.  The book's `DotProductAttention` divides the scores by
+    the square root of that size; this layer does not.
     """
 
     def scores(self, F, queries, keys):
+        """Return q^T k, of shape (batch_size, num_queries, num_steps)."""
         return F.npx.batch_dot(queries, keys, transpose_b=True)
 
 
 class GeneralAttention(DotAttention):
-    """score = q^T W k: Luong et al. 2015, Eq. (8), general.
+    """General attention, score = q^T W k (Luong et al. 2015, Eq. (8), general).
+
+    The book has no such class.  Queries and values may have different sizes.
 
     Parameters
     ----------
     query_size : int
     dropout : float
+        Dropout probability of the weights in training.
     """
 
     def __init__(self, query_size: int, dropout: float = 0, **kwargs):
@@ -111,5 +133,5 @@ class GeneralAttention(DotAttention):
         self.W = nn.Dense(query_size, use_bias=False, flatten=False)
 
     def project_keys(self, values):
-        """W k, of shape (batch_size, num_steps, query_size)."""
+        """Return W k, of shape (batch_size, num_steps, query_size)."""
         return self.W(values)

@@ -1,9 +1,11 @@
 """Decoders beyond the chapter's: the context at every step, and attention.
 
-The chapter's own is `model.Seq2SeqDecoder`.  All of them keep to `model.Decoder`, and one call with
-many steps gives the logits that as many calls with one step give.
+The chapter's own decoder is `book.seq2seq.Seq2SeqDecoder`.  All decoders here implement the
+interface `book.encoder_decoder.Decoder`.  A call with many steps returns the same logits as a call
+for each step.
 
-The attention decoders have `attend` as well, which also returns the weights.
+The decoders with attention have one more method, `AttentionDecoder.attend`, which also returns the
+attention weights.
 """
 
 from __future__ import annotations
@@ -18,16 +20,16 @@ from .attention import AdditiveAttention, Attention
 
 
 class ContextDecoder(Seq2SeqDecoder):
-    """The context c at every step, and not only as the start: d2l 0.14, Eq. (9.7.4).
+    """A decoder that reads the context c at every step (d2l 0.14, Eq. (9.7.4)).
 
-    c is the encoder's top hidden state after the last token; it is joined to each step's embedding
-    and stays what it is, also when decoding step by step.  The parameters are those of
-    `Seq2SeqDecoder`.
+    The chapter's decoder gets the context only as its first state.  Here c is the encoder's top
+    hidden state after the last token.  It is concatenated with the embedding of every token, and
+    does not change from step to step.  The parameters are those of `Seq2SeqDecoder`.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), target token ids.
-        - **state**: list of the layers' state, a list of arrays (num_layers, batch_size,
-          num_hiddens), and the context of shape (1, batch_size, num_hiddens).
+        - **state**: list of the recurrent layers' state, a list of arrays of shape (num_layers,
+          batch_size, num_hiddens), and the context of shape (1, batch_size, num_hiddens).
 
     Outputs:
         - **logits**: float32 array of shape (batch_size, num_steps, vocab_size).
@@ -35,12 +37,12 @@ class ContextDecoder(Seq2SeqDecoder):
     """
 
     def init_state(self, enc_outputs, *args):
-        """The encoder's last state, and its top hidden state as the context."""
+        """Return the encoder's last state, and its top hidden state as the context."""
         state = super().init_state(enc_outputs)
         return [state, state[0][-1:]]
 
     def reorder(self, state, rows):
-        """See `Decoder.reorder`."""
+        """Return the state with its rows in another order; see `Decoder.reorder`."""
         state, context = state
         return [super().reorder(state, rows), context]
 
@@ -53,13 +55,13 @@ class ContextDecoder(Seq2SeqDecoder):
 
 
 class AttentionDecoder(nn.HybridBlock, Decoder):
-    """What the decoders with attention have in common.
+    """The base class of the decoders with attention.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), target token ids.
-        - **state**: list of the encoder's outputs, batch first, of shape (batch_size,
-          num_src_steps, size); the layers' state, a list of arrays (num_layers, batch_size,
-          num_hiddens); and the source valid lengths, of shape (batch_size,).
+        - **state**: list of three items: the encoder's outputs, batch first, of shape (batch_size,
+          num_src_steps, size); the recurrent layers' state, a list of arrays of shape (num_layers,
+          batch_size, num_hiddens); the source valid lengths, of shape (batch_size,).
 
     Outputs:
         - **logits**: float32 array of shape (batch_size, num_steps, vocab_size).
@@ -67,50 +69,69 @@ class AttentionDecoder(nn.HybridBlock, Decoder):
     """
 
     def init_state(self, enc_outputs, src_valid_len, *args):
-        """The encoder's outputs, its last state, and where each source sentence ends."""
+        """Return the encoder's outputs, its last state and the source valid lengths.
+
+        Raises
+        ------
+        ValueError
+            If the encoder's state does not have the layers and hidden units of this decoder.
+        """
         outputs, state = enc_outputs
         return [outputs.swapaxes(0, 1), check_state(state, *self._state_sizes), src_valid_len]
 
     def reorder(self, state, rows):
-        """See `Decoder.reorder`."""
+        """Return the state with its rows in another order; see `Decoder.reorder`."""
         values, state, valid_len = state
         return [values, reorder_state(state, rows), valid_len]
+
+    def attend(self, X, state):
+        """Return what a call returns, and the attention weights.
+
+        Parameters
+        ----------
+        X, state
+            As for a call.
+
+        Returns
+        -------
+        logits, state
+            As from a call.
+        weights : float32 array of shape (batch_size, num_steps, num_src_steps)
+            The weight of each source step for each target step; 0 at padding.
+        """
+        return self._decode(operators_of(X), X, state)
 
     def hybrid_forward(self, F, X, state):
         logits, state, _ = self._decode(F, X, state)
         return logits, state
 
-    def attend(self, X, state):
-        """Logits and state as from a call, and the attention weights.
-
-        Returns
-        -------
-        logits, state
-        weights : float32 array of shape (batch_size, num_steps, num_src_steps)
-            How much each target step looks at each source step; 0 behind the sentence's end.
-        """
-        return self._decode(operators_of(X), X, state)
-
     def _decode(self, F, X, state):
-        """Logits, state and weights."""
-        raise NotImplementedError(f'{type(self).__name__} has to define _decode(F, X, state)')
+        """Return logits, state and attention weights."""
+        raise NotImplementedError(f'{type(self).__name__} must define _decode(F, X, state)')
 
 
 class Seq2SeqAttentionDecoder(AttentionDecoder):
-    """Attention before each step (d2l 0.14, section 10.2; Bahdanau et al. 2015).
+    """A decoder that attends before each step (d2l 0.14, section 10.2; Bahdanau et al. 2015).
 
-    The query is the top hidden state of the step before; what it finds is joined to the token's
-    embedding.  So no step can begin before the last one has ended, and the layers run step by step.
+    The query is the top hidden state after the previous step.  The context that attention returns
+    for it is concatenated with the token's embedding.  No step can begin before the previous one
+    has ended, so the recurrent layers run step by step.
+
+    The fast twin of the book's decoder in `book.seq2seq_attention`: the same mathematics, so with
+    the same weights it returns the same logits.  The keys are projected once in a call and not at
+    every step, and the dropout between the recurrent layers also works on a CPU.  The weights are
+    used, and so drawn, in another order: the same seed gives other initial weights.
 
     Parameters
     ----------
     vocab_size, embed_size, num_hiddens, num_layers : int
     dropout : float
-        Between layers, and of the weights of the default `attention`.
+        Dropout probability between the recurrent layers, and of the weights of the default
+        `attention`.
     layer : layer class
-        See `recurrent`.
+        The recurrent layers; see `models.recurrent`.
     attention : Attention, optional
-        `AdditiveAttention(num_hiddens, dropout)` by default, as in the book.
+        ``AdditiveAttention(num_hiddens, dropout)`` by default, as in the book.
     """
 
     def __init__(
@@ -140,37 +161,33 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         outputs, weights = [], []
         for step in range(num_steps):
             query = F.np.swapaxes(state[0][-1:], 0, 1)  # (batch_size, 1, num_hiddens)
-            context, own_weights = self.attention(query, keys, values, valid_len)
-            own_input = F.np.concatenate(
+            context, step_weights = self.attention(query, keys, values, valid_len)
+            step_input = F.np.concatenate(
                 [F.np.swapaxes(context, 0, 1), X[step : step + 1]], axis=-1
-            )
-            output, state = self.rnn(own_input, state)  # (1, batch_size, num_hiddens)
+            )  # (1, batch_size, size + embed_size)
+            output, state = self.rnn(step_input, state)  # (1, batch_size, num_hiddens)
             outputs.append(output)
-            weights.append(own_weights)
-        # (num_steps, batch_size, vocab_size)
-        logits = self.dense(F.np.concatenate(outputs, axis=0))
-        return (
-            F.np.swapaxes(logits, 0, 1),
-            [values, state, valid_len],
-            F.np.concatenate(weights, axis=1),
-        )
+            weights.append(step_weights)
+        outputs = F.np.concatenate(outputs, axis=0)  # (num_steps, batch_size, num_hiddens)
+        logits = F.np.swapaxes(self.dense(outputs), 0, 1)  # (batch_size, num_steps, vocab_size)
+        return logits, [values, state, valid_len], F.np.concatenate(weights, axis=1)
 
 
 class LuongDecoder(AttentionDecoder):
-    """Attention behind the recurrent layers (Luong et al. 2015, Eqs. (5), (6)), no input feeding.
+    """A decoder that attends after the recurrent layers (Luong et al. 2015, Eqs. (5) and (6)).
 
-    The layers never see what attention finds, so they run over all steps at once, and attention for
-    all steps is one batched product.  The attentional vector tanh(W_c [context; h_t]) goes into the
-    dense layer.
+    The recurrent layers do not read the context (there is no input feeding), so they run over all
+    steps at once, and attention for all steps is one batched product.  The dense layer reads the
+    attentional vector tanh(W_c [context; h_t]).
 
     Parameters
     ----------
     vocab_size, embed_size, num_hiddens, num_layers : int
     attention : Attention
     dropout : float
-        Between layers.
+        Dropout probability between the recurrent layers.
     layer : layer class
-        See `recurrent`.
+        The recurrent layers; see `models.recurrent`.
     """
 
     def __init__(
@@ -198,8 +215,7 @@ class LuongDecoder(AttentionDecoder):
         X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
         outputs, state = self.rnn(X, state)
         queries = F.np.swapaxes(outputs, 0, 1)  # (batch_size, num_steps, num_hiddens)
-        context, weights = self.attention(
-            queries, self.attention.project_keys(values), values, valid_len
-        )
+        keys = self.attention.project_keys(values)
+        context, weights = self.attention(queries, keys, values, valid_len)
         attentional = self.W_c(F.np.concatenate([context, queries], axis=-1))
         return self.dense(attentional), [values, state, valid_len], weights

@@ -1,6 +1,6 @@
-"""Encoders beyond the chapter's: unmoved by padding, in both directions, and with a bridge.
+"""Encoders beyond the chapter's: masked, bidirectional, and with a bridge to the decoder.
 
-The chapter's own, `model.Seq2SeqEncoder`, reads padding as if it were words.
+The chapter's own encoder, `book.seq2seq.Seq2SeqEncoder`, reads padding like any other token.
 """
 
 from __future__ import annotations
@@ -14,30 +14,31 @@ from .recurrent import MaskedStack
 
 
 class MaskedEncoder(nn.HybridBlock, Encoder):
-    """An embedding and recurrent layers that end where the sentence ends.
+    """An embedding and recurrent layers that stop at the end of each sentence.
 
     Parameters
     ----------
     vocab_size, embed_size, num_hiddens, num_layers : int
-        `num_hiddens` is each direction's.
+        With two directions, `num_hiddens` is the number of hidden units of each.
     dropout : float
-        Between layers.
+        Dropout probability between the recurrent layers.
     layer : layer class
-        See `recurrent`.
+        The recurrent layers; see `models.recurrent`.
     bidirectional : bool
-        True: each layer reads the sentence backwards as well, and both directions of a layer are
-        two layers of the state.  `Bridge` makes of it what a decoder starts from.
+        True: each layer also reads the sentence backwards, so the state has two entries for each
+        layer.  A `Bridge` maps it to the state of a decoder.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), source token ids.
-        - **valid_len**: array of shape (batch_size,), tokens that are not padding.
-        - **args**: accepted and not used.
+        - **valid_len**: array of shape (batch_size,), number of tokens that are not padding.
+        - **args**: ignored.
 
     Outputs:
         - **outputs**: float32 array of shape (num_steps, batch_size, num_directions * num_hiddens),
-          time first; 0 at padding.
-        - **state**: list of arrays of shape (num_layers * num_directions, batch_size, num_hiddens),
-          for an LSTM the hidden state and the memory cell, else the hidden state alone.
+          time-major; 0 at padding.
+        - **state**: list of arrays of shape (num_layers * num_directions, batch_size, num_hiddens):
+          the hidden state and the memory cell of an LSTM, or the hidden state alone of other
+          layers.
     """
 
     reads_padding = False
@@ -59,7 +60,7 @@ class MaskedEncoder(nn.HybridBlock, Encoder):
         self.rnn = MaskedStack(layer, num_hiddens, num_layers, dropout, bidirectional)
 
     def forward(self, X, valid_len, *args):
-        return super().forward(X, valid_len)  # a hybridized block warns of unused inputs
+        return super().forward(X, valid_len)  # a hybridized block warns about unused inputs
 
     def hybrid_forward(self, F, X, valid_len):
         X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
@@ -67,25 +68,27 @@ class MaskedEncoder(nn.HybridBlock, Encoder):
 
 
 class Bridge(nn.HybridBlock, Encoder):
-    """An encoder whose state is made to fit a decoder of other sizes.
+    """An encoder with dense layers that map its state to the sizes of a decoder.
 
-    Each array of the state, all its layers and directions together, goes through a dense layer into
-    the decoder's layers.  Hidden states, which lie between -1 and 1, go through a tanh behind it;
-    an LSTM's memory cell doesn't.  (Bahdanau et al. 2015 map the backward direction alone.)
+    A dense layer reads each array of the state, with all its layers and directions concatenated,
+    and returns the array of the decoder's layers.  A tanh keeps hidden states between -1 and 1; the
+    memory cell of an LSTM has no such bounds and gets none.  Bahdanau et al. 2015 map only the
+    backward direction.
 
     Parameters
     ----------
     encoder : Encoder
     num_layers, num_hiddens : int
-        The decoder's.
+        Sizes of the decoder.
     layer : layer class
-        Of both, since the arrays of a state are not turned into others.
+        The recurrent layers of encoder and decoder.  They are the same, because a bridge does not
+        change the number of arrays in a state.
 
     Inputs:
-        - the encoder's
+        - as for the encoder
 
     Outputs:
-        - **outputs**: the encoder's.
+        - **outputs**: the encoder's outputs, unchanged.
         - **state**: list of arrays of shape (num_layers, batch_size, num_hiddens).
     """
 
@@ -98,7 +101,7 @@ class Bridge(nn.HybridBlock, Encoder):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self._decoder_sizes = (-2, num_layers, num_hiddens)  # -2: the batch stays what it is
+        self._decoder_shape = (-2, num_layers, num_hiddens)  # -2 keeps the batch size
         self.encoder = encoder
         size = num_layers * num_hiddens
         self.hidden = nn.Dense(size, activation='tanh')
@@ -106,24 +109,24 @@ class Bridge(nn.HybridBlock, Encoder):
 
     @property
     def embedding(self) -> nn.Embedding:
-        """The encoder's."""
+        """The encoder's embedding."""
         return self.encoder.embedding
 
     @property
     def reads_padding(self) -> bool:
-        """Whether the encoder does."""
+        """True if padding changes the encoder's outputs."""
         return self.encoder.reads_padding
 
     def forward(self, X, valid_len, *args):
-        return super().forward(X, valid_len)
+        return super().forward(X, valid_len)  # a hybridized block warns about unused inputs
 
     def hybrid_forward(self, F, X, valid_len):
         outputs, state = self.encoder(X, valid_len)
-        # Dense flattens (batch_size, num_layers, num_hiddens) to (batch_size, all of them).
+        # A dense layer flattens (batch_size, num_layers, num_hiddens) to two axes by itself.
         mapped = [
             dense(F.np.swapaxes(part, 0, 1))
             for dense, part in zip((self.hidden, self.memory), state)
-        ]
+        ]  # (batch_size, num_layers * num_hiddens), of the decoder
         return outputs, [
-            F.np.swapaxes(F.npx.reshape(part, self._decoder_sizes), 0, 1) for part in mapped
+            F.np.swapaxes(F.npx.reshape(part, self._decoder_shape), 0, 1) for part in mapped
         ]

@@ -1,4 +1,8 @@
-"""models.factory."""
+"""From a configuration to a model, its initial weights, and its weights by name.
+
+`build_model` builds the encoder and decoder that a `ModelConfig` describes, and `initialize` draws
+their weights.  The functions stand here in the order in which a training uses them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from typing import Callable, Mapping
 
 import numpy as onp
 
-from .._mxnet import init, nn, np, rnn, use_np
+from .._mxnet import gluon, init, nn, np, rnn, use_np
 from ..book.encoder_decoder import Decoder, Encoder, EncoderDecoder
 from ..book.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder
 from ..config import ModelConfig, TrainingConfig
@@ -16,14 +20,28 @@ from .encoders import Bridge, MaskedEncoder
 from .recurrent import KerasDefaults, keras_lstm, tanh_rnn
 from .scheduled_sampling import ScheduledSampling, SteppedEncoderDecoder
 
+# By the values of the fields `cell` and `initializer` of `ModelConfig`.
 LAYERS = {'rnn': tanh_rnn, 'gru': rnn.GRU, 'lstm': rnn.LSTM}
 KERAS_LAYERS = {**LAYERS, 'lstm': keras_lstm}
 INITIALIZERS = {'xavier': init.Xavier, 'keras': KerasDefaults}
 
 
 def build_model(config: ModelConfig, src_vocab_size: int, tgt_vocab_size: int) -> EncoderDecoder:
-    """The model that a configuration names, not yet initialized; see `model.initialize`."""
-    model = EncoderDecoder(_encoder(config, src_vocab_size), _decoder(config, tgt_vocab_size))
+    """Build the model that a configuration describes.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    src_vocab_size, tgt_vocab_size : int
+
+    Returns
+    -------
+    EncoderDecoder
+        Not yet initialized; see `initialize`.
+    """
+    model = EncoderDecoder(
+        _build_encoder(config, src_vocab_size), _build_decoder(config, tgt_vocab_size)
+    )
     if config.share_embedding:
         share_embedding(model)
     if config.tied:
@@ -31,36 +49,83 @@ def build_model(config: ModelConfig, src_vocab_size: int, tgt_vocab_size: int) -
     return model
 
 
-def _layer(config: ModelConfig) -> Callable:
-    """The class of the recurrent layers."""
-    return (KERAS_LAYERS if config.initializer == 'keras' else LAYERS)[config.cell]
+def share_embedding(model: EncoderDecoder) -> None:
+    """Let the decoder use the embedding of the encoder.
 
+    Both sides must have the same vocabulary.  Call this function before `tie_output`.
 
-def _encoder(config: ModelConfig, vocab_size: int) -> Encoder:
-    layer = _layer(config)
-    sizes = vocab_size, config.embed_size, config.num_hiddens, config.num_layers, config.dropout
-    if config.bidirectional:
-        encoder = MaskedEncoder(*sizes, layer=layer, bidirectional=True)
-        return Bridge(encoder, config.num_layers, config.num_hiddens, layer)
-    return (MaskedEncoder if config.masked else Seq2SeqEncoder)(*sizes, layer=layer)
-
-
-def _decoder(config: ModelConfig, vocab_size: int) -> Decoder:
-    sizes = vocab_size, config.embed_size, config.num_hiddens, config.num_layers
-    kind = {'dropout': config.dropout, 'layer': _layer(config)}
-    if config.attention == 'additive':
-        return Seq2SeqAttentionDecoder(
-            *sizes, attention=AdditiveAttention(config.num_hiddens, config.dropout), **kind
+    Raises
+    ------
+    ValueError
+        If the output of the decoder is already tied.
+    """
+    if model.decoder.dense.weight is model.decoder.embedding.weight:
+        raise ValueError(
+            'expected a decoder whose output is not tied yet: '
+            'call share_embedding before tie_output'
         )
-    if config.attention == 'dot':
-        return LuongDecoder(*sizes, DotAttention(config.dropout), **kind)
-    if config.attention == 'general':
-        return LuongDecoder(*sizes, GeneralAttention(config.num_hiddens, config.dropout), **kind)
-    return (ContextDecoder if config.context_every_step else Seq2SeqDecoder)(*sizes, **kind)
+    model.decoder.embedding = model.encoder.embedding
 
 
-def for_training(model: EncoderDecoder, config: TrainingConfig) -> EncoderDecoder:
-    """The model as it is trained: itself, or step by step where its own tokens are fed back."""
+def tie_output(decoder: Decoder) -> None:
+    """Let the dense layer of a decoder use the weight of its embedding (Press and Wolf 2017).
+
+    Parameters
+    ----------
+    decoder : Decoder
+        One of the package's decoders, not yet initialized.  Its embedding must not be replaced
+        afterwards.
+
+    Raises
+    ------
+    ValueError
+        If `embed_size` and `num_hiddens` of the decoder differ.
+    """
+    vocab_size, embed_size = decoder.embedding.weight.shape
+    num_hiddens = decoder._state_sizes[-1]
+    if embed_size != num_hiddens:
+        raise ValueError(
+            'expected an embed_size equal to num_hiddens for a tied output, '
+            f'got {embed_size} and {num_hiddens}'
+        )
+    decoder.dense = nn.Dense(
+        vocab_size, flatten=False, in_units=num_hiddens, params=decoder.embedding.params
+    )
+
+
+@use_np
+def initialize(model: EncoderDecoder, ctx, initializer: init.Initializer | None = None) -> None:
+    """Draw the initial weights of a model, in the order in which the chapter's code draws them.
+
+    Parameters
+    ----------
+    model : EncoderDecoder
+        Weights that it already has are replaced.
+    ctx : mxnet.Context
+    initializer : Initializer, optional
+        Xavier by default, as in the chapter.
+
+    Notes
+    -----
+    The layers learn their input sizes in a forward pass, which is done here, and the weights are
+    drawn then.  If the model were hybridized first, or its layers were given their input sizes, the
+    weights would be drawn in another order, and the same seed would give another model.
+    """
+    model.initialize(initializer or init.Xavier(), force_reinit=True, ctx=ctx)
+    tokens = np.zeros((1, 2), ctx=ctx)
+    valid_len = np.ones((1,), ctx=ctx)
+    model(tokens, tokens, valid_len, valid_len)
+
+
+def with_scheduled_sampling(model: EncoderDecoder, config: TrainingConfig) -> EncoderDecoder:
+    """Return the model to train: with scheduled sampling if the configuration asks for it.
+
+    Returns
+    -------
+    EncoderDecoder
+        The model itself with a `teacher_forcing` of 1.  Otherwise a `SteppedEncoderDecoder` of the
+        same encoder and decoder, and so of the same weights.
+    """
     if config.teacher_forcing == 1:
         return model
     return SteppedEncoderDecoder(
@@ -68,75 +133,51 @@ def for_training(model: EncoderDecoder, config: TrainingConfig) -> EncoderDecode
     )
 
 
-@use_np
-def initialize(model: EncoderDecoder, ctx, initializer: init.Initializer | None = None) -> None:
-    """Draw the weights as the chapter does (Xavier) and in its order, with a plain forward pass.
+def named_parameters(model: EncoderDecoder) -> dict[str, gluon.Parameter]:
+    """Return the parameters by their place in the model, such as ``encoder.embedding.weight``.
 
-    Hybridizing first, or giving the layers their input sizes, would draw in another order, and the
-    same seed would give another model.
+    Gluon's `save_parameters` uses the same names.  The names of `collect_params` are not stable:
+    they contain a number that counts the blocks created by the process.
+    """
+    return model._collect_params_with_prefix()
+
+
+def set_weights(model: EncoderDecoder, arrays: Mapping[str, onp.ndarray]) -> None:
+    """Set the weights of an initialized model.
 
     Parameters
     ----------
     model : EncoderDecoder
-        Weights that it has already are drawn anew.
-    ctx : mxnet.Context
-    initializer : Initializer, optional
-        Xavier by default.
+    arrays : mapping of str to array
+        An array for each of the `named_parameters`, of its shape.
     """
-    model.initialize(initializer or init.Xavier(), force_reinit=True, ctx=ctx)
-    two_tokens = np.zeros((1, 2), ctx=ctx)
-    one_length = np.ones((1,), ctx=ctx)
-    model(two_tokens, two_tokens, one_length, one_length)
-
-
-def share_embedding(model: EncoderDecoder) -> None:
-    """Let both sides read with the encoder's embedding; they have to have the same vocabulary.
-
-    Raises
-    ------
-    ValueError
-        If the decoder's embedding is tied to its output already: share first, then tie.
-    """
-    if model.decoder.dense.weight is model.decoder.embedding.weight:
-        raise ValueError(
-            'expected a decoder without a tied output; call share_embedding before tie_output'
-        )
-    model.decoder.embedding = model.encoder.embedding
-
-
-def tie_output(decoder: Decoder) -> None:
-    """Let the dense layer's weight be the embedding's (Press and Wolf 2017).
-
-    The decoder is one of the package's, not yet initialized; an embedding to be shared has to be
-    shared before.
-
-    Raises
-    ------
-    ValueError
-        If what goes into the dense layer isn't as large as a word vector.
-    """
-    vocab_size, embed_size = decoder.embedding.weight.shape
-    num_hiddens = decoder._state_sizes[-1]
-    if embed_size != num_hiddens:
-        raise ValueError(
-            f'expected an embed_size equal to num_hiddens, got {embed_size} and '
-            f'{num_hiddens}; a tied output needs them equal'
-        )
-    decoder.dense = nn.Dense(
-        vocab_size, flatten=False, in_units=num_hiddens, params=decoder.embedding.params
-    )
-
-
-def set_weights(model: EncoderDecoder, arrays: Mapping[str, onp.ndarray]) -> None:
-    """Give a model, which is initialized, the weights of these names."""
     for name, parameter in named_parameters(model).items():
         parameter.set_data(np.array(arrays[name], ctx=parameter.list_ctx()[0]))
 
 
-def named_parameters(model: EncoderDecoder) -> dict:
-    """The parameters by their place in the model, such as ``encoder.embedding.weight``.
+def _build_encoder(config: ModelConfig, vocab_size: int) -> Encoder:
+    layer = _layer_class(config)
+    sizes = vocab_size, config.embed_size, config.num_hiddens, config.num_layers, config.dropout
+    if config.bidirectional:
+        encoder = MaskedEncoder(*sizes, layer=layer, bidirectional=True)
+        return Bridge(encoder, config.num_layers, config.num_hiddens, layer)
+    return (MaskedEncoder if config.masked else Seq2SeqEncoder)(*sizes, layer=layer)
 
-    Gluon's `collect_params` names them by a counter of the process, which another process counts
-    otherwise; `save_parameters` uses the names that are used here.
-    """
-    return model._collect_params_with_prefix()
+
+def _build_decoder(config: ModelConfig, vocab_size: int) -> Decoder:
+    sizes = vocab_size, config.embed_size, config.num_hiddens, config.num_layers
+    options = {'dropout': config.dropout, 'layer': _layer_class(config)}
+    if config.attention == 'additive':
+        attention = AdditiveAttention(config.num_hiddens, config.dropout)
+        return Seq2SeqAttentionDecoder(*sizes, attention=attention, **options)
+    if config.attention == 'dot':
+        return LuongDecoder(*sizes, DotAttention(config.dropout), **options)
+    if config.attention == 'general':
+        attention = GeneralAttention(config.num_hiddens, config.dropout)
+        return LuongDecoder(*sizes, attention, **options)
+    return (ContextDecoder if config.context_every_step else Seq2SeqDecoder)(*sizes, **options)
+
+
+def _layer_class(config: ModelConfig) -> Callable:
+    """Return the layer class of the recurrent layers; see `models.recurrent`."""
+    return (KERAS_LAYERS if config.initializer == 'keras' else LAYERS)[config.cell]

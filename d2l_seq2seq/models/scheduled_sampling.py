@@ -1,8 +1,12 @@
-"""What the decoder reads next in training: the target's token, its own, or now one, now the other.
+"""Scheduled sampling: training a decoder that reads its own predictions at some or all steps.
 
-Teacher forcing gives it the target's; at inference it gets the one that it produced.  Between the
-two lies scheduled sampling (Bengio et al. 2015).  A *chooser* is a function of F (MXNet's arrays or
-symbols), the target's tokens and the decoder's own, both of shape (batch_size, 1).
+With teacher forcing, the decoder reads the target's tokens in training.  At inference it reads the
+tokens that it has predicted itself.  Scheduled sampling (Bengio et al. 2015) lies between the two:
+it draws at each step which of the two tokens the decoder reads.
+
+A *chooser* decides.  It is a function of three arguments: F (the operators for arrays or for
+symbols), the target's tokens, and the tokens that the decoder predicted, both of shape
+(batch_size, 1).  It returns the tokens to read next, of the same shape.
 """
 
 from __future__ import annotations
@@ -13,48 +17,19 @@ from .._mxnet import operators_of, shape_of
 from ..book.encoder_decoder import Decoder, Encoder, EncoderDecoder
 
 
-def teacher_forcing(F, target, own):
-    """The target's token."""
-    return target
-
-
-def feedback(F, target, own):
-    """The token that the decoder thinks most likely, as at inference."""
-    return own
-
-
-class ScheduledSampling:
-    """The target's token with a probability of `ratio`, drawn for each sentence and step.
-
-    Draws from MXNet's generator.
-
-    Parameters
-    ----------
-    ratio : float
-        1 is teacher forcing, 0 feedback.
-    """
-
-    def __init__(self, ratio: float):
-        if not 0 <= ratio <= 1:
-            raise ValueError(f'expected a ratio from 0 to 1, got {ratio}')
-        self.ratio = ratio
-
-    def __call__(self, F, target, own):
-        # In np mode only the classic operator draws like another array, on that array's context.
-        drawn = F.random.uniform_like(target.as_nd_ndarray()).as_np_ndarray()
-        return F.np.where(drawn < self.ratio, target, own)
-
-
 class SteppedEncoderDecoder(EncoderDecoder):
-    """An encoder and a decoder that go step by step, with a chooser of the next input.
+    """An encoder and a decoder that runs step by step, with a chooser of its next input.
 
-    The first input is the target's first token, ``<bos>``.  Choosing has no gradient.  It is a way
-    to train: an `EncoderDecoder` of the same encoder and decoder has the same weights, and is what
-    to validate and to translate with, since a `ScheduledSampling` draws there as well.
+    The first input is the target's first token, ``<bos>``.  No gradient flows through the choice.
+
+    This class is for training only, because a `ScheduledSampling` also draws outside training.  Use
+    an `EncoderDecoder` of the same encoder and decoder, which has the same weights, to validate and
+    to translate.
 
     Parameters
     ----------
-    encoder, decoder : Encoder, Decoder
+    encoder : Encoder
+    decoder : Decoder
     chooser : Callable
         `teacher_forcing`, `feedback` or a `ScheduledSampling`.
 
@@ -76,8 +51,45 @@ class SteppedEncoderDecoder(EncoderDecoder):
         tokens, logits = dec_X[:, :1], []
         for step in range(shape_of(dec_X)[1]):
             if step > 0:
-                own = F.np.argmax(logits[-1], axis=-1).astype('float32')  # (batch_size, 1)
-                tokens = self._chooser(F, dec_X[:, step : step + 1], own)
+                predicted = F.np.argmax(logits[-1], axis=-1).astype('float32')  # (batch_size, 1)
+                tokens = self._chooser(F, dec_X[:, step : step + 1], predicted)
             step_logits, state = self.decoder(tokens, state)
             logits.append(step_logits)  # (batch_size, 1, vocab_size)
         return F.np.concatenate(logits, axis=1), state
+
+
+def teacher_forcing(F, target, own):
+    """Choose the target's tokens."""
+    return target
+
+
+def feedback(F, target, own):
+    """Choose the decoder's own predictions, the most likely tokens, as at inference."""
+    return own
+
+
+class ScheduledSampling:
+    """A chooser of the target's token with probability `ratio`, and of the decoder's otherwise.
+
+    It draws for each sentence and step, from MXNet's generator.
+
+    Parameters
+    ----------
+    ratio : float
+        From 0 to 1: 1 is teacher forcing, 0 is feedback.
+
+    Raises
+    ------
+    ValueError
+        If `ratio` is not between 0 and 1.
+    """
+
+    def __init__(self, ratio: float):
+        if not 0 <= ratio <= 1:
+            raise ValueError(f'expected a ratio from 0 to 1, got {ratio}')
+        self.ratio = ratio
+
+    def __call__(self, F, target, own):
+        # In np mode only the classic operator draws on the device of another array.
+        draws = F.random.uniform_like(target.as_nd_ndarray()).as_np_ndarray()
+        return F.np.where(draws < self.ratio, target, own)

@@ -1,1 +1,1 @@
-"""Package."""
+"""Run folders and checkpoints: written atomically, verified by checksums, safe to open."""

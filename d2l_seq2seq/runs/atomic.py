@@ -1,8 +1,9 @@
-"""Files that are there whole or not at all, whatever happens to the process or the machine.
+"""Atomic writes: a file or folder exists in full or not at all, even after a crash or power cut.
 
-What is written goes beside its place, to the disk, and then takes its name, which is one step of
-the file system.  Names that begin with a dot are under way; whoever holds the folder's lock may
-remove them.
+Everything is written under a temporary name in the same folder, flushed to the disk, and then
+renamed, which the file system does in one step.  Temporary names begin with a dot and end with
+``.part`` or ``.removed``.  A killed process may leave them; whoever holds the lock of the folder
+may remove them.
 """
 
 from __future__ import annotations
@@ -15,85 +16,89 @@ from typing import BinaryIO, Callable
 
 from ..errors import InputError
 
-LOCK = '.lock'
+LOCK_FILE = '.lock'
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file so that its name never stands for half of it.
+    """Write a file atomically, replacing one of that name.
 
     Raises
     ------
     OSError
-        If it can't be written; what had the name before has it still.
+        If it cannot be written.  An existing file of that name is then unchanged.
     """
-    beside = path.with_name(f'.{path.name}.part')
+    partial = _partial_path(path)
     try:
-        _write(beside, lambda file: file.write(data))
-        os.replace(beside, path)
+        _write_to_disk(partial, lambda file: file.write(data))
+        os.replace(partial, path)
         _sync(path.parent)
     finally:
         with contextlib.suppress(OSError):
-            beside.unlink()
+            partial.unlink()
 
 
 def write_folder(
     path: Path, writers: dict[str, Callable[[BinaryIO], object]], finish: Callable[[Path], None]
 ) -> None:
-    """Write a folder of files so that its name never stands for a part of them.
+    """Write a folder of files atomically, replacing one of that name.
 
     Parameters
     ----------
     path : Path
-        Its parent is there.  A folder of that name goes the moment before.
+        The parent folder must exist.  An existing folder of this name is removed just before the
+        new one is renamed.
     writers : dict of str to function of a binary file
-        What writes each file.
+        The function that writes each file, by file name.
     finish : function of a folder
-        Called when all are written, with the folder under the name that it has until then.
+        Called with the temporary folder when all files are written.
 
     Raises
     ------
     OSError
-        If it can't be written; then there is nothing new under any final name.
+        If it cannot be written.  No new file is then visible under a final name.
     """
-    beside = path.with_name(f'.{path.name}.part')
-    remove_folder(beside)
+    partial = _partial_path(path)
+    remove_folder(partial)
     try:
-        beside.mkdir()
+        partial.mkdir()
         for name, write in writers.items():
-            _write(beside / name, write)
-        finish(beside)
-        _sync(beside)
+            _write_to_disk(partial / name, write)
+        finish(partial)
+        _sync(partial)
         remove_folder(path)
-        os.rename(beside, path)
+        os.rename(partial, path)
         _sync(path.parent)
     finally:
-        remove_folder(beside)
+        remove_folder(partial)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, unless it is there, whose parent is."""
+    """Create a folder unless it exists.  The parent folder must exist."""
     if not path.is_dir():
         path.mkdir()
         _sync(path.parent)
 
 
 def sync_file(path: Path) -> None:
-    """Bring to the disk what was written to a file, if there is one."""
+    """Flush a file to the disk, if it exists."""
     with contextlib.suppress(FileNotFoundError):
         _sync(path)
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder, if there is one; its name is gone at once, and not file by file."""
-    doomed = path.with_name(f'.{path.name.lstrip(".")}.removed')
-    shutil.rmtree(doomed, ignore_errors=True)
+    """Remove a folder, if it exists.
+
+    It is renamed first, so that its name disappears in one step and never stands for a part of it.
+    """
+    removed = path.with_name(f'.{path.name.lstrip(".")}.removed')
+    shutil.rmtree(removed, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
-        os.rename(path, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        os.rename(path, removed)
+        shutil.rmtree(removed, ignore_errors=True)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a process that was killed was writing into a folder, or removing from it."""
+    """Remove the temporary files and folders that a killed process left in a folder."""
     for path in folder.glob('.*'):
         if path.suffix in ('.part', '.removed'):
             shutil.rmtree(path, ignore_errors=True)
@@ -102,18 +107,19 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Write a line to the end of a file, whole or not at all.
+    """Append a line to a file, which is created if it does not exist.
 
     Raises
     ------
     OSError
-        If it can't be written; then the file is as it was.
+        If the line cannot be written in full.  The file is then unchanged.
     """
     data = f'{line}\n'.encode()
     with open(path, 'ab', buffering=0) as file:
         size = file.tell()
         try:
-            while data:  # a part of it where the disk becomes full; the next time tells why
+            # A write that fills the disk may write a part only; the next one raises the error.
+            while data:
                 data = data[file.write(data) :]
         except OSError:
             file.truncate(size)
@@ -121,47 +127,55 @@ def append_line(path: Path, line: str) -> None:
 
 
 def read_lines(path: Path) -> list[bytes]:
-    """The whole lines of a file of `append_line`; a part behind the last one is cut off the file.
+    """Read the lines that `append_line` wrote, without their line ends.
 
-    Such a part is what a power cut may leave.
+    A power cut may leave an incomplete line at the end; it is cut off the file.  The result is
+    empty if the file does not exist.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return []
-    whole = data.rfind(b'\n') + 1
-    if whole < len(data):
-        os.truncate(path, whole)
-    return data[:whole].splitlines()
+    complete = data.rfind(b'\n') + 1
+    if complete < len(data):
+        os.truncate(path, complete)
+    return data[:complete].splitlines()
 
 
 @contextlib.contextmanager
 def locked(folder: Path):
-    """Within it, no other process gets the folder; the system lets go of it when this one ends.
+    """Hold the lock of a folder, which only one process at a time can have.
+
+    The operating system releases the lock when the process ends, however it ends.
 
     Raises
     ------
     InputError
-        If another process has it.
+        If another process holds the lock.
+    OSError
+        If the lock file cannot be created.
     """
-    import fcntl  # not on Windows, where MXNet isn't either
+    import fcntl  # does not exist on Windows, where MXNet does not run either
 
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f'{folder}: another process is training into it; wait for its end, or '
-                'name another folder with --out'
+                f'{folder}: another process is training in this folder',
+                'Wait until it has ended, or name another folder with --out.',
             ) from None
         yield
     finally:
         os.close(descriptor)
 
 
-def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file to the disk."""
+def _partial_path(path: Path) -> Path:
+    return path.with_name(f'.{path.name}.part')
+
+
+def _write_to_disk(path: Path, write: Callable[[BinaryIO], object]) -> None:
     with open(path, 'wb') as file:
         write(file)
         file.flush()
@@ -169,7 +183,7 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Bring a folder's names, or a file, to the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

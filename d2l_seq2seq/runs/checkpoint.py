@@ -1,12 +1,14 @@
-"""A model's folder: what is needed to use a model again, and what its training left beside it.
+"""Checkpoint folders: everything needed to use a model again, and to resume its training.
 
-``config.json``, ``src_vocab.json`` and ``tgt_vocab.json`` (lists of tokens in order of id), the
-subword models where there are any, and ``weights.npz`` (an array for each parameter).  A checkpoint
-that can be gone on from has ``optimizer.npz`` and ``progress.json`` as well.  ``manifest.json`` has
-the SHA-256 of each.
+- ``config.json``: the settings of the run;
+- ``src_vocab.json`` and ``tgt_vocab.json``: lists of tokens in order of id;
+- ``src_subwords.model`` and ``tgt_subwords.model``: SentencePiece models, if the run uses subwords;
+- ``weights.npz``: one array for each parameter;
+- ``optimizer.npz`` and ``progress.json``: the training state, absent if training cannot be resumed;
+- ``manifest.json``: the size and SHA-256 of each file.
 
-Nothing in it is pickled and MXNet's own loader is not used, so reading a stranger's folder runs no
-code; names, sizes and shapes follow from the configuration, and are compared before anything is
+Opening an untrusted folder runs no code: nothing in it is pickled, and MXNet's own loader is not
+used.  Names, sizes and shapes follow from the configuration and are checked before memory is
 allocated.
 """
 
@@ -29,21 +31,32 @@ from ..data.tokenizers import PairTokenizer, SubwordPair, Subwords, build_tokeni
 from ..engine.graphs import parameter_shapes
 from ..errors import InputError, check_types
 from ..models.factory import build_model, named_parameters, set_weights
-from .arrays import read_arrays, write_arrays
 from .atomic import write_folder
 from .layout import CONFIG_FILE
-from .manifest import Manifest, to_json, write_manifest
+from .npz import read_arrays, write_arrays
+from .safe_files import Manifest, to_json, write_manifest
 
-_SRC_VOCAB, _TGT_VOCAB, _WEIGHTS = 'src_vocab.json', 'tgt_vocab.json', 'weights.npz'
-SUBWORDS = 'src_subwords.model', 'tgt_subwords.model'
-_OPTIMIZER, _PROGRESS = 'optimizer.npz', 'progress.json'
-_MAX_VOCAB = 1 << 25  # bytes
-_MAX_SUBWORDS = 1 << 25
+SRC_VOCAB_FILE, TGT_VOCAB_FILE = 'src_vocab.json', 'tgt_vocab.json'
+SUBWORD_FILES = 'src_subwords.model', 'tgt_subwords.model'
+WEIGHTS_FILE = 'weights.npz'
+OPTIMIZER_FILE = 'optimizer.npz'
+PROGRESS_FILE = 'progress.json'
+_MAX_VOCAB_BYTES = 1 << 25
+_MAX_SUBWORDS_BYTES = 1 << 25
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model with what it was trained on."""
+    """A trained model, with its settings and vocabularies.
+
+    Attributes
+    ----------
+    config : RunConfig
+    src_vocab, tgt_vocab : Vocab
+    model : EncoderDecoder
+    subwords : SubwordPair, optional
+        None unless the text is split into subwords.
+    """
 
     config: RunConfig
     src_vocab: Vocab
@@ -53,25 +66,42 @@ class Run:
 
     @property
     def tokenizer(self) -> PairTokenizer:
-        """How it reads and writes text."""
+        """The tokenizers of both sides."""
         return build_tokenizer(self.config.data, self.subwords)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a training needs, next to the model, to go on."""
+    """The training state, apart from the weights.
 
-    moments: dict[str, dict[str, onp.ndarray]]  # by kind, then as `named_parameters` has them
-    values: dict[str, Any]  # as JSON has them
+    Attributes
+    ----------
+    moments : dict of str to dict of str to float32 array
+        The optimizer's moments: by kind, then by parameter name (see `named_parameters`).  Each
+        array has the shape of its parameter.
+    values : dict
+        Everything else, as JSON values.
+    """
+
+    moments: dict[str, dict[str, onp.ndarray]]
+    values: dict[str, Any]
 
 
 def save_checkpoint(path: Path, run: Run, progress: Progress | None = None) -> None:
-    """Write a model's folder, whole or not at all; a folder that has the name is replaced.
+    """Write a checkpoint folder atomically, replacing one of that name.
+
+    Parameters
+    ----------
+    path : Path
+        The parent folder must exist.
+    run : Run
+    progress : Progress, optional
+        Without it, training cannot be resumed from the checkpoint.
 
     Raises
     ------
     OSError
-        If it can't be written.
+        If it cannot be written.
     FloatingPointError
         If a weight is not finite.
     """
@@ -81,17 +111,17 @@ def save_checkpoint(path: Path, run: Run, progress: Progress | None = None) -> N
     }
     for name, array in weights.items():
         if not onp.isfinite(array).all():
-            raise FloatingPointError(f'{name} is no longer made of finite numbers')
+            raise FloatingPointError(f'{name} has values that are not finite')
     contents = {
         CONFIG_FILE: to_json(run.config.to_dict()),
-        _SRC_VOCAB: to_json(run.src_vocab.idx_to_token),
-        _TGT_VOCAB: to_json(run.tgt_vocab.idx_to_token),
-        **{name: side.model for name, side in zip(SUBWORDS, run.subwords or ())},
+        SRC_VOCAB_FILE: to_json(run.src_vocab.idx_to_token),
+        TGT_VOCAB_FILE: to_json(run.tgt_vocab.idx_to_token),
+        **{name: subwords.model for name, subwords in zip(SUBWORD_FILES, run.subwords or ())},
     }
-    arrays = {_WEIGHTS: weights}
+    arrays = {WEIGHTS_FILE: weights}
     if progress is not None:
-        contents[_PROGRESS] = to_json(progress.values)
-        arrays[_OPTIMIZER] = {
+        contents[PROGRESS_FILE] = to_json(progress.values)
+        arrays[OPTIMIZER_FILE] = {
             f'{kind}.{name}': array
             for kind, named in progress.moments.items()
             for name, array in named.items()
@@ -100,140 +130,140 @@ def save_checkpoint(path: Path, run: Run, progress: Progress | None = None) -> N
         **{name: functools.partial(_write_bytes, data) for name, data in contents.items()},
         **{name: functools.partial(write_arrays, arrays=named) for name, named in arrays.items()},
     }
-    write_folder(path, writers, lambda folder: write_manifest(folder, _versions()))
+    write_folder(path, writers, lambda folder: write_manifest(folder, _software_versions()))
 
 
 def load_checkpoint(path: Path, ctx: mx.Context) -> Run:
-    """Read a model's folder and bring the model to a context.
+    """Read the model of a checkpoint folder, and copy it to a device.
+
+    Parameters
+    ----------
+    path : Path
+    ctx : mxnet.Context
 
     Raises
     ------
     InputError
-        If a file is missing, damaged, or doesn't fit the others.
+        If a file is missing or damaged, or does not fit the other files.
     """
     manifest = Manifest(path)
-    try:
-        config = RunConfig.from_dict(manifest.read_json(CONFIG_FILE))
-    except InputError as error:
-        raise _naming(path / CONFIG_FILE, error) from error
-    src_vocab, tgt_vocab = (_read_vocab(manifest, path, name) for name in (_SRC_VOCAB, _TGT_VOCAB))
+    config = _read_config(manifest, path)
+    src_vocab = _read_vocab(manifest, path, SRC_VOCAB_FILE)
+    tgt_vocab = _read_vocab(manifest, path, TGT_VOCAB_FILE)
     subwords = None
     if config.data.text_rules == 'subwords':
-        subwords = SubwordPair(*(_read_subwords(manifest, path, name) for name in SUBWORDS))
+        subwords = SubwordPair(*(_read_subwords(manifest, path, name) for name in SUBWORD_FILES))
     model = build_model(config.model, len(src_vocab), len(tgt_vocab))
-    shapes = parameter_shapes(model)
+    shapes_by_gluon_name = parameter_shapes(model)  # allocates nothing
     parameters = named_parameters(model)
-    with manifest.open(_WEIGHTS) as (file, size):
-        arrays = read_arrays(
-            file, size, {name: shapes[parameter.name] for name, parameter in parameters.items()}
-        )
+    shapes = {name: shapes_by_gluon_name[parameter.name] for name, parameter in parameters.items()}
+    with manifest.open(WEIGHTS_FILE) as (file, size):
+        weights = read_arrays(file, size, shapes)
     for name, parameter in parameters.items():
-        parameter.shape = arrays[name].shape
+        parameter.shape = weights[name].shape
     model.initialize(init.Zero(), ctx=ctx)
-    set_weights(model, arrays)
+    set_weights(model, weights)
     return Run(config, src_vocab, tgt_vocab, model, subwords)
 
 
-def load_progress(path: Path, model: EncoderDecoder, kinds: tuple[str, ...]) -> Progress:
-    """Read what a training left beside a model, which was loaded from the same folder.
+def load_weights(path: Path, model: EncoderDecoder) -> dict[str, onp.ndarray]:
+    """Read the weights of a checkpoint of the same model.
 
     Parameters
     ----------
     path : Path
     model : EncoderDecoder
-        Initialized.
-    kinds : tuple of str
-        Of the moments, each of which has an array for each parameter.
+        An initialized model, which gives the names and shapes.  It is not changed.
+
+    Returns
+    -------
+    dict of str to float32 array
+        By parameter name (see `named_parameters`).
 
     Raises
     ------
     InputError
-        If it isn't there, or is damaged.
+        If the weights are damaged, or those of another model.
     """
-    manifest = _manifest_of_training(path)
-    shapes = _shapes_of(model)
-    with manifest.open(_OPTIMIZER) as (file, size):
-        arrays = read_arrays(
-            file,
-            size,
-            {f'{kind}.{name}': shape for kind in kinds for name, shape in shapes.items()},
-        )
-    moments = {kind: {name: arrays[f'{kind}.{name}'] for name in shapes} for kind in kinds}
-    return Progress(moments, _read_values(manifest, path))
-
-
-def load_values(path: Path) -> dict:
-    """The values of `Progress` alone; raises as `load_progress` does.
-
-    What is read without going on with the training is looked at: ``epoch``, ``hooks``, ``ended``.
-    """
-    return _read_values(_manifest_of_training(path), path)
-
-
-def _read_values(manifest: Manifest, path: Path) -> dict:
-    values = manifest.read_json(_PROGRESS)
-    try:
-        check_types(values, {'epoch': int, 'hooks': dict, 'ended': (str, type(None))})
-    except ValueError as error:
-        raise InputError(
-            f'{path / _PROGRESS}: expected the progress of a training, got something else ({error})'
-        ) from error
-    return values
-
-
-def _manifest_of_training(path: Path) -> Manifest:
-    manifest = Manifest(path)
-    if _OPTIMIZER not in manifest:
-        raise InputError(
-            f'{path}: expected a checkpoint of a training, got a model alone, such as '
-            'average makes; it can be used, and not gone on with'
-        )
-    return manifest
-
-
-def load_weights(path: Path, model: EncoderDecoder) -> dict[str, onp.ndarray]:
-    """The weights in a folder of the same model, by `named_parameters`' names.
-
-    Raises
-    ------
-    InputError
-        If they are damaged or of another model.
-    """
-    shapes = _shapes_of(model)
-    with Manifest(path).open(_WEIGHTS) as (file, size):
+    shapes = _parameter_shapes(model)
+    with Manifest(path).open(WEIGHTS_FILE) as (file, size):
         return read_arrays(file, size, shapes)
 
 
-def average_checkpoints(paths: Sequence[Path], ctx: mx.Context) -> Run:
-    """The run of the last of some checkpoints, with the mean of their weights.
+def load_progress(path: Path, model: EncoderDecoder, kinds: tuple[str, ...]) -> Progress:
+    """Read the training state of a checkpoint.
+
+    Parameters
+    ----------
+    path : Path
+    model : EncoderDecoder
+        The initialized model that was loaded from the same checkpoint.
+    kinds : tuple of str
+        The kinds of moments, each of which has one array for each parameter.
 
     Raises
     ------
     InputError
-        If one of them is damaged or of another model.
+        If the checkpoint has no training state, or is damaged.
+    """
+    manifest = _training_manifest(path)
+    shapes = _parameter_shapes(model)
+    moment_shapes = {f'{kind}.{name}': shape for kind in kinds for name, shape in shapes.items()}
+    with manifest.open(OPTIMIZER_FILE) as (file, size):
+        arrays = read_arrays(file, size, moment_shapes)
+    moments = {kind: {name: arrays[f'{kind}.{name}'] for name in shapes} for kind in kinds}
+    return Progress(moments, _read_progress_values(manifest, path))
+
+
+def load_progress_values(path: Path) -> dict[str, Any]:
+    """Read the `values` of a checkpoint's `Progress`, without the moments.
+
+    The types of ``epoch``, ``hooks`` and ``ended`` are checked, because they are read even where
+    training is not resumed.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint has no training state, or is damaged.
+    """
+    return _read_progress_values(_training_manifest(path), path)
+
+
+def average_checkpoints(paths: Sequence[Path], ctx: mx.Context) -> Run:
+    """Average the weights of several checkpoints of the same model.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    ctx : mxnet.Context
+        The device for the result.
+
+    Returns
+    -------
+    Run
+        That of the last checkpoint, with the mean weights.  The sums are float64.
+
+    Raises
+    ------
+    InputError
+        If a checkpoint is damaged, or has another model.
     """
     run = load_checkpoint(paths[-1], ctx)
-    sums = {name: onp.zeros(shape) for name, shape in _shapes_of(run.model).items()}  # float64
+    sums = {name: onp.zeros(shape) for name, shape in _parameter_shapes(run.model).items()}
     for path in paths:
         for name, array in load_weights(path, run.model).items():
             sums[name] += array
-    set_weights(
-        run.model, {name: (total / len(paths)).astype('float32') for name, total in sums.items()}
-    )
+    means = {name: (total / len(paths)).astype('float32') for name, total in sums.items()}
+    set_weights(run.model, means)
     return run
-
-
-def _shapes_of(model: EncoderDecoder) -> dict[str, tuple[int, ...]]:
-    """The shapes of an initialized model's parameters."""
-    return {name: parameter.shape for name, parameter in named_parameters(model).items()}
 
 
 def _write_bytes(data: bytes, file) -> None:
     file.write(data)
 
 
-def _versions() -> dict[str, str]:
-    """Of what made the numbers."""
+def _software_versions() -> dict[str, str]:
+    """Return the versions that the numbers may depend on."""
     return {
         'd2l_seq2seq': __version__,
         'mxnet': mx.__version__,
@@ -243,12 +273,21 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _naming(path: Path, error: InputError) -> InputError:
-    return InputError(f'{path}: {error}') if str(path) not in str(error) else error
+def _parameter_shapes(model: EncoderDecoder) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of an initialized model's parameters."""
+    return {name: parameter.shape for name, parameter in named_parameters(model).items()}
+
+
+def _read_config(manifest: Manifest, folder: Path) -> RunConfig:
+    values = manifest.read_json(CONFIG_FILE)
+    try:
+        return RunConfig.from_dict(values)
+    except InputError as error:
+        raise error.within(folder / CONFIG_FILE) from error
 
 
 def _read_vocab(manifest: Manifest, folder: Path, name: str) -> Vocab:
-    tokens = manifest.read_json(name, _MAX_VOCAB)
+    tokens = manifest.read_json(name, _MAX_VOCAB_BYTES)
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         raise InputError(f'{folder / name}: expected a list of tokens')
     try:
@@ -258,7 +297,31 @@ def _read_vocab(manifest: Manifest, folder: Path, name: str) -> Vocab:
 
 
 def _read_subwords(manifest: Manifest, folder: Path, name: str) -> Subwords:
+    model = manifest.read(name, _MAX_SUBWORDS_BYTES)
     try:
-        return Subwords(manifest.read(name, _MAX_SUBWORDS))
+        return Subwords(model)
     except InputError as error:
-        raise _naming(folder / name, error) from error
+        raise error.within(folder / name) from error
+
+
+def _training_manifest(path: Path) -> Manifest:
+    """Return the manifest of a checkpoint from which training can be resumed."""
+    manifest = Manifest(path)
+    if OPTIMIZER_FILE not in manifest:
+        raise InputError(
+            f'{path}: expected a checkpoint with training state, got a model alone, such as '
+            'average writes',
+            'It can be used for inference, but training cannot be resumed from it.',
+        )
+    return manifest
+
+
+def _read_progress_values(manifest: Manifest, path: Path) -> dict[str, Any]:
+    values = manifest.read_json(PROGRESS_FILE)
+    try:
+        check_types(values, {'epoch': int, 'hooks': dict, 'ended': (str, type(None))})
+    except ValueError as error:
+        raise InputError(
+            f'{path / PROGRESS_FILE}: expected training state, got something else ({error})'
+        ) from error
+    return values

@@ -1,15 +1,15 @@
-"""A model as MXNet's own files, which are read without this package.
+"""Export of a run to MXNet's own file formats, which other programs read without this package.
 
-Two graphs: the encoder, from source sentences to the decoder's first state, and one step of the
-decoder, from a token and a state to the logits of the next token and the state after it.  Both take
-batches of any size, and the encoder sentences of any length.
+The model becomes two graphs.  The encoder maps source sentences to the first state of the decoder.
+The decoder maps a token and a state to the logits of the next token and the next state; it computes
+a single step.  Both accept batches of any size, and the encoder accepts sentences of any length.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Sequence
+from typing import NamedTuple, Sequence
 
 from .._mxnet import mx, npx
 from ..book.encoder_decoder import EncoderDecoder
@@ -17,81 +17,92 @@ from ..config import DataConfig
 from ..engine.compiled import flatten, unflatten
 from ..engine.graphs import without_shapes_json
 from ..models.decoders import AttentionDecoder
-from .checkpoint import SUBWORDS, Run
+from .checkpoint import SUBWORD_FILES, Run
 
-SIGNATURE = 'signature.json'
+SIGNATURE_FILE = 'signature.json'
+_SPECIAL_TOKENS = ('<unk>', '<pad>', '<bos>', '<eos>')
+
+
+class _Graph(NamedTuple):
+    """A traced part of the model, with the names of its inputs and outputs in order."""
+
+    symbol: mx.sym.Symbol
+    inputs: list[str]
+    outputs: list[str]
 
 
 def export_run(run: Run, folder: Path) -> None:
-    """Write a run's model and vocabularies as files for other programs.
+    """Write the model and the vocabularies of a run for other programs.
 
-    ``encoder-symbol.json`` and ``encoder-0000.params``, the same for ``decoder``, what
-    `gluon.SymbolBlock.imports` reads; ``src_vocab.txt`` and ``tgt_vocab.txt``, a token a line, in
-    order of id; the subword models, if there are any; and ``signature.json``, which names inputs,
-    outputs, special ids and how sentences have to be padded.
+    Files written:
+
+    - ``encoder-symbol.json`` and ``encoder-0000.params``, and the same for ``decoder``: the graphs
+      and their parameters, for ``gluon.SymbolBlock.imports``;
+    - ``src_vocab.txt`` and ``tgt_vocab.txt``: one token per line, in order of id;
+    - ``src_subwords.model`` and ``tgt_subwords.model``, if the run uses subwords;
+    - ``signature.json``: the names of inputs and outputs, the special ids, and how sentences must
+      be padded.
 
     Parameters
     ----------
     run : Run
     folder : Path
-        It is there, and empty.
+        An existing empty folder.
 
     Raises
     ------
-    OSError
-        If a file can't be written.
+    OSError, MXNetError
+        If a file cannot be written.
     """
-    graphs = _graphs(run.model)
+    graphs = dict(zip(('encoder', 'decoder'), _trace(run.model)))
     signature = {
-        name: {'inputs': inputs, 'outputs': outputs}
-        for name, (_, inputs, outputs) in graphs.items()
+        name: {'inputs': graph.inputs, 'outputs': graph.outputs} for name, graph in graphs.items()
     }
-    for name, (graph, inputs, _) in graphs.items():
-        (folder / f'{name}-symbol.json').write_text(without_shapes_json(graph), encoding='utf-8')
-        npx.save(str(folder / f'{name}-0000.params'), _parameters(run.model, graph, inputs))
     signature.update(_text_signature(run.config.data, run))
+    for name, graph in graphs.items():
+        symbol_file, parameter_file = f'{name}-symbol.json', f'{name}-0000.params'
+        (folder / symbol_file).write_text(without_shapes_json(graph.symbol), encoding='utf-8')
+        npx.save(str(folder / parameter_file), _parameters(run.model, graph))
     for name, vocab in (('src_vocab.txt', run.src_vocab), ('tgt_vocab.txt', run.tgt_vocab)):
         (folder / name).write_bytes(''.join(f'{token}\n' for token in vocab.idx_to_token).encode())
-    for name, side in zip(SUBWORDS, run.subwords or ()):
-        (folder / name).write_bytes(side.model)
-    (folder / SIGNATURE).write_text(json.dumps(signature, indent=1) + '\n', encoding='utf-8')
+    for name, subwords in zip(SUBWORD_FILES, run.subwords or ()):
+        (folder / name).write_bytes(subwords.model)
+    (folder / SIGNATURE_FILE).write_text(json.dumps(signature, indent=1) + '\n', encoding='utf-8')
 
 
-def _graphs(model: EncoderDecoder) -> dict[str, tuple[mx.sym.Symbol, list[str], list[str]]]:
-    """Encoder and decoder step: each a graph and the names of its inputs and outputs."""
+def _trace(model: EncoderDecoder) -> tuple[_Graph, _Graph]:
+    """Trace the encoder, and one step of the decoder."""
     src, src_valid_len = _variables({'src': (1, 1), 'src_valid_len': (1,)})
-    first = []
-    structure = flatten(
-        model.decoder.init_state(model.encoder(src, src_valid_len), src_valid_len), first
-    )
-    names = [f'state{number}' for number in range(len(first))]
-    encoder = _group(first)
-    inputs = [name for name in ('src', 'src_valid_len') if name in encoder.list_inputs()]
-    token, *state = _variables({'token': (1, 1), **dict.fromkeys(names)})
-    state, weights, outputs = unflatten(structure, iter(state)), [], []
+    first_state = model.decoder.init_state(model.encoder(src, src_valid_len), src_valid_len)
+    state_arrays = []
+    structure = flatten(first_state, state_arrays)
+    state_names = [f'state{number}' for number in range(len(state_arrays))]
+    encoder = _group(state_arrays)
+    # An encoder that ignores valid lengths does not have them as an input.
+    encoder_inputs = [name for name in ('src', 'src_valid_len') if name in encoder.list_inputs()]
+
+    token, *state_variables = _variables({'token': (1, 1), **dict.fromkeys(state_names)})
+    state = unflatten(structure, iter(state_variables))
+    attention_weights = []
     if isinstance(model.decoder, AttentionDecoder):
-        logits, state, *weights = model.decoder.attend(token, state)
+        logits, state, *attention_weights = model.decoder.attend(token, state)
     else:
         logits, state = model.decoder(token, state)
-    flatten([logits, state, weights], outputs)
-    return {
-        'encoder': (encoder, inputs, names),
-        'decoder': (
-            _group(outputs),
-            ['token', *names],
-            ['logits', *names, *(['attention_weights'] if weights else [])],
-        ),
-    }
+    outputs = []
+    flatten([logits, state, attention_weights], outputs)
+    output_names = ['logits', *state_names]
+    if attention_weights:
+        output_names.append('attention_weights')
+    return (
+        _Graph(encoder, encoder_inputs, state_names),
+        _Graph(_group(outputs), ['token', *state_names], output_names),
+    )
 
 
 def _text_signature(config: DataConfig, run: Run) -> dict:
-    """What a program has to know of text and ids."""
-    special = {
-        side: {
-            token: vocab[token]
-            for token in ('<unk>', '<pad>', '<bos>', '<eos>')
-            if token in vocab.token_to_idx
-        }
+    """Return what a program must know about text and ids."""
+    special_ids = {
+        side: {token: vocab[token] for token in _SPECIAL_TOKENS if token in vocab.token_to_idx}
         for side, vocab in (('src', run.src_vocab), ('tgt', run.tgt_vocab))
     }
     return {
@@ -99,7 +110,7 @@ def _text_signature(config: DataConfig, run: Run) -> dict:
         'text_rules': config.text_rules,
         'num_steps': config.num_steps,
         'reverse_source': config.reverse_source,
-        'special_ids': special,
+        'special_ids': special_ids,
         'pad_to_num_steps': run.model.encoder.reads_padding,
     }
 
@@ -112,17 +123,17 @@ def _variables(shapes: dict) -> list[mx.sym.Symbol]:
 
 
 def _group(outputs: Sequence[mx.sym.Symbol]) -> mx.sym.Symbol:
-    """One graph; what is passed through unchanged is an output of its own."""
+    """Join outputs to one graph; an input that is passed through becomes an output of its own."""
     return mx.sym.Group(
         [mx.sym.identity(output.as_nd_ndarray()).as_np_ndarray() for output in outputs]
     )
 
 
-def _parameters(model: EncoderDecoder, graph: mx.sym.Symbol, inputs: Sequence[str]) -> dict:
-    """The parameters that a graph reads, as MXNet's files name them."""
+def _parameters(model: EncoderDecoder, graph: _Graph) -> dict:
+    """Return the parameters that a graph reads, under the names that MXNet's files use."""
     parameters = {parameter.name: parameter for parameter in model.collect_params().values()}
     return {
         f'arg:{name}': parameters[name].data().as_in_context(mx.cpu())
-        for name in graph.list_inputs()
-        if name not in inputs
+        for name in graph.symbol.list_inputs()
+        if name not in graph.inputs
     }

@@ -1,11 +1,14 @@
-"""What things in a run's folder are called.
+"""The layout of a run folder, and its configuration.
 
 ::
 
-    RUN/config.json                the settings, written before anything else
-    RUN/checkpoints/epoch-40/      a model's folder, see `checkpoint`
-    RUN/checkpoints/epoch-40-batch-7/
-    RUN/metrics.jsonl              a line for each epoch, only ever added to
+    RUN/config.json                        the settings, written before anything else
+    RUN/checkpoints/epoch-40/              a checkpoint after 40 epochs, see `checkpoint`
+    RUN/checkpoints/epoch-40-batch-7/      a checkpoint after 7 batches of the next epoch
+    RUN/metrics.jsonl                      one line for each epoch, only ever appended to
+
+This module does not import NumPy or MXNet, so that commands can read a configuration before they
+load anything heavy.
 """
 
 from __future__ import annotations
@@ -15,56 +18,120 @@ import re
 from pathlib import Path
 from typing import Callable, Sequence, TypeVar
 
+from ..config import RunConfig
 from ..errors import InputError
+from .safe_files import MANIFEST, read_json
 
 CONFIG_FILE = 'config.json'
-METRICS = 'metrics.jsonl'
-CHECKPOINTS = 'checkpoints'
-_NAME = re.compile(r'epoch-(\d{1,9})(?:-batch-(\d{1,9}))?')
-
-
-def checkpoint_name(epoch: int, batch: int) -> str:
-    """What the checkpoint after some epochs, and some batches of the next one, is called."""
-    return f'epoch-{epoch}' + (f'-batch-{batch}' if batch else '')
-
-
-def checkpoint_position(checkpoint: Path) -> tuple[int, int]:
-    """The epochs and batches that a checkpoint's name stands for."""
-    match = _NAME.fullmatch(checkpoint.name)
-    return int(match.group(1)), int(match.group(2) or 0)
-
-
-def checkpoints_of(run: Path) -> list[Path]:
-    """The folders of a run's checkpoints, the oldest first; none where there is no such run."""
-    try:
-        paths = list((run / CHECKPOINTS).iterdir())
-    except OSError:
-        return []
-    return sorted((path for path in paths if _NAME.fullmatch(path.name)), key=checkpoint_position)
-
+METRICS_FILE = 'metrics.jsonl'
+CHECKPOINTS_DIR = 'checkpoints'
+_CHECKPOINT_NAME = re.compile(r'epoch-(\d{1,9})(?:-batch-(\d{1,9}))?')
 
 logger = logging.getLogger(__name__)
 Result = TypeVar('Result')
 
 
-def first_valid(places: Sequence[Path], load: Callable[[Path], Result]) -> Result:
-    """What `load` makes of the first folder, of one at least, that it doesn't refuse.
+def checkpoint_name(epoch: int, batch: int) -> str:
+    """Return the folder name of a checkpoint.
 
-    The log names those before it.
+    Parameters
+    ----------
+    epoch : int
+        Number of completed epochs.
+    batch : int
+        Number of completed batches of the next epoch.
+
+    Examples
+    --------
+    >>> checkpoint_name(40, 0), checkpoint_name(40, 7)
+    ('epoch-40', 'epoch-40-batch-7')
+    """
+    return f'epoch-{epoch}' + (f'-batch-{batch}' if batch else '')
+
+
+def checkpoint_position(checkpoint: Path) -> tuple[int, int]:
+    """Return the completed epochs, and batches of the next epoch, from a checkpoint's name."""
+    match = _CHECKPOINT_NAME.fullmatch(checkpoint.name)
+    return int(match.group(1)), int(match.group(2) or 0)
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """Return the checkpoint folders of a run, the latest last; empty if there is no such run."""
+    try:
+        paths = list((run / CHECKPOINTS_DIR).iterdir())
+    except OSError:
+        return []
+    checkpoints = [path for path in paths if _CHECKPOINT_NAME.fullmatch(path.name)]
+    return sorted(checkpoints, key=checkpoint_position)
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Return whether a folder is a single checkpoint, as opposed to a run with several."""
+    return (folder / MANIFEST).exists()
+
+
+def read_run_config(folder: Path) -> RunConfig:
+    """Read the configuration of a run.
+
+    If the ``config.json`` of the run is damaged, that of its latest valid checkpoint is used, and a
+    warning is logged.
+
+    Parameters
+    ----------
+    folder : Path
+        A run folder.
 
     Raises
     ------
     InputError
-        That of the first folder, if all are refused.
+        If the folder has no ``config.json``, or neither it nor one of a checkpoint can be read.
+    """
+    if not (folder / CONFIG_FILE).is_file():
+        raise InputError(
+            f'{folder}: not a run folder (no {CONFIG_FILE})', 'Pass the folder that train wrote.'
+        )
+    return load_first_valid([folder, *reversed(list_checkpoints(folder))], _read_config)
+
+
+def load_first_valid(folders: Sequence[Path], load: Callable[[Path], Result]) -> Result:
+    """Load the first of several folders that is valid.
+
+    A warning is logged for each invalid folder before it.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        In order of preference; at least one.
+    load : function of a folder
+        Raises `InputError` if the folder is invalid.
+
+    Returns
+    -------
+    Any
+        The return value of `load` for the first valid folder.
+
+    Raises
+    ------
+    InputError
+        If no folder is valid: the error of the first one.
     """
     failures = []
-    for place in places:
+    for folder in folders:
         try:
-            result = load(place)
+            result = load(folder)
         except InputError as error:
             failures.append(error)
             continue
         for failure in failures:
-            logger.warning('%s; %s is taken in its place', failure, place)
+            logger.warning('%s (using %s instead)', failure, folder)
         return result
     raise failures[0]
+
+
+def _read_config(folder: Path) -> RunConfig:
+    path = folder / CONFIG_FILE
+    values = read_json(path)
+    try:
+        return RunConfig.from_dict(values)
+    except InputError as error:
+        raise error.within(path) from error

@@ -1,8 +1,8 @@
-"""What watches a training: validation, the best one so far, early stopping, a limit of time.
+"""Callbacks of a training: validation, the best validation so far, early stopping, a time limit.
 
-A hook is a function of `EpochMetrics` and `TrainState`, called after each epoch; one that has seen
-enough raises `StopTraining`.  What a hook would have to know to go on in another process is its
-`state`, as JSON has it, and `restore` takes it back.
+A callback is a function of `EpochMetrics` and `TrainState` that is called after each epoch.  It
+raises `StopTraining` to end the training.  A callback whose state must survive a restart has the
+methods `state`, which returns it as a JSON object, and `restore`.
 """
 
 from __future__ import annotations
@@ -16,53 +16,54 @@ from ..data.encoding import group_references
 from ..data.feed import Feed
 from ..engine.fit import EpochMetrics, TrainState, evaluate_loss
 from ..engine.loss_accumulator import LossSums
-from ..engine.workers import SingleWorker
+from ..engine.workers import SingleWorker, Workers
 from ..errors import check_types
 from ..inference.metrics import corpus_scores
 from ..inference.translator import Translator
 
 
 class StopTraining(Exception):
-    """Raised by a hook to end the training; the message says why."""
+    """Raised by a callback to end the training; the message says why."""
 
-    is_final = True  # False: another session may go on with it
+    is_final = True  # False: the training may be resumed
 
 
 class OutOfTime(StopTraining):
-    """There is no more time for now."""
+    """Raised when the time limit is reached."""
 
     is_final = False
 
 
 @dataclass(frozen=True)
 class ValidationMetrics:
-    """What a look at held-out sentences brought."""
+    """The metrics of one validation."""
 
     epoch: int
     losses: LossSums
-    bleu: float  # sacreBLEU's, from 0 to 100, of greedy translations
-    samples: list[tuple[str, str, str]]  # some sources, their translations, a reference of each
+    bleu: float  # sacreBLEU of greedy translations, from 0 to 100
+    samples: list[tuple[str, str, str]]  # source, translation and a reference of some sentences
 
 
 class Validation:
-    """Looks at held-out sentence pairs every so many epochs.
+    """Evaluates held-out sentence pairs every few epochs.
 
     Parameters
     ----------
     translator : Translator
         Of the model that is trained.
     feed : Feed
-        The held-out pairs as arrays.
+        The held-out pairs, encoded.
     pairs : sequence of (str, str)
         The held-out pairs as text.
     every : int
-        Epochs from one look to the next.
+        Number of epochs between validations.
     report : function of ValidationMetrics
+        Called with the metrics of each validation.
     num_samples : int
-        How many translations to show, spread over the pairs.
-    group : OneWorker or WorkerGroup
-        The processes that train together: the first looks, and all report what it found, with no
-        samples where they didn't look themselves.
+        Number of translations to show, spread over the pairs.
+    workers : Workers
+        The processes that train together.  Worker 0 validates, and all report its metrics; the
+        others have no samples.
     """
 
     def __init__(
@@ -73,40 +74,28 @@ class Validation:
         every: int,
         report: Callable[[ValidationMetrics], None],
         num_samples: int = 3,
-        group: SingleWorker = SingleWorker(),
+        workers: Workers = SingleWorker(),
     ):
         self._translator, self._feed, self._report = translator, feed, report
-        self._group = group
+        self._workers = workers
         self._every, self._num_samples = every, num_samples
         self._references = group_references(pairs, translator.tokenizer)
         self._feed_state = feed.random_state.get_state()
 
     def __call__(self, metrics: EpochMetrics, state: TrainState) -> None:
         if self.is_due(metrics.epoch):
-            self._report(self._shared(metrics.epoch))
+            self._report(self._broadcast_metrics(metrics.epoch))
 
     def is_due(self, epoch: int) -> bool:
-        """Whether there is a look after an epoch."""
+        """Return whether there is a validation after an epoch."""
         return epoch % self._every == 0
 
-    def _shared(self, epoch: int) -> ValidationMetrics:
-        """What the first worker finds, told to all: so all learn from the same figures."""
-        found = (
-            self.look(epoch)
-            if self._group.rank == 0
-            else ValidationMetrics(epoch, LossSums(0.0, 0.0, 0), 0.0, [])
-        )
-        *losses, num_tokens, bleu = self._group.broadcast(
-            [*dataclasses.astuple(found.losses), found.bleu]
-        )
-        return dataclasses.replace(found, losses=LossSums(*losses, int(num_tokens)), bleu=bleu)
-
-    def look(self, epoch: int) -> ValidationMetrics:
+    def evaluate(self, epoch: int) -> ValidationMetrics:
         """Validate the model as it is now; the same weights give the same bits."""
         sources, references = list(self._references), list(self._references.values())
         translations = self._translator(sources)
         step = max(1, len(sources) // self._num_samples)
-        samples = list(zip(sources, translations, (own[0] for own in references)))[::step]
+        samples = list(zip(sources, translations, (group[0] for group in references)))[::step]
         self._feed.random_state.set_state(self._feed_state)  # the order in which sums are rounded
         return ValidationMetrics(
             epoch,
@@ -115,45 +104,57 @@ class Validation:
             samples[: self._num_samples],
         )
 
+    def _broadcast_metrics(self, epoch: int) -> ValidationMetrics:
+        """Return the metrics of worker 0, so that all workers decide by the same figures."""
+        metrics = ValidationMetrics(epoch, LossSums(0.0, 0.0, 0), 0.0, [])
+        if self._workers.rank == 0:
+            metrics = self.evaluate(epoch)
+        *losses, num_tokens, bleu = self._workers.broadcast(
+            [*dataclasses.astuple(metrics.losses), metrics.bleu]
+        )
+        return dataclasses.replace(metrics, losses=LossSums(*losses, int(num_tokens)), bleu=bleu)
+
 
 class BestValidation:
-    """Remembers the best validation, and stops when there is no better one for a while.
+    """Remembers the best validation, and stops the training when there is no improvement.
 
     Parameters
     ----------
-    goodness : function of ValidationMetrics
-        A number, the greater the better.
+    score : function of ValidationMetrics
+        Returns a number; greater is better.
     patience : int, optional
-        Validations in a row that are no better, after which the training ends; None: it goes on.
+        Number of consecutive validations without improvement that end the training.  None: they
+        do not end it.
 
     Attributes
     ----------
     epoch : int or None
-        Of the best validation so far; None before the first.
+        Epoch of the best validation so far; None before the first.
     description : str
-        Its figures.
+        The figures of the best validation.
     """
 
-    def __init__(self, goodness: Callable[[ValidationMetrics], float], patience: int | None):
-        self._goodness, self._patience = goodness, patience
+    def __init__(self, score: Callable[[ValidationMetrics], float], patience: int | None):
+        self._score, self._patience = score, patience
         self.epoch: int | None = None
         self.description = ''
-        self._best, self._num_worse = None, 0
+        self._best: float | None = None
+        self._num_worse = 0
 
     def __call__(self, validation: ValidationMetrics) -> None:
-        goodness = self._goodness(validation)
-        if self._best is None or goodness > self._best:
-            self._best, self._num_worse, self.epoch = goodness, 0, validation.epoch
+        score = self._score(validation)
+        if self._best is None or score > self._best:
+            self._best, self._num_worse, self.epoch = score, 0, validation.epoch
             self.description = (
                 f'nll_per_token {validation.losses.nll_per_token:.3f}, BLEU {validation.bleu:.1f}'
             )
             return
         self._num_worse += 1
         if self._patience is not None and self._num_worse >= self._patience:
-            raise StopTraining(f'no better validation since epoch {self.epoch}')
+            raise StopTraining(f'no improvement in validation since epoch {self.epoch}')
 
     def state(self) -> dict:
-        """What `restore` needs."""
+        """Return what `restore` needs, as a JSON object."""
         return {
             'goodness': self._best,
             'num_worse': self._num_worse,
@@ -162,7 +163,7 @@ class BestValidation:
         }
 
     def restore(self, state: dict) -> None:
-        """Go on from a `state`; raises ValueError if it is none."""
+        """Continue from a `state`; raises ValueError if it is not one."""
         check_types(
             state,
             {
@@ -177,7 +178,7 @@ class BestValidation:
 
 
 class TimeLimit:
-    """Ends the training when another epoch like the last would not be over in time.
+    """Ends the training if another epoch like the last one would exceed a time limit.
 
     Parameters
     ----------
@@ -192,5 +193,5 @@ class TimeLimit:
     def __call__(self, metrics: EpochMetrics, state: TrainState) -> None:
         now = time.monotonic()
         if now + (now - self._last) > self._end:
-            raise OutOfTime(f'{self._minutes:g} minutes have no room for another epoch')
+            raise OutOfTime(f'no time for another epoch within {self._minutes:g} minutes')
         self._last = now

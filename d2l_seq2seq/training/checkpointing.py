@@ -1,9 +1,12 @@
-"""A training that goes on as if it had not stopped: its state as a checkpoint, and back.
+"""The state of a training as a checkpoint, and back.
 
-A checkpoint names a moment: so many epochs and so many batches of the next.  The feed's random
-state is that from before it drew the epoch's order, so the order follows from it; dropout follows
-from the seed and the number of the update (`UpdateRules.seed`); the sums of the epoch so far are in
-it, and the states of the hooks.
+A checkpoint stands for a moment: a number of epochs done, and of batches of the next epoch.  It has
+everything that a training needs to continue as if it had not stopped:
+
+- the weights and the optimizer's moments;
+- the feed's random state before it drew the order of the epoch, from which the order follows;
+- the number of updates, from which dropout follows together with the seed (`UpdateRules.seed`);
+- the sums of the epoch so far, and the states of the callbacks.
 """
 
 from __future__ import annotations
@@ -27,149 +30,38 @@ from ..runs.layout import checkpoint_name
 from .callbacks import StopTraining
 
 MOMENTS = 'mean', 'variance'
-_NUM_KEYS = 624  # of a Mersenne Twister
-
-
-def to_progress(
-    model: EncoderDecoder,
-    state: TrainState,
-    hooks: Mapping[str, Any],
-    fingerprint: str,
-    ended: str | None = None,
-) -> Progress:
-    """What a checkpoint has to hold of a training.
-
-    Parameters
-    ----------
-    model : EncoderDecoder
-    state : TrainState
-    hooks : dict of str to object
-        Those with a `state`, by the names that they are to have in the checkpoint.
-    fingerprint : str
-        Of what is trained on; see `to_state`.
-    ended : str, optional
-        Why there is nothing to go on with.
-
-    Raises
-    ------
-    FloatingPointError
-        If a loss or a gradient was not finite.
-    """
-    sums = state.sums()
-    flat, _ = storage_of_model(model)
-    names = {name: parameter.name for name, parameter in named_parameters(model).items()}
-    moments = {}
-    for kind in MOMENTS:
-        parts = flat.split_by_parameter(getattr(state.optimizer, kind))
-        moments[kind] = {name: parts[own] for name, own in names.items()}
-    _, keys, position, has_gauss, gauss = state.feed_state
-    return Progress(
-        moments,
-        {
-            'epoch': state.epoch,
-            'batch': state.batch,
-            'num_updates': state.optimizer.num_updates,
-            'sums': dataclasses.asdict(sums),
-            'feed': {
-                'keys': keys.tolist(),
-                'position': position,
-                'has_gauss': has_gauss,
-                'gauss': gauss,
-            },
-            'data': fingerprint,
-            'hooks': {name: hook.state() for name, hook in hooks.items()},
-            'ended': ended,
-        },
-    )
-
-
-def to_state(
-    progress: Progress,
-    model: EncoderDecoder,
-    feed: Feed,
-    rules: UpdateRules,
-    hooks: Mapping[str, Any],
-    fingerprint: str,
-) -> TrainState:
-    """The state that `to_progress` took down; the hooks get theirs back.
-
-    Parameters
-    ----------
-    progress : Progress
-    model : EncoderDecoder
-        Initialized, with the weights that were saved beside it.
-    feed : Feed
-        The training's.
-    rules : UpdateRules
-    hooks : dict of str to object
-        As they were given to `to_progress`.
-    fingerprint : str
-        As it was given there: something that is no longer the same if the sentences are not.
-
-    Raises
-    ------
-    InputError
-        If it was a training on other data, or the values are not those of a training.
-    """
-    values = progress.values
-    try:
-        if values['data'] != fingerprint:
-            raise InputError(
-                'the sentences are no longer those of the run: the corpus, or what '
-                'cuts it into tokens, has changed; bring it back, or start a new run'
-            )
-        state = initial_state(model, feed, rules)
-        state.epoch, state.batch, state.optimizer.num_updates = _counts(values, len(feed))
-        state.feed_state = _feed_state(values['feed'])
-        state.tally = LossAccumulator(_sums(values['sums']), rules.skip_bad_batches)
-        for name, hook in hooks.items():
-            if name in values['hooks']:
-                hook.restore(values['hooks'][name])
-    except InputError:
-        raise
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise InputError(
-            f'expected the progress of a training, got something else ({error!r})'
-        ) from error
-    flat, _ = storage_of_model(model)
-    names = {parameter.name: name for name, parameter in named_parameters(model).items()}
-    for kind in MOMENTS:
-        flat.join_parameters(
-            {own: progress.moments[kind][name] for own, name in names.items()},
-            getattr(state.optimizer, kind),
-        )
-    return state
+_NUM_KEYS = 624  # words of a Mersenne Twister's state
 
 
 class CheckpointWriter:
-    """Writes checkpoints: every so many epochs, every so many minutes, and of the best validation.
+    """Writes a checkpoint every few epochs, every few minutes, and after the best validation.
 
     Parameters
     ----------
     folder : RunFolder
     run : Run
-        Whose model is trained.
-    hooks : dict of str to object
-        Those whose state is kept.  One called ``best`` is a `BestValidation`.
+        The run whose model is trained.
+    callbacks : dict of str to object
+        The callbacks whose state is saved, by name.  One called ``best`` is a `BestValidation`.
     fingerprint : str
-        Of the sentences.
+        Of the training data; see `restore_state`.
     """
 
-    def __init__(self, folder: RunFolder, run: Run, hooks: Mapping[str, Any], fingerprint: str):
-        self._folder, self._run, self._hooks = folder, run, hooks
+    def __init__(self, folder: RunFolder, run: Run, callbacks: Mapping[str, Any], fingerprint: str):
+        self._folder, self._run, self._callbacks = folder, run, callbacks
         self._fingerprint = fingerprint
         self._last = time.monotonic()
 
     def after_update(self, state: TrainState) -> None:
-        """Write a checkpoint if the last one is some minutes old."""
+        """Write a checkpoint if the last one is older than the configured minutes."""
         if time.monotonic() - self._last > 60 * self._run.config.training.save_minutes:
             self.write(state)
 
     def after_epoch(
         self, metrics: EpochMetrics, state: TrainState, stop: StopTraining | None = None
     ) -> None:
-        """Write a checkpoint if it is time, the epoch is the last one, or it was the best."""
-        config, best = self._run.config.training, self._hooks.get('best')
+        """Write a checkpoint if it is due, the epoch is the last one, or it is the best one."""
+        config, best = self._run.config.training, self._callbacks.get('best')
         if (
             metrics.epoch % config.save_every == 0
             or metrics.epoch == config.num_epochs
@@ -179,12 +71,12 @@ class CheckpointWriter:
             self.write(state, str(stop) if stop is not None and stop.is_final else None)
 
     def write(self, state: TrainState, ended: str | None = None) -> None:
-        """Write a checkpoint."""
-        progress = to_progress(self._run.model, state, self._hooks, self._fingerprint, ended)
-        best = self._hooks.get('best')
+        """Write a checkpoint; `ended` says why the training has ended for good."""
+        progress = save_state(self._run.model, state, self._callbacks, self._fingerprint, ended)
+        best = self._callbacks.get('best')
         best_name = checkpoint_name(best.epoch, 0) if best is not None and best.epoch else None
         try:
-            self._folder.save(
+            self._folder.save_checkpoint(
                 self._run,
                 progress,
                 state.epoch,
@@ -199,18 +91,129 @@ class CheckpointWriter:
         self._last, state.started = time.monotonic(), time.perf_counter()
 
 
-def _counts(values: dict, num_batches: int) -> tuple[int, int, int]:
-    """Epochs, batches and updates, once they are known to be such."""
+def save_state(
+    model: EncoderDecoder,
+    state: TrainState,
+    callbacks: Mapping[str, Any],
+    fingerprint: str,
+    ended: str | None = None,
+) -> Progress:
+    """Return what a checkpoint has to hold of a training besides the model.
+
+    Parameters
+    ----------
+    model : EncoderDecoder
+    state : TrainState
+    callbacks : dict of str to object
+        The callbacks with a `state`, by the names that they have in the checkpoint.
+    fingerprint : str
+        Of the training data; see `restore_state`.
+    ended : str, optional
+        Why the training has ended and cannot be resumed.
+
+    Raises
+    ------
+    FloatingPointError
+        If a loss or a gradient was not finite.
+    """
+    sums = state.sums()
+    flat, _ = storage_of_model(model)
+    names = {name: parameter.name for name, parameter in named_parameters(model).items()}
+    moments = {}
+    for moment in MOMENTS:
+        arrays = flat.split_by_parameter(getattr(state.optimizer, moment))
+        moments[moment] = {name: arrays[gluon_name] for name, gluon_name in names.items()}
+    _, keys, position, has_gauss, gauss = state.feed_state
+    values = {
+        'epoch': state.epoch,
+        'batch': state.batch,
+        'num_updates': state.optimizer.num_updates,
+        'sums': dataclasses.asdict(sums),
+        'feed': {
+            'keys': keys.tolist(),
+            'position': position,
+            'has_gauss': has_gauss,
+            'gauss': gauss,
+        },
+        'data': fingerprint,
+        'hooks': {name: callback.state() for name, callback in callbacks.items()},
+        'ended': ended,
+    }
+    return Progress(moments, values)
+
+
+def restore_state(
+    progress: Progress,
+    model: EncoderDecoder,
+    feed: Feed,
+    rules: UpdateRules,
+    callbacks: Mapping[str, Any],
+    fingerprint: str,
+) -> TrainState:
+    """Return the state that `save_state` saved, and give the callbacks theirs.
+
+    Parameters
+    ----------
+    progress : Progress
+    model : EncoderDecoder
+        Initialized, with the weights of the same checkpoint.
+    feed : Feed
+        The feed of the training data.
+    rules : UpdateRules
+    callbacks : dict of str to object
+        As they were passed to `save_state`.
+    fingerprint : str
+        As it was passed to `save_state`: a text that changes when the sentences change.
+
+    Raises
+    ------
+    InputError
+        If the training data are not the same, or the values are not those of a training.
+    """
+    values = progress.values
+    try:
+        if values['data'] != fingerprint:
+            raise InputError(
+                'the sentences are not those of the run: the corpus or its tokenization has '
+                'changed',
+                'Restore the corpus, or start a new run.',
+            )
+        state = initial_state(model, feed, rules)
+        state.epoch, state.batch, state.optimizer.num_updates = _counts(values, len(feed))
+        state.feed_state = _feed_state(values['feed'])
+        state.tally = LossAccumulator(_sums(values['sums']), rules.skip_bad_batches)
+        for name, callback in callbacks.items():
+            if name in values['hooks']:
+                callback.restore(values['hooks'][name])
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise InputError(
+            f'expected the progress of a training, got something else ({error!r})'
+        ) from error
+    flat, _ = storage_of_model(model)
+    names = {parameter.name: name for name, parameter in named_parameters(model).items()}
+    for moment in MOMENTS:
+        arrays = progress.moments[moment]
+        flat.join_parameters(
+            {gluon_name: arrays[name] for gluon_name, name in names.items()},
+            getattr(state.optimizer, moment),
+        )
+    return state
+
+
+def _counts(values: dict, num_batches: int) -> tuple[int, ...]:
+    """Return the numbers of epochs, batches and updates, checked."""
     names = 'epoch', 'batch', 'num_updates'
     check_types(values, dict.fromkeys(names, int))
-    found = tuple(values[name] for name in names)
-    if min(found) < 0 or values['batch'] > num_batches:
-        raise ValueError(f'{names}: {found}')
-    return found
+    counts = tuple(values[name] for name in names)
+    if min(counts) < 0 or values['batch'] > num_batches:
+        raise ValueError(f'{names}: {counts}')
+    return counts
 
 
 def _sums(values: dict) -> EpochSums:
-    """The sums of an epoch, once they are known to be such."""
+    """Return the sums of an epoch, checked."""
     check_types(values, {'losses': dict, 'num_skipped': int, 'seconds': float})
     losses = values['losses']
     check_types(losses, {'nll_sum': float, 'book_sum': float, 'num_tokens': int})
@@ -218,7 +221,7 @@ def _sums(values: dict) -> EpochSums:
 
 
 def _feed_state(values: dict) -> tuple:
-    """What `numpy.random.RandomState.set_state` takes, once it is known to be that."""
+    """Return the argument of `numpy.random.RandomState.set_state`, checked."""
     keys = onp.array(values['keys'], dtype='int64')
     if keys.shape != (_NUM_KEYS,) or not 0 <= keys.min() <= keys.max() < 2**32:
         raise ValueError('keys')

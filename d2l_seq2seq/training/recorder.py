@@ -1,4 +1,4 @@
-"""The record of a training's epochs: lines of JSON, a picture, TensorBoard's files."""
+"""The record of a training: a line of JSON per epoch, a plot of the loss, TensorBoard's events."""
 
 from __future__ import annotations
 
@@ -21,47 +21,46 @@ logger = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Writes a line of metrics for each epoch, and a point of the picture.
+    """Writes the metrics of each epoch to the run's folder, and shows the loss as it falls.
 
     Parameters
     ----------
     folder : RunFolder
-        What it has on record already is in the picture from the beginning.
+        Epochs that it has metrics of already are in the plot from the start.
     config : RunConfig
     """
 
     def __init__(self, folder: RunFolder, config: RunConfig):
         self._folder, self._validates = folder, config.training.validate
-        lines = {'legend': ['train', 'validation']} if self._validates else {}
         self._tensorboard = (
             TensorBoardWriter(folder.path / 'tensorboard') if config.training.tensorboard else None
         )
         self.animator = Animator(
             xlabel='epoch',
             ylabel='nats per token' if self._validates else 'loss',
+            legend=['train', 'validation'] if self._validates else None,
             xlim=[1, config.training.num_epochs],
             ylim=[0, None],
-            **lines,
         )
         self._validation: ValidationMetrics | None = None
-        for row in folder.rows():
-            self._add_point(row)
+        for metrics in folder.read_metrics():
+            self._add_point(metrics)
 
-    def add_validation(self, found: ValidationMetrics) -> None:
-        """Print what an epoch's validation found, and keep it for the epoch's line."""
-        self._validation = found
+    def add_validation(self, validation: ValidationMetrics) -> None:
+        """Print the metrics of a validation, and keep them for the line of the epoch."""
+        self._validation = validation
         samples = ''.join(
             f'\n  {src} => {translation} ({reference})'
-            for src, translation, reference in found.samples
+            for src, translation, reference in validation.samples
         )
         self.animator.print(
-            f'epoch {found.epoch}: validation nll_per_token '
-            f'{found.losses.nll_per_token:.3f}, BLEU {found.bleu:.1f}{samples}'
+            f'epoch {validation.epoch}: validation nll_per_token '
+            f'{validation.losses.nll_per_token:.3f}, BLEU {validation.bleu:.1f}{samples}'
         )
 
     def record(self, metrics: EpochMetrics) -> None:
-        """Write the epoch down, with its validation if there was one."""
-        row: dict[str, Any] = {
+        """Write the metrics of an epoch, with those of its validation if there was one."""
+        values: dict[str, Any] = {
             'epoch': metrics.epoch,
             'book_loss': metrics.train.book_loss,
             'nll_per_token': metrics.train.nll_per_token,
@@ -69,73 +68,77 @@ class Recorder:
             'lr': metrics.lr,
         }
         if metrics.num_skipped:
-            row['skipped_batches'] = metrics.num_skipped
+            values['skipped_batches'] = metrics.num_skipped
             self.animator.print(
-                f'epoch {metrics.epoch}: {metrics.num_skipped} batches skipped, '
-                'whose loss or gradient was not finite'
+                f'epoch {metrics.epoch}: skipped {metrics.num_skipped} batches whose loss or '
+                'gradient was not finite'
             )
-        found, self._validation = self._validation, None
-        if found:
-            row.update(valid_nll_per_token=found.losses.nll_per_token, valid_bleu=found.bleu)
-        if metrics.epoch <= self._folder.last_epoch:  # seen before the training was gone on with
+        validation, self._validation = self._validation, None
+        if validation:
+            values.update(
+                valid_nll_per_token=validation.losses.nll_per_token, valid_bleu=validation.bleu
+            )
+        if metrics.epoch <= self._folder.last_epoch:  # recorded before the training was resumed
             return
-        self._add_to_tensorboard(row)
-        self._folder.record(metrics.epoch, row)
-        self._add_point(row)
+        self._add_to_tensorboard(values)
+        self._folder.append_metrics(metrics.epoch, values)
+        self._add_point(values)
 
-    def _add_to_tensorboard(self, row: dict) -> None:
-        """Write the epoch for TensorBoard too; where that fails, the training goes on without."""
+    def close(self) -> None:
+        """Remove the progress bar from the terminal, and write the plot to the folder."""
+        self.animator.close()
+        if self._folder.last_epoch:
+            with contextlib.suppress(OSError):  # the plot can be made again from the metrics
+                write_file(self._folder.path / 'loss.svg', self.animator.to_bytes('.svg'))
+
+    def _add_to_tensorboard(self, values: dict) -> None:
+        """Write the metrics for TensorBoard; after a failure the training continues without."""
         if self._tensorboard is None:
             return
         try:
             self._tensorboard.add(
-                {name: value for name, value in row.items() if name != 'epoch'}, row['epoch']
+                {name: value for name, value in values.items() if name != 'epoch'}, values['epoch']
             )
         except OSError as error:
-            logger.warning('nothing more is written for TensorBoard (%s)', error.strerror)
+            logger.warning('no more TensorBoard events are written (%s)', error.strerror)
             self._tensorboard = None
 
-    def close(self) -> None:
-        """Leave the terminal, and the picture in the folder."""
-        self.animator.close()
-        if self._folder.last_epoch:
-            with contextlib.suppress(OSError):  # it is made of what the lines say
-                write_file(self._folder.path / 'loss.svg', self.animator.to_bytes('.svg'))
-
-    def _add_point(self, row: dict) -> None:
-        self.animator.add(
-            row['epoch'],
-            (row['nll_per_token'], row.get('valid_nll_per_token'))
-            if self._validates
-            else row['book_loss'],
-        )
+    def _add_point(self, values: dict) -> None:
+        if self._validates:
+            losses = values['nll_per_token'], values.get('valid_nll_per_token')
+            self.animator.add(values['epoch'], losses)
+        else:
+            self.animator.add(values['epoch'], values['book_loss'])
 
 
 class NoRecorder:
-    """Records nothing: another worker does."""
+    """Records nothing, because another worker does."""
 
-    def add_validation(self, found: ValidationMetrics) -> None:
-        """Leave it to the other."""
+    def add_validation(self, validation: ValidationMetrics) -> None:
+        """Do nothing."""
 
     def record(self, metrics: EpochMetrics) -> None:
-        """Leave it to the other."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 class TensorBoardWriter:
-    """A file of events in a folder.
+    """A file of TensorBoard events, written with tensorboardX, an optional dependency.
+
+    tensorboardX's own writer has a thread that dies when the disk is full and leaves the process
+    waiting, so events are written here as they are made.
 
     Parameters
     ----------
     folder : Path
-        It is made where it is not there.
+        Created if needed.
 
     Raises
     ------
     InputError
-        If tensorboardX is not installed, or the file can't be written.
+        If tensorboardX is not installed, or the file cannot be written.
     """
 
     def __init__(self, folder: Path):
@@ -145,8 +148,8 @@ class TensorBoardWriter:
             from tensorboardX.record_writer import RecordWriter
         except ImportError as error:
             raise InputError(
-                'tensorboard: tensorboardX is not installed; type: pip install '
-                "'d2l-seq2seq[tensorboard]'"
+                'tensorboard: tensorboardX is not installed',
+                "Type: pip install 'd2l-seq2seq[tensorboard]'.",
             ) from error
         self._event, self._summary = Event, Summary
         name = f'events.out.tfevents.{time.time():.0f}.{os.getpid()}'
@@ -156,12 +159,12 @@ class TensorBoardWriter:
             self._write(Event(wall_time=time.time(), file_version='brain.Event:2'))
         except OSError as error:
             raise InputError(
-                f'{folder}: can not be written to ({error.strerror}); remove what is '
-                'there, or leave --tensorboard out'
+                f'{folder}: cannot be written to ({error.strerror})',
+                'Remove what is there, or leave out --tensorboard.',
             ) from error
 
     def add(self, values: Mapping[str, float], epoch: int) -> None:
-        """Write the figures of an epoch; raises OSError if that can't be."""
+        """Write the metrics of an epoch; raises OSError if they cannot be written."""
         summary = self._summary(
             value=[
                 self._summary.Value(tag=name, simple_value=value) for name, value in values.items()
@@ -169,6 +172,6 @@ class TensorBoardWriter:
         )
         self._write(self._event(wall_time=time.time(), step=epoch, summary=summary))
 
-    def _write(self, event) -> None:
+    def _write(self, event: Any) -> None:
         self._writer.write(event.SerializeToString())
         self._writer.flush()

@@ -1,4 +1,4 @@
-"""The animator: the same points give the same picture, everywhere and with no noise."""
+"""The animator: its points, its reproducible pictures, and its display in each environment."""
 
 import io
 import subprocess
@@ -12,14 +12,14 @@ from d2l_seq2seq import Animator, InputError
 from d2l_seq2seq.book import animator
 
 
-def filled(**kwargs):
-    animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, 30], ylim=[0, 0.25], **kwargs)
+def animator_with_points():
+    animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, 30], ylim=[0, 0.25])
     for epoch in (10, 20, 30):
         animator.add(epoch, (2 / epoch,))
     return animator
 
 
-def test_points_are_kept_line_by_line():
+def test_points_are_stored_by_line():
     animator = Animator(legend=['train', 'valid'])
     animator.add(1, (0.5, None))
     animator.add([2, 3], [0.4, 0.6])
@@ -28,7 +28,7 @@ def test_points_are_kept_line_by_line():
     assert animator.latest() == (4, 'train 0.300, valid 0.200')
 
 
-def test_a_single_value_is_a_line():
+def test_a_single_value_gives_one_line():
     animator = Animator(ylabel='loss')
     animator.add(1, 0.5)
     assert (animator.X, animator.Y) == ([[1]], [[0.5]])
@@ -41,7 +41,7 @@ def test_saved_pictures_are_reproducible(tmp_path, name, start):
     pictures = []
     for folder in ('a', 'b'):
         (tmp_path / folder).mkdir()
-        filled().save(tmp_path / folder / name)
+        animator_with_points().save(tmp_path / folder / name)
         pictures.append((tmp_path / folder / name).read_bytes())
     assert pictures[0] == pictures[1] and pictures[0].startswith(start)
 
@@ -54,7 +54,7 @@ def test_the_picture_shows_the_points():
     assert one_point.to_bytes('.svg') != all_points.to_bytes('.svg')
 
 
-def test_more_lines_than_formats_are_all_drawn():
+def test_formats_repeat_if_there_are_more_lines():
     animator = Animator(fmts=('-',), legend=['a', 'b', 'c'])
     animator.add(1, [1, 2, 3])
     animator.to_bytes('.svg')
@@ -68,21 +68,21 @@ def test_a_picture_without_points_can_be_saved(tmp_path):
 
 def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(InputError, match='.svg, .png, .pdf, got .jpg'):
-        filled().save(tmp_path / 'loss.jpg')
+        animator_with_points().save(tmp_path / 'loss.jpg')
 
 
-def test_panels():
+def test_number_of_subplots():
     assert len(Animator(nrows=2, ncols=3).axes) == 6
 
 
 class Terminal(io.StringIO):
-    """Standard error that says that it is a terminal."""
+    """A standard error that claims to be a terminal."""
 
     def isatty(self):
         return True
 
 
-def test_in_a_terminal_one_bar_runs_over_the_epochs(monkeypatch):
+def test_a_terminal_shows_one_progress_bar_over_the_epochs(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, 'stderr', terminal)
     animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, 30])
@@ -92,10 +92,10 @@ def test_in_a_terminal_one_bar_runs_over_the_epochs(monkeypatch):
     animator.close()
     shown = terminal.getvalue()
     assert '30/30' in shown and 'loss 0.067' in shown
-    assert '\n' not in shown  # one line, which is taken away at the end
+    assert '\n' not in shown  # one line, which is removed at the end
 
 
-def test_without_a_terminal_or_a_display_nothing_is_written():
+def test_nothing_is_written_without_a_terminal_or_display():
     code = (
         'from d2l_seq2seq import Animator\n'
         'a = Animator(xlim=[1, 2])\na.add(1, 0.5)\na.add(2, 0.25)\na.close()\n'
@@ -107,7 +107,7 @@ def test_without_a_terminal_or_a_display_nothing_is_written():
     assert (result.returncode, result.stdout, result.stderr) == (0, '', '')
 
 
-def test_in_a_notebook_one_figure_is_updated(monkeypatch):
+def test_a_notebook_shows_one_figure_that_is_updated(monkeypatch):
     import IPython
     from IPython import display
 
@@ -124,7 +124,7 @@ def test_in_a_notebook_one_figure_is_updated(monkeypatch):
     monkeypatch.setattr(IPython, 'get_ipython', lambda: types.SimpleNamespace(kernel=object()))
     monkeypatch.setattr(display, 'display', show)
     assert animator._in_notebook()
-    filled().close()
+    animator_with_points().close()
     assert len(shown) == 1 and len(updates) == 2
     assert len(set(shown + updates)) == 3
     assert all('<svg' in figure for figure in shown + updates)

@@ -1,13 +1,13 @@
-"""Tokens and ids in the edition's order."""
+"""Tokens and ids in the order of d2l 0.14, and the counts behind it."""
 
 import pytest
 
-from d2l_seq2seq import Vocab
+from d2l_seq2seq.book.vocab import Vocab, count_corpus
 
 SENTENCES = [['b', 'a', '.'], ['b', 'c', '.'], ['c', 'a', '.'], ['once']]
 
 
-def test_order_is_special_then_frequency_then_alphabet():
+def test_order_is_reserved_then_by_frequency_then_alphabetical():
     vocab = Vocab(SENTENCES, min_freq=2, reserved_tokens=['<pad>', '<bos>', '<eos>'])
     assert vocab.idx_to_token == ['<unk>', '<pad>', '<bos>', '<eos>', '.', 'a', 'b', 'c']
     assert vocab.token_freqs == [('.', 3), ('a', 2), ('b', 2), ('c', 2), ('once', 1)]
@@ -19,7 +19,7 @@ def test_a_reserved_token_in_the_corpus_keeps_its_reserved_id():
     assert vocab.idx_to_token == ['<unk>', '<pad>', 'a']
 
 
-def test_look_up_of_one_of_many_and_of_nested_lists():
+def test_look_up_of_a_token_a_list_and_a_nested_list():
     vocab = Vocab(SENTENCES)
     assert vocab['nowhere'] == 0
     assert vocab.to_tokens(vocab['b']) == 'b'
@@ -29,11 +29,17 @@ def test_look_up_of_one_of_many_and_of_nested_lists():
 
 def test_from_tokens_gives_the_same_ids():
     vocab = Vocab(SENTENCES, min_freq=2)
-    again = Vocab.from_tokens(vocab.idx_to_token)
-    assert again.token_to_idx == vocab.token_to_idx and again.unk == vocab.unk
+    restored = Vocab.from_tokens(vocab.idx_to_token)
+    assert restored.token_to_idx == vocab.token_to_idx and restored.unk == vocab.unk
+    assert restored.token_freqs == []
 
 
 @pytest.mark.parametrize('tokens', [[], ['a', 'b'], ['<unk>', 'a', 'a']])
-def test_from_tokens_refuses_what_is_no_vocabulary(tokens):
-    with pytest.raises(ValueError, match="'<unk>' one of them"):
+def test_from_tokens_refuses_missing_unk_and_duplicates(tokens):
+    with pytest.raises(ValueError, match="expected distinct tokens that include '<unk>', got "):
         Vocab.from_tokens(tokens)
+
+
+def test_count_corpus_counts_the_tokens_of_all_sentences():
+    assert count_corpus(SENTENCES) == {'b': 2, 'a': 2, 'c': 2, '.': 3, 'once': 1}
+    assert count_corpus([]) == {}

@@ -1,4 +1,4 @@
-"""Words and subwords: cut and joined again."""
+"""Words and subwords: sentences are split and joined again."""
 
 import sys
 
@@ -44,7 +44,7 @@ def test_joined_words_read_well(text):
 
 
 @given(st.text(max_size=40))
-def test_cutting_what_was_joined_gives_the_same_words(text):
+def test_splitting_a_joined_sentence_gives_the_same_words(text):
     tokens = tokenize_words(text)
     assert tokenize_words(detokenize_words(tokens)) == tokens
     assert not any(char.isspace() for token in tokens for char in token)
@@ -55,17 +55,17 @@ def subwords(bundled):
     return Subwords.train([tgt for _, tgt in bundled.pairs], 500)
 
 
-def test_subwords_cut_and_join(subwords, bundled):
-    assert len(subwords.tokens('Je suis anticonstitutionnellement là.')) > 4
+def test_subwords_split_and_join(subwords, bundled):
+    assert len(subwords.tokenize('Je suis anticonstitutionnellement là.')) > 4
     for _, tgt in bundled.pairs[:300]:
-        assert subwords.join(subwords.tokens(tgt)) == detokenize_words(tokenize_words(tgt))
-    assert subwords.tokens('Va !') == subwords.tokens('va!')
+        assert subwords.detokenize(subwords.tokenize(tgt)) == detokenize_words(tokenize_words(tgt))
+    assert subwords.tokenize('Va !') == subwords.tokenize('va!')
 
 
 @given(st.text(max_size=40))
 @settings(deadline=None)
-def test_any_text_can_be_cut(subwords, text):
-    assert all(isinstance(piece, str) for piece in subwords.tokens(text))
+def test_any_text_can_be_split(subwords, text):
+    assert all(isinstance(piece, str) for piece in subwords.tokenize(text))
 
 
 def test_the_same_sentences_give_the_same_subwords(subwords, bundled):
@@ -82,17 +82,19 @@ def test_a_shared_vocabulary_has_one_set_of_subwords(bundled):
     assert train_subwords(DataConfig(), bundled.pairs) is None
 
 
-def test_what_is_no_model_is_refused():
+def test_bytes_that_are_not_a_model_are_refused():
     with pytest.raises(InputError, match='expected a SentencePiece model, got something else'):
         Subwords(b'nothing of the kind')
 
 
-def test_without_the_library_it_says_what_to_type(monkeypatch):
+def test_a_missing_library_is_reported_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, 'sentencepiece', None)
     with pytest.raises(InputError, match=r"pip install 'd2l-seq2seq\[subwords\]'"):
         Subwords.train(['a'], 30)
 
 
-def test_too_few_subwords_for_the_letters_say_so(bundled):
-    with pytest.raises(InputError, match='num_subwords: expected room for every letter and sign'):
+def test_too_few_subwords_for_the_characters_are_refused(bundled):
+    with pytest.raises(
+        InputError, match='num_subwords: expected at least one piece for each character'
+    ):
         Subwords.train([tgt for _, tgt in bundled.pairs], 30)

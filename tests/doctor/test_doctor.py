@@ -1,4 +1,4 @@
-"""``python -m d2l_seq2seq.doctor`` as a user types it, and what it makes of findings."""
+"""The command ``python -m d2l_seq2seq.doctor``: its output, its exit code, and a real run."""
 
 import os
 import re
@@ -13,8 +13,8 @@ from d2l_seq2seq.doctor.report import BROKEN, INFO, OK, WARNING, Finding
 from conftest import ROOT
 
 
-def printed(monkeypatch, capsys, *findings):
-    """The exit code, and the lines printed."""
+def run_doctor(monkeypatch, capsys, *findings):
+    """Return the exit code and the printed lines for some findings."""
     monkeypatch.setattr(doctor, 'diagnose', lambda: iter(findings))
     code = doctor.main([])
     return code, capsys.readouterr().out.splitlines()
@@ -23,62 +23,63 @@ def printed(monkeypatch, capsys, *findings):
 @pytest.mark.parametrize(
     'severities, code, last',
     [
-        ([OK, INFO], 0, 'all is well'),
+        ([OK, INFO], 0, 'no problems found'),
         ([OK, WARNING], 0, '1 warning'),
         ([WARNING, WARNING], 0, '2 warnings'),
-        ([BROKEN, OK], 1, '1 thing is broken'),
-        ([BROKEN, WARNING, BROKEN], 1, '2 things are broken, 1 warning'),
+        ([BROKEN, OK], 1, '1 broken'),
+        ([BROKEN, WARNING, BROKEN], 1, '2 broken, 1 warning'),
     ],
 )
-def test_the_last_line_and_the_exit_code(monkeypatch, capsys, severities, code, last):
-    findings = [Finding('thing', severity, 'is so') for severity in severities]
-    got, lines = printed(monkeypatch, capsys, *findings)
-    assert (got, lines[-1], len(lines)) == (code, last, len(findings) + 1)
+def test_summary_and_exit_code(monkeypatch, capsys, severities, code, last):
+    findings = [Finding('subject', severity, 'text') for severity in severities]
+    exit_code, lines = run_doctor(monkeypatch, capsys, *findings)
+    assert (exit_code, lines[-1], len(lines)) == (code, last, len(findings) + 1)
 
 
-def test_lines_are_aligned_and_remedies_stand_beneath(monkeypatch, capsys):
-    _, lines = printed(
+def test_columns_are_aligned_and_hints_are_below(monkeypatch, capsys):
+    _, lines = run_doctor(
         monkeypatch,
         capsys,
-        Finding('mxnet', BROKEN, 'is gone', 'type: pip'),
-        Finding('features', OK, 'are there'),
+        Finding('mxnet', BROKEN, 'is missing', 'Type: pip'),
+        Finding('features', OK, 'are present'),
     )
     assert lines[:3] == [
-        'broken   mxnet     is gone',
-        '                   -> type: pip',
-        'ok       features  are there',
+        'broken   mxnet     is missing',
+        '                   -> Type: pip',
+        'ok       features  are present',
     ]
 
 
-def test_the_home_folder_is_not_told(monkeypatch, capsys):
+def test_home_folder_is_hidden(monkeypatch, capsys):
     monkeypatch.setenv('HOME', '/home/somebody')
-    _, lines = printed(
+    _, lines = run_doctor(
         monkeypatch,
         capsys,
         Finding('disk', OK, 'in /home/somebody/runs', 'rm /home/somebody/x /home/somebodyelse'),
     )
     assert lines[0].endswith('in ~/runs') and lines[1].endswith('rm ~/x /home/somebodyelse')
-    _, lines = printed(
+    _, lines = run_doctor(
         monkeypatch,
         capsys,
         Finding('disk', OK, 'free in /home/somebody, where', 'rm /mnt/home/somebody/x'),
     )
     assert lines[0].endswith('in ~, where') and lines[1].endswith('rm /mnt/home/somebody/x')
     monkeypatch.setenv('HOME', '/')
-    assert printed(monkeypatch, capsys, Finding('disk', OK, 'in /runs'))[1][0].endswith('in /runs')
+    _, lines = run_doctor(monkeypatch, capsys, Finding('disk', OK, 'in /runs'))
+    assert lines[0].endswith('in /runs')
 
 
 @pytest.mark.parametrize('has_corpus', [False, True])
-def test_a_real_run(tmp_path, has_corpus):
-    named = os.environ.get('D2L_SEQ2SEQ_DATA') if has_corpus else str(tmp_path / 'missing')
-    if named is None:
-        pytest.skip('the real corpus is not here')
+def test_real_run(tmp_path, has_corpus):
+    path = os.environ.get('D2L_SEQ2SEQ_DATA') if has_corpus else str(tmp_path / 'missing')
+    if path is None:
+        pytest.skip("the book's corpus is not available")
     result = subprocess.run(
         [sys.executable, '-m', 'd2l_seq2seq.doctor'],
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), 'D2L_SEQ2SEQ_DATA': named},
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'D2L_SEQ2SEQ_DATA': path},
         timeout=300,
     )
     assert (result.returncode, result.stderr) == (0, '')
@@ -100,14 +101,14 @@ def test_a_real_run(tmp_path, has_corpus):
         'memory',
     ]
     (speed,) = [line for line in lines if re.match(r'\w+ +speed ', line)]
-    assert re.search(r"\d\.\d ms a batch of the chapter's training on [cg]pu\(0\)", speed)
+    assert re.search(r"\d\.\d ms per batch of the chapter's model on [cg]pu\(0\)", speed)
     (corpus,) = [line for line in lines if re.match(r'\w+ +corpus ', line)]
     assert corpus.startswith('ok') == has_corpus
-    assert re.fullmatch(r'all is well|1 warning|\d warnings', last)
+    assert re.fullmatch(r'no problems found|1 warning|\d warnings', last)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_wrong_option():
+def test_unknown_option():
     result = subprocess.run(
         [sys.executable, '-m', 'd2l_seq2seq.doctor', '--fast'],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The chapter's functions against d2l 0.14.0 itself, run in an environment of its own."""
+"""The book's functions and blocks against d2l 0.14.0 itself, which runs in its own environment."""
 
 import json
 import subprocess
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as onp
 import pytest
 
+from d2l_seq2seq import book
 from d2l_seq2seq._mxnet import npx, seed_generators
 from d2l_seq2seq.book.machine_translation import preprocess_nmt
 from d2l_seq2seq.book.seq2seq import predict_s2s_ch9, s2s_epochs_ch9
@@ -23,12 +24,10 @@ import environments  # noqa: E402
 
 pytestmark = [pytest.mark.peer, pytest.mark.slow]
 
-NUM_EPOCHS = 60
-
 
 @pytest.fixture(scope='session')
 def peer_python() -> Path:
-    """The interpreter of an environment with d2l 0.14.0, made once and kept in .peers."""
+    """The interpreter of an environment with d2l 0.14.0, which is created once in .peers."""
     try:
         return environments.python_of('d2l-0.14.0')
     except environments.NotAvailable as reason:
@@ -36,51 +35,68 @@ def peer_python() -> Path:
 
 
 @pytest.fixture
-def peer(peer_python, corpus, tmp_path, seed):
-    """What d2l 0.14.0 makes of a corpus."""
-    job = {
-        'text': '\n'.join('\t'.join(pair) for pair in corpus.pairs),
-        'seed': seed,
-        'num_epochs': NUM_EPOCHS,
-        'translate': sources(corpus),
-    }
-    (tmp_path / 'job.json').write_text(json.dumps(job), encoding='utf-8')
-    subprocess.run(
-        [
-            peer_python,
-            ROOT / 'tests' / 'peer_d2l_0_14.py',
-            tmp_path / 'job.json',
-            tmp_path / 'answer.json',
-        ],
-        check=True,
-        cwd=tmp_path,
+def peer(peer_python, tmp_path):
+    """A function that runs a task of peer_d2l_0_14.py and returns its result."""
+
+    def run(task, **arguments):
+        job, result = tmp_path / 'job.json', tmp_path / 'result.json'
+        job.write_text(json.dumps({'task': task, 'arguments': arguments}), encoding='utf-8')
+        script = ROOT / 'tests' / 'peer_d2l_0_14.py'
+        subprocess.run([peer_python, script, job, result], check=True, cwd=tmp_path)
+        return json.loads(result.read_text(encoding='utf-8'))
+
+    return run
+
+
+def chapter_model(src_vocab_size, tgt_vocab_size):
+    return build_model(ModelConfig(), src_vocab_size, tgt_vocab_size)
+
+
+def attention_model(src_vocab_size, tgt_vocab_size):
+    return book.EncoderDecoder(
+        book.Seq2SeqEncoder(src_vocab_size, 32, 32, 2),
+        book.Seq2SeqAttentionDecoder(tgt_vocab_size, 32, 32, 2),
     )
-    return json.loads((tmp_path / 'answer.json').read_text(encoding='utf-8'))
 
 
-def sources(corpus) -> list:
-    """All distinct source sentences that are trained on."""
-    return sorted({preprocess_nmt(src) for src, _ in first_examples(corpus.pairs, 1000)})
-
-
-def test_data_losses_and_translations_are_those_of_d2l(peer, corpus, seed):
+@pytest.mark.parametrize(
+    'new_model, num_epochs', [(chapter_model, 60), (attention_model, 10)], ids=['9.7', '10.2']
+)
+def test_data_losses_and_translations_equal_those_of_d2l(peer, corpus, seed, new_model, num_epochs):
+    pairs = first_examples(corpus.pairs, 1000)
+    sentences = sorted({preprocess_nmt(src) for src, _ in pairs})
+    expected = peer(
+        'train',
+        text='\n'.join('\t'.join(pair) for pair in corpus.pairs),
+        seed=seed,
+        num_epochs=num_epochs,
+        sentences=sentences,
+        attention=new_model is attention_model,
+    )
     ctx = npx.cpu()
-    src_vocab, tgt_vocab, data_iter = load_pairs(first_examples(corpus.pairs, 1000), 64, 10)
-    assert src_vocab.idx_to_token == peer['src_tokens']
-    assert tgt_vocab.idx_to_token == peer['tgt_tokens']
+    src_vocab, tgt_vocab, data_iter = load_pairs(pairs, 64, 10)
+    assert src_vocab.idx_to_token == expected['src_tokens']
+    assert tgt_vocab.idx_to_token == expected['tgt_tokens']
     onp.random.seed(seed)
-    assert [[array.asnumpy().tolist() for array in batch] for batch in data_iter] == peer['batches']
+    batches = [[array.asnumpy().tolist() for array in batch] for batch in data_iter]
+    assert batches == expected['batches']
 
     seed_generators(seed)
-    model = build_model(ModelConfig(), len(src_vocab), len(tgt_vocab))
+    model = new_model(len(src_vocab), len(tgt_vocab))
     losses = [
         metric[0] / metric[1]
-        for _, metric, _ in s2s_epochs_ch9(model, data_iter, 0.005, NUM_EPOCHS, ctx)
+        for _, metric, _ in s2s_epochs_ch9(model, data_iter, 0.005, num_epochs, ctx)
     ]
-    # The same operators in the same order on the same processor: not close, but equal.
-    assert losses == peer['losses']
+    # The same operators in the same order on the same processor: equal, not only close.
+    assert losses == expected['losses']
     translations = [
-        predict_s2s_ch9(model, sentence, src_vocab, tgt_vocab, 10, ctx)
-        for sentence in sources(corpus)
+        predict_s2s_ch9(model, sentence, src_vocab, tgt_vocab, 10, ctx) for sentence in sentences
     ]
-    assert translations == peer['translations']
+    assert translations == expected['translations']
+
+
+def test_attention_layers_equal_those_of_d2l(peer, seed):
+    """The weights, the contexts and the gradients are equal, with and without dropout."""
+    from peer_d2l_0_14 import attention_layers  # after d2l_seq2seq, which makes MXNet ready
+
+    assert attention_layers(book, seed) == peer('attention_layers', seed=seed)

@@ -1,11 +1,11 @@
-"""The fast path: the chapter's losses, bit-equal repetition, going on from a state."""
+"""The fast path: the chapter's losses, the same bits each time, and resuming from a state."""
 
 import concurrent.futures
 import types
 
 import numpy as onp
 import pytest
-from test_graph import GRUDecoder, GRUEncoder
+from test_graphs import GRUDecoder, GRUEncoder
 
 from d2l_seq2seq import EncoderDecoder, ModelConfig, reproduce
 from d2l_seq2seq._mxnet import autograd, gluon, mx, np, npx, seed_generators
@@ -23,7 +23,7 @@ SMALL = ModelConfig(8, 8, 1, 0.0)
 
 @pytest.fixture
 def toy(bundled, seed):
-    """Vocabulary sizes and arrays of 150 pairs."""
+    """The sizes of the vocabularies, and the encoded corpus, of 150 pairs."""
     src_vocab, tgt_vocab, arrays = encode_pairs(bundled.pairs[:150], 10)
     return len(src_vocab), len(tgt_vocab), arrays
 
@@ -40,7 +40,7 @@ def weights(model):
 
 
 def fitted(model, feed, num_epochs, **kwargs):
-    """The metrics of every epoch, and the last state."""
+    """Return the metrics of every epoch, and the last state."""
     history = []
     state = fit(
         model,
@@ -67,12 +67,12 @@ def test_the_chapters_losses(corpus, seed):
     model = new_model((*sizes, arrays), seed, ModelConfig())
     history, _ = fitted(model, Feed(arrays, 64, seed), 10)
     ours = [(metrics.train.book_loss, metrics.train.nll_per_token) for metrics in history]
-    # Rounding grows: for one seed in thirty, to 1e-5 in the tenth epoch.
+    # Rounding errors grow: for one seed in thirty, to 1e-5 in the tenth epoch.
     onp.testing.assert_allclose(ours[:5], book[:5], rtol=1e-5)
     onp.testing.assert_allclose(ours, book, rtol=1e-3)
 
 
-def test_twice_the_same_bits(toy, seed):
+def test_the_same_seed_gives_the_same_bits(toy, seed):
     runs = []
     for _ in range(2):
         model = new_model(toy, seed)
@@ -82,18 +82,18 @@ def test_twice_the_same_bits(toy, seed):
     assert all(onp.array_equal(*pair) for pair in zip(runs[0][1], runs[1][1]))
 
 
-def test_going_on_from_a_state_is_as_if_it_had_not_stopped(toy, seed):
-    unbroken = new_model(toy, seed)
-    history, _ = fitted(unbroken, Feed(toy[2], 64, seed), 6)
+def test_a_resumed_training_is_the_same_as_an_uninterrupted_one(toy, seed):
+    uninterrupted = new_model(toy, seed)
+    history, _ = fitted(uninterrupted, Feed(toy[2], 64, seed), 6)
     model = new_model(toy, seed)
     first, state = fitted(model, Feed(toy[2], 64, seed), 2)
     second, state = fitted(model, Feed(toy[2], 64, seed + 1), 6, state=state)
     assert [metrics.train for metrics in first + second] == [metrics.train for metrics in history]
     assert [metrics.epoch for metrics in second] == [3, 4, 5, 6] and state.epoch == 6
-    assert all(onp.array_equal(*pair) for pair in zip(weights(model), weights(unbroken)))
+    assert all(onp.array_equal(*pair) for pair in zip(weights(model), weights(uninterrupted)))
 
 
-def test_a_hook_that_raises_leaves_a_usable_model(toy, seed, tmp_path):
+def test_a_callback_that_raises_leaves_a_usable_model(toy, seed, tmp_path):
     model = new_model(toy, seed)
 
     def stop(metrics, state):
@@ -127,13 +127,13 @@ def test_the_model_can_be_called_while_it_is_trained(toy, seed):
     assert onp.array_equal(outputs[2], model(X, X)[0].asnumpy())
 
 
-def test_validation_is_the_loss_of_the_model_at_that_time(toy, seed):
+def test_validation_is_the_loss_of_the_model_after_the_epoch(toy, seed):
     model = new_model(toy, seed)
-    valid_feed = Feed(EncodedCorpus(*(array[:40] for array in toy[2])), 16, seed)
-    history, _ = fitted(model, Feed(toy[2], 64, seed), 3, valid_feed=valid_feed)
-    now = evaluate_loss(model, Feed(EncodedCorpus(*(array[:40] for array in toy[2])), 16, seed + 1))
-    assert history[2].valid.num_tokens == now.num_tokens
-    assert history[2].valid.nll_per_token == pytest.approx(now.nll_per_token, rel=1e-5)
+    valid = EncodedCorpus(*(array[:40] for array in toy[2]))
+    history, _ = fitted(model, Feed(toy[2], 64, seed), 3, valid_feed=Feed(valid, 16, seed))
+    expected = evaluate_loss(model, Feed(valid, 16, seed + 1))
+    assert history[2].valid.num_tokens == expected.num_tokens
+    assert history[2].valid.nll_per_token == pytest.approx(expected.nll_per_token, rel=1e-5)
     assert history[2].valid.nll_per_token < history[0].valid.nll_per_token
 
 
@@ -145,18 +145,18 @@ def test_evaluation_changes_nothing(toy, seed):
 
 
 def test_the_per_token_objective_against_a_plain_loop(toy, seed):
-    """Gluon's trainer on the mean over labels, its norm clipped by NumPy's measure."""
+    """Gluon's trainer on the mean over labels, with a gradient that is clipped in NumPy."""
     plain = new_model(toy, seed)
     trainer = gluon.Trainer(plain.collect_params(), 'adam', {'learning_rate': 0.005})
     for batch in Feed(toy[2], 64, seed):
         with autograd.record():
             logits, _ = plain(batch.src.as_np_ndarray(), batch.tgt.as_np_ndarray())
             log_probs = npx.log_softmax(logits.reshape(-1, toy[1]), axis=-1)
-            chosen = log_probs[
+            label_log_probs = log_probs[
                 batch.label_positions.as_np_ndarray()[: batch.num_tokens].astype('int32')
             ]
             labels = batch.label_index[1].as_np_ndarray()[: batch.num_tokens]
-            mean = -npx.pick(chosen, labels).mean()
+            mean = -npx.pick(label_log_probs, labels).mean()
         mean.backward()
         gradients = [parameter.grad() for parameter in plain.collect_params().values()]
         norm = onp.sqrt(sum((gradient.asnumpy() ** 2).sum() for gradient in gradients))
@@ -164,12 +164,12 @@ def test_the_per_token_objective_against_a_plain_loop(toy, seed):
             gradient[:] *= min(1, 1 / norm)
         trainer.step(1)
     model = new_model(toy, seed)
-    fitted(model, Feed(toy[2], 64, seed), 1, rules=UpdateRules(per_token_objective))
+    fitted(model, Feed(toy[2], 64, seed), 1, rules=UpdateRules(objective=per_token_objective))
     for ours, theirs in zip(weights(model), weights(plain)):
         onp.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
-def test_another_context(toy, seed):
+def test_training_on_another_device(toy, seed):
     losses = []
     for ctx in (CTX, npx.cpu(1)):
         model = new_model(toy, seed, ctx=ctx)
@@ -181,8 +181,8 @@ def test_another_context(toy, seed):
     assert losses[0] == pytest.approx(losses[1])
 
 
-def test_another_model_is_trained(toy, seed):
-    """GRUs, a batch-first decoder and a head that is no plain dense layer."""
+def test_a_model_that_is_not_the_packages(toy, seed):
+    """GRUs, and a batch-major decoder whose last operator is not a dense layer."""
     arrays = EncodedCorpus(
         toy[2].src % 11, toy[2].src_valid_len, toy[2].tgt % 13, toy[2].tgt_valid_len
     )
@@ -192,8 +192,8 @@ def test_another_model_is_trained(toy, seed):
     assert history[-1].train.nll_per_token < 0.9 * history[0].train.nll_per_token
 
 
-def test_the_caller_stays_within_reach_of_the_device(monkeypatch):
-    """A step that is handed over after MAX_AHEAD others finds the first of them read."""
+def test_at_most_max_ahead_updates_are_pending(monkeypatch):
+    """When one more is added, the oldest is read."""
     reads, batch = [], types.SimpleNamespace(num_label_steps=1, num_tokens=1)
 
     class Loss(mx.nd.NDArray):
@@ -210,23 +210,20 @@ def test_the_caller_stays_within_reach_of_the_device(monkeypatch):
     assert sum_losses(results()).nll_sum == MAX_AHEAD + 3
 
 
-def test_slow_updates_are_not_far_ahead(monkeypatch):
-    """At 0.3 seconds each, two wait at the most: a signal is heard soon."""
-    now, batch, tally = (
-        [0.0],
-        types.SimpleNamespace(num_label_steps=1, num_tokens=1),
-        LossAccumulator(),
-    )
+def test_slow_updates_are_read_sooner(monkeypatch):
+    """At 0.3 seconds each, at most two are pending, so that a signal is noticed soon."""
+    now, losses = [0.0], LossAccumulator()
+    batch = types.SimpleNamespace(num_label_steps=1, num_tokens=1)
     monkeypatch.setattr('d2l_seq2seq.engine.loss_accumulator.time.monotonic', lambda: now[0])
     for number in range(1, 6):
         now[0] += 0.3
-        tally.add([batch], mx.nd.ones(1))
-        assert len(tally._waiting) == min(number, 2)
-    assert tally.settle().losses.nll_sum == 5
+        losses.add([batch], mx.nd.ones(1))
+        assert len(losses._pending) == min(number, 2)
+    assert losses.flush().losses.nll_sum == 5
 
 
-def test_in_another_thread(toy, seed):
-    """MXNet's NumPy mode is each thread's own."""
+def test_training_in_another_thread(toy, seed):
+    """MXNet's NumPy mode is set for each thread separately."""
 
     def train():
         model = new_model(toy, seed)
@@ -247,23 +244,23 @@ def test_training_on_buckets(toy, seed, feed_class, size):
     }
 
 
-def test_evaluation_in_the_midst_of_training_changes_nothing(toy, seed):
+def test_evaluation_during_training_changes_nothing(toy, seed):
     final = []
     for evaluate in (False, True):
         model = new_model(toy, seed)
 
-        def hook(metrics, state):
+        def callback(metrics, state, evaluate=evaluate, model=model):
             if evaluate:
                 evaluate_loss(model, Feed(toy[2], 64, seed))
 
-        fit(model, Feed(toy[2], 64, seed), num_epochs=3, lr=0.005, on_epoch_end=hook)
+        fit(model, Feed(toy[2], 64, seed), num_epochs=3, lr=0.005, on_epoch_end=callback)
         final.append(weights(model))
     assert all(onp.array_equal(*pair) for pair in zip(*final))
 
 
 @pytest.mark.slow
-def test_a_real_size_has_the_chapters_losses(seed):
-    """10,000 words, 256 and 512 units, three batches of 64 by 20."""
+def test_a_large_model_has_the_chapters_losses(seed):
+    """10,000 words, embeddings of 256, 512 hidden units, three batches of 64 x 20 tokens."""
     rng = onp.random.RandomState(seed)
     src_valid_len, tgt_valid_len = rng.randint(2, 21, 192), rng.randint(3, 21, 192)
     src, tgt = rng.randint(4, 10_000, (2, 192, 20))
@@ -299,7 +296,7 @@ def test_a_real_size_has_the_chapters_losses(seed):
 
 
 @pytest.mark.slow
-def test_twenty_seeds_end_inside_the_books_band(fra_eng):
+def test_twenty_seeds_end_with_the_books_loss(fra_eng):
     pairs = first_examples(fra_eng.pairs, 1000)
     src_vocab, tgt_vocab, arrays = encode_pairs(pairs, 10)
     for seed in range(20):

@@ -1,4 +1,4 @@
-"""Parameters as views of one array: nothing else changes."""
+"""Parameters as views of one array, against the same parameters as arrays of their own."""
 
 import numpy as onp
 import pytest
@@ -36,7 +36,7 @@ def flatten(model):
     return FlatParameters(model.collect_params().values(), trace(model).packed.values())
 
 
-def test_values_outputs_and_gradients_stay(model):
+def test_values_outputs_and_gradients_do_not_change(model):
     before, (logits, gradients) = values(model), run(model)
     flat = flatten(model)
     after = values(model)
@@ -49,14 +49,14 @@ def test_values_outputs_and_gradients_stay(model):
     assert mx.nd.dot(flat.gradients, flat.gradients).asscalar() == pytest.approx(squares, rel=1e-5)
 
 
-def test_changing_the_storage_changes_the_model_and_back(model):
+def test_the_storage_and_the_model_share_memory(model):
     flat = flatten(model)
     flat.weights[:] = 0
     assert all((value == 0).all() for value in values(model).values())
     for parameter in model.collect_params().values():
         parameter.set_data(np.ones(parameter.shape))
     num_weights = sum(value.size for value in values(model).values())
-    assert flat.weights.sum().asscalar() == num_weights  # the gaps stay zero
+    assert flat.weights.sum().asscalar() == num_weights  # the gaps are still 0
 
 
 def test_a_vector_is_the_concatenation_of_its_parameters(model):
@@ -68,11 +68,11 @@ def test_a_vector_is_the_concatenation_of_its_parameters(model):
         assert onp.array_equal(vectors[group].asnumpy(), expected)
 
 
-def test_every_group_begins_on_a_cache_line(model):
+def test_every_group_starts_at_a_cache_line(model):
     packed = list(trace(model).packed.values())
     flat = flatten(model)
-    inside = {name for names in packed for name in names[1:]}
-    starts = [place.start for name, place in flat._places.items() if name not in inside]
+    not_first = {name for names in packed for name in names[1:]}
+    starts = [place.start for name, place in flat._places.items() if name not in not_first]
     assert all(start % ALIGNMENT == 0 for start in starts) and flat.weights.size % ALIGNMENT == 0
 
 
@@ -91,13 +91,13 @@ def test_every_group_begins_on_a_cache_line(model):
         ),
     ],
 )
-def test_parameters_that_want_something_else_are_refused(model, change, message):
+def test_parameters_that_are_trained_differently_are_rejected(model, change, message):
     change(model.decoder.dense.bias)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf'{message}\. Train the model with gluon\.Trainer\.$'):
         flatten(model)
 
 
-def test_whoever_asks_shares_the_storage(model):
+def test_a_model_has_one_storage(model):
     parameters, packed = list(model.collect_params().values()), trace(model).packed
     storage = storage_of(parameters, packed.values())
     assert storage_of(parameters, packed.values()) is storage
@@ -108,7 +108,7 @@ def test_whoever_asks_shares_the_storage(model):
     assert all((after == before[name] + 1).all() for name, after in values(model).items())
 
 
-def test_parameters_that_left_get_a_new_storage(model):
+def test_parameters_that_are_initialized_again_get_a_new_storage(model):
     parameters, packed = list(model.collect_params().values()), trace(model).packed
     storage = storage_of(parameters, packed.values())
     initialize(model, npx.cpu())
@@ -117,19 +117,20 @@ def test_parameters_that_left_get_a_new_storage(model):
 
 
 def test_a_copy_has_the_variables_of_its_original(model):
-    """The same names, shapes and values, and gradients that lie in the copy's own storage."""
+    """Names, shapes and values are the same; the gradients are in the copy."""
     packed, flat = trace(model).packed, flatten(model)
     copy = flat.copy_to(npx.cpu(1))
-    own, originals = copy.variables(packed), flat.variables(packed)
-    assert own.keys() == originals.keys()
-    for name, variable in own.items():
+    variables, originals = copy.variables(packed), flat.variables(packed)
+    assert variables.keys() == originals.keys()
+    for name, variable in variables.items():
         assert variable.context == npx.cpu(1)
         assert onp.array_equal(variable.asnumpy(), originals[name].asnumpy())
         with autograd.record():
             loss = (variable * 3).sum()
         loss.backward()
-    used = sum(variable.size for variable in own.values())
-    assert copy.gradients.asnumpy().sum() == 3 * used and not flat.gradients.asnumpy().any()
+    num_weights = sum(variable.size for variable in variables.values())
+    assert copy.gradients.asnumpy().sum() == 3 * num_weights
+    assert not flat.gradients.asnumpy().any()
     flat.weights[:] = 7
     assert not (copy.weights.asnumpy() == 7).any()
     copy.refresh()

@@ -1,13 +1,12 @@
-"""A traced model gives the model's own logits at the chosen rows."""
+"""Logits and gradients of traced models against those of the models themselves."""
 
 import numpy as onp
 import pytest
 
 from d2l_seq2seq import Decoder, Encoder, EncoderDecoder, ModelConfig
 from d2l_seq2seq._mxnet import autograd, mx, nn, np, npx, rnn
-from d2l_seq2seq.engine import graphs
 from d2l_seq2seq.engine.flat_parameters import FlatParameters
-from d2l_seq2seq.engine.graphs import trace
+from d2l_seq2seq.engine.graphs import take_positions, trace
 from d2l_seq2seq.models.factory import build_model, initialize
 
 
@@ -25,7 +24,7 @@ class GRUEncoder(nn.HybridBlock, Encoder):
 
 
 class GRUDecoder(nn.HybridBlock, Decoder):
-    """EncodedCorpus first, and its logits are no plain dense layer's."""
+    """A batch-major decoder whose last operator is not a dense layer."""
 
     def __init__(self):
         super().__init__()
@@ -41,7 +40,7 @@ class GRUDecoder(nn.HybridBlock, Decoder):
 
 
 class TwoPassEncoder(GRUEncoder):
-    """Reads the source twice with the same layer."""
+    """An encoder that reads the source twice with the same layer."""
 
     def hybrid_forward(self, F, X):
         X = F.np.swapaxes(self.embedding(X), 0, 1)
@@ -51,7 +50,7 @@ class TwoPassEncoder(GRUEncoder):
 
 MODELS = {
     'chapter': lambda: build_model(ModelConfig(5, 6, 2, 0.0), 11, 13),
-    'gru, another head': lambda: EncoderDecoder(GRUEncoder(), GRUDecoder()),
+    'gru, tanh after the dense layer': lambda: EncoderDecoder(GRUEncoder(), GRUDecoder()),
     'a layer called twice': lambda: EncoderDecoder(TwoPassEncoder(), GRUDecoder()),
 }
 
@@ -63,31 +62,31 @@ def model(request, seed):
     return model
 
 
-def test_the_graph_gives_the_models_logits_at_the_rows(model, seed):
+def test_the_graph_returns_the_models_logits_at_the_label_positions(model, seed):
     rng = onp.random.RandomState(seed)
     src, tgt = rng.randint(11, size=(3, 5)), rng.randint(13, size=(3, 4))
     expected = model(np.array(src), np.array(tgt), np.ones(3), np.ones(3))[0].asnumpy()
-    rows = rng.permutation(12)[:7]
+    positions = rng.permutation(12)[:7]
 
     traced = trace(model, (3, 5), (3, 4))
     flat = FlatParameters(model.collect_params().values(), traced.packed.values())
-    data = {'src': src, 'tgt': tgt, 'label_positions': rows}
+    data = {'src': src, 'tgt': tgt, 'label_positions': positions}
     variables = flat.variables(traced.packed)
     inputs = [
         mx.nd.array(data[name]) if name in data else variables[name] for name in traced.inputs
     ]
     ours = mx.nd.CachedOp(traced.logits)(*inputs).asnumpy()
-    onp.testing.assert_allclose(ours, expected.reshape(12, 13)[rows], rtol=1e-5, atol=1e-6)
+    onp.testing.assert_allclose(ours, expected.reshape(12, 13)[positions], rtol=1e-5, atol=1e-6)
 
 
 def test_the_graphs_gradients_are_the_models(model, seed):
-    """Each parameter's, those that are read in two places included."""
+    """Including those of parameters that are read in two places."""
     rng = onp.random.RandomState(seed)
     src, tgt = rng.randint(11, size=(3, 5)), rng.randint(13, size=(3, 4))
-    head = rng.randn(12, 13).astype('float32')
+    logits_gradient = rng.randn(12, 13).astype('float32')
     with autograd.record():
         logits, _ = model(np.array(src), np.array(tgt), np.ones(3), np.ones(3))
-        total = (logits.reshape(12, 13) * np.array(head)).sum()
+        total = (logits.reshape(12, 13) * np.array(logits_gradient)).sum()
     total.backward()
     expected = {
         name: parameter.grad().asnumpy() for name, parameter in model.collect_params().items()
@@ -104,44 +103,46 @@ def test_the_graphs_gradients_are_the_models(model, seed):
                 for name in traced.inputs
             )
         )
-    autograd.backward([ours], [mx.nd.array(head)])
+    autograd.backward([ours], [mx.nd.array(logits_gradient)])
     for name, parameter in model.collect_params().items():
         onp.testing.assert_allclose(
             parameter.grad().asnumpy(), expected[name], rtol=1e-4, atol=1e-5
         )
 
 
-def test_no_recurrent_weight_is_joined_at_run_time(model):
-    """Pins how Gluon writes it: if the operator had another name, nothing would be packed."""
+def test_no_recurrent_weights_are_concatenated_at_run_time(model):
+    """If Gluon's operator had another name, nothing would be packed."""
     traced = trace(model, (3, 5), (3, 4))
     assert len(traced.packed) == 2 and all(len(names) == 8 for names in traced.packed.values())
     assert '_rnn_param_concat' not in traced.logits.tojson().replace('_rnn_param_concat0', '')
 
 
-def test_the_chapters_head_is_taken_of_the_rows():
+def test_the_chapters_dense_layer_is_computed_at_the_label_positions_only():
     model = MODELS['chapter']()
     initialize(model, npx.cpu())
     internals = trace(model).logits.get_internals().list_outputs()
     assert 'take' in internals[-4] and internals[-1].startswith('fullyconnected')
 
 
-def test_a_head_that_swaps_other_axes_is_not_taken_for_the_chapters(seed):
-    """(2, 6, 4) from the dense layer, swapped to 4 steps and 6 words."""
+def test_a_swap_of_other_axes_is_not_taken_for_the_chapters(seed):
+    """The dense layer's (2, 6, 4) is swapped to (2, 4, 6), of 4 steps and 6 words."""
     rng = onp.random.RandomState(seed)
-    arrays = {'features': rng.randn(2, 6, 3), 'weight': rng.randn(4, 3), 'rows': [3, 1]}
-    features, weight, rows = map(mx.sym.var, arrays)
+    arrays = {'features': rng.randn(2, 6, 3), 'weight': rng.randn(4, 3), 'positions': [3, 1]}
+    features, weight, positions = map(mx.sym.var, arrays)
     dense = mx.sym.FullyConnected(features, weight, num_hidden=4, flatten=False, no_bias=True)
-    chosen = graphs._at_positions(mx.sym.SwapAxis(dense, dim1=1, dim2=2), rows)
-    ours = mx.nd.CachedOp(chosen)(*(mx.nd.array(arrays[name]) for name in chosen.list_inputs()))
+    selected = take_positions(mx.sym.SwapAxis(dense, dim1=1, dim2=2), positions)
+    ours = mx.nd.CachedOp(selected)(*(mx.nd.array(arrays[name]) for name in selected.list_inputs()))
     expected = (arrays['features'] @ arrays['weight'].T).swapaxes(1, 2).reshape(8, 6)[[3, 1]]
     onp.testing.assert_allclose(ours.asnumpy(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_model_that_can_not_be_traced_says_what_to_do():
+def test_a_model_that_cannot_be_traced_is_rejected():
     class Plain(Encoder):
         def forward(self, X, *args):
             return np.array(X.asnumpy())
 
     model = EncoderDecoder(Plain(), MODELS['chapter']().decoder)
-    with pytest.raises(TypeError, match='one that can not be traced .*; write hybrid_forward'):
+    with pytest.raises(
+        TypeError, match=r'one that cannot be traced \(.*\)\. Define hybrid_forward instead'
+    ):
         trace(model)

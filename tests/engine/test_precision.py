@@ -1,4 +1,4 @@
-"""Matrix products in 16 bits: which they are, and what is left of the numbers."""
+"""Matrix products in 16 bits: the casts in the graph, and training with them."""
 
 import json
 
@@ -16,7 +16,8 @@ from d2l_seq2seq import (
     initialize,
 )
 from d2l_seq2seq._mxnet import npx, seed_generators
-from d2l_seq2seq.engine.graphs import MATRIX_PRODUCTS, in_low_precision, trace
+from d2l_seq2seq.config import RunConfig, resolve_implications
+from d2l_seq2seq.engine.graphs import MATRIX_PRODUCTS, cast_matrix_products, trace
 from d2l_seq2seq.training.trainer import update_rules
 
 KINDS = {
@@ -34,9 +35,9 @@ def new_model(num_src, num_tgt, **kind):
 
 @pytest.mark.parametrize('dtype', sorted(MATRIX_PRODUCTS))
 @pytest.mark.parametrize('kind', KINDS)
-def test_all_products_and_nothing_else_have_casts_around_them(kind, dtype):
+def test_products_and_nothing_else_are_cast(kind, dtype):
     graph = trace(new_model(20, 20, **KINDS[kind]), (4, 5), (4, 6)).logits
-    low = in_low_precision(graph, dtype)
+    low = cast_matrix_products(graph, dtype)
     assert low.list_inputs() == graph.list_inputs()
     nodes = json.loads(low.tojson(remove_amp_cast=False))['nodes']
     products = [number for number, node in enumerate(nodes) if node['op'] in MATRIX_PRODUCTS[dtype]]
@@ -56,7 +57,7 @@ def test_all_products_and_nothing_else_have_casts_around_them(kind, dtype):
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_a_training_in_bfloat16_learns_nearly_the_same(bundled, seed, kind):
+def test_training_in_bfloat16_has_nearly_the_same_losses(bundled, seed, kind):
     *vocabs, arrays = encode_pairs(bundled.pairs[:150], 10)
     losses = []
     for dtype in ('float32', 'bfloat16'):
@@ -68,19 +69,21 @@ def test_a_training_in_bfloat16_learns_nearly_the_same(bundled, seed, kind):
             num_epochs=4,
             lr=0.01,
             rules=UpdateRules(dtype=dtype),
-            on_epoch_end=lambda metrics, state: history.append(metrics.train.nll_per_token),
+            on_epoch_end=lambda metrics, state, history=history: history.append(
+                metrics.train.nll_per_token
+            ),
         )
         losses.append(history)
         assert {parameter.data().dtype for parameter in model.collect_params().values()} == {
             onp.dtype('float32')
         }
-    exact, rough = losses
-    assert rough == pytest.approx(exact, rel=0.1) and rough != exact
+    exact, approximate = losses
+    assert approximate == pytest.approx(exact, rel=0.1) and approximate != exact
 
 
-def test_the_device_says_which_type():
-    config = TrainingConfig(amp=True)
-    assert config.skip_bad_batches
-    assert update_rules(config, npx.gpu(0)).dtype == 'float16'
-    assert update_rules(config, npx.cpu()).dtype == 'bfloat16'
+def test_the_type_depends_on_the_device():
+    config, _ = resolve_implications(RunConfig(training=TrainingConfig(amp=True)))
+    assert config.training.skip_bad_batches
+    assert update_rules(config.training, npx.gpu(0)).dtype == 'float16'
+    assert update_rules(config.training, npx.cpu()).dtype == 'bfloat16'
     assert update_rules(TrainingConfig(), npx.gpu(0)).dtype == 'float32'

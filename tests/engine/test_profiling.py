@@ -1,4 +1,4 @@
-"""Taking time apart: whose time is counted, and that nothing is left behind."""
+"""Profiles: each second counts for one stage, and all functions are restored."""
 
 import types
 
@@ -9,7 +9,7 @@ from d2l_seq2seq.engine.profiling import operator_times, stage_times
 
 
 class Worker:
-    """Whose clock is a number: what `advance` moves on is the time that passes."""
+    """An object with two functions to measure; time passes when they move the clock."""
 
     def __init__(self, clock):
         self.clock = clock
@@ -23,8 +23,8 @@ class Worker:
         return 'done'
 
 
-class Heir(Worker):
-    """Has its methods from `Worker`."""
+class Subclass(Worker):
+    """A class that inherits its methods."""
 
 
 @pytest.fixture
@@ -42,27 +42,27 @@ def run(worker):
     assert worker.outer() == 'done'
 
 
-def test_each_stage_has_its_own_time_and_the_rest_is_the_rest(worker):
+def test_the_time_of_a_stage_and_of_the_rest(worker):
     assert stage_times({'inner': (Worker, 'inner')}, lambda: run(worker)) == {
         'inner': 10,
         'the rest': 10,
     }
 
 
-def test_what_a_stage_calls_counts_as_its_own(worker):
+def test_a_stage_that_is_called_by_another_counts_for_the_other(worker):
     assert stage_times(
         {'outer': (Worker, 'outer'), 'inner': (Worker, 'inner')}, lambda: run(worker)
     ) == {'outer': 8, 'inner': 5, 'the rest': 7}
 
 
-def test_functions_are_put_back_also_after_an_error(worker):
+def test_functions_are_restored_after_an_error(worker):
     before = Worker.inner
     with pytest.raises(ZeroDivisionError):
-        stage_times({'own': (Worker, 'inner'), 'inherited': (Heir, 'outer')}, lambda: 1 / 0)
-    assert Worker.inner is before and 'outer' not in vars(Heir)
+        stage_times({'defined': (Worker, 'inner'), 'inherited': (Subclass, 'outer')}, lambda: 1 / 0)
+    assert Worker.inner is before and 'outer' not in vars(Subclass)
 
 
-def test_operators_have_times_by_their_names():
+def test_operator_times_are_by_name():
     times = operator_times(lambda: np.dot(np.ones((50, 50)), np.ones((50, 50))).sum())
     assert any('dot' in name for name in times) and min(times.values()) > 0
-    assert operator_times(mx.nd.waitall) == {}  # what was measured before is gone
+    assert operator_times(mx.nd.waitall) == {}  # earlier measurements are not included

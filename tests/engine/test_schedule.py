@@ -1,4 +1,4 @@
-"""Learning rates: their formulas, and a state that comes back."""
+"""Learning-rate schedules: their formulas, and the state of one that has a state."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 from d2l_seq2seq import HalvingOnPlateau, InverseSqrt
 
 
-def test_inverse_sqrt_is_the_papers_with_its_height_scaled():
+def test_inverse_sqrt_is_the_papers_scaled_to_its_peak():
     """Vaswani et al. 2017, Eq. (3): d^-0.5 min(step^-0.5, step warmup^-1.5)."""
     schedule, warmup, d = InverseSqrt(0.01, 400), 400, 512
     peak = d**-0.5 * warmup**-0.5
@@ -16,7 +16,7 @@ def test_inverse_sqrt_is_the_papers_with_its_height_scaled():
         assert schedule(step) == pytest.approx(0.01 * papers / peak)
 
 
-def test_a_plateau_halves_and_a_better_loss_resets():
+def test_a_plateau_halves_the_rate_and_a_better_loss_resets_the_count():
     schedule, rates = HalvingOnPlateau(0.8, 2), []
     for loss in (3, 2, 2, 1.9, 2, 2, 2, 2, 1, 1.5):
         schedule.observe(loss)
@@ -24,14 +24,14 @@ def test_a_plateau_halves_and_a_better_loss_resets():
     assert rates == [0.8, 0.8, 0.8, 0.8, 0.8, 0.4, 0.4, 0.2, 0.2, 0.2]
 
 
-def test_a_plateau_goes_on_from_its_state():
-    whole, first, second = (HalvingOnPlateau(0.8, 2) for _ in range(3))
+def test_a_restored_schedule_continues_as_if_it_had_not_stopped():
+    uninterrupted, first, second = (HalvingOnPlateau(0.8, 2) for _ in range(3))
     losses = [3, 4, 4, 2, 2, 2.5, 1]
     for loss in losses:
-        whole.observe(loss)
+        uninterrupted.observe(loss)
     for loss in losses[:5]:
         first.observe(loss)
     second.restore(json.loads(json.dumps(first.state())))
     for loss in losses[5:]:
         second.observe(loss)
-    assert second.state() == whole.state() and second(1) == whole(1)
+    assert second.state() == uninterrupted.state() and second(1) == uninterrupted(1)

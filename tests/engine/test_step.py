@@ -1,4 +1,4 @@
-"""An update against NumPy and Gluon: clipping, Adam, decay, smoothing, adding up, bad gradients."""
+"""Updates against NumPy and Gluon: clipping, Adam, decay, label smoothing, devices."""
 
 import types
 
@@ -26,14 +26,14 @@ CTX = npx.cpu()
 
 
 def clipped(gradient, factor, max_norm):
-    """The gradient as an update takes it, multiplied by the factor first."""
+    """Return a gradient multiplied by its clip factor."""
     ours = mx.nd.array(gradient)
     return (ours * clip_factor(factor, mx.nd.dot(ours, ours), max_norm)).asnumpy()
 
 
 @pytest.mark.parametrize('size, factor', [(0.001, 1.0), (10, 1.0), (0.5, 1 / 9), (20, 1 / 9)])
 def test_clipping(seed, size, factor):
-    """The chapter's rule on a gradient that was multiplied by the factor first."""
+    """The chapter's rule, applied to the gradient multiplied by the factor."""
     gradient = onp.random.RandomState(seed).randn(50).astype('float32') * size
     ours = clipped(gradient, factor, 1.0)
     expected = gradient * factor
@@ -43,11 +43,11 @@ def test_clipping(seed, size, factor):
     onp.testing.assert_allclose(ours, expected, rtol=1e-5)
 
 
-def test_clipping_leaves_a_zero_gradient():
+def test_clipping_does_not_change_a_zero_gradient():
     assert clipped(onp.zeros(5), 1.0, 1.0).tolist() == [0] * 5
 
 
-def test_a_gradient_is_left_as_it_is_without_a_norm():
+def test_a_gradient_is_not_clipped_without_a_maximum_norm():
     assert clipped(onp.full(5, 8.0), 0.5, None).tolist() == [4.0] * 5
 
 
@@ -83,7 +83,7 @@ def test_objectives():
 
 @pytest.fixture
 def toy(bundled, seed):
-    """Vocabulary sizes and arrays of 150 pairs."""
+    """The sizes of the vocabularies, and the encoded corpus, of 150 pairs."""
     src_vocab, tgt_vocab, arrays = encode_pairs(bundled.pairs[:150], 10)
     return len(src_vocab), len(tgt_vocab), arrays
 
@@ -107,11 +107,11 @@ def new_step(model, rules):
 
 
 @pytest.mark.parametrize('objective', [book_objective, per_token_objective])
-def test_small_batches_added_up_are_a_large_one(toy, seed, objective):
+def test_an_update_with_small_batches_equals_one_with_a_large_batch(toy, seed, objective):
     large, small = (new_model(toy, seed) for _ in range(2))
     (batch,) = Feed(EncodedCorpus(*(array[:60] for array in toy[2])), 60, seed).batches()
     parts = list(Feed(EncodedCorpus(*(array[:60] for array in toy[2])), 16, seed).batches())
-    rules = UpdateRules(objective)
+    rules = UpdateRules(objective=objective)
     whole = new_step(large, rules)[0]([batch], 0.01).asnumpy()
     values = new_step(small, rules)[0](parts, 0.01).asnumpy()
     onp.testing.assert_allclose(
@@ -123,7 +123,7 @@ def test_small_batches_added_up_are_a_large_one(toy, seed, objective):
         onp.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
-def test_accumulation_in_a_training_takes_the_last_batches_too(toy, seed):
+def test_the_last_update_of_an_epoch_may_have_fewer_batches(toy, seed):
     model, updates = new_model(toy, seed), []
     state = fit(
         model,
@@ -138,7 +138,7 @@ def test_accumulation_in_a_training_takes_the_last_batches_too(toy, seed):
 
 
 def test_label_smoothing_is_the_gradient_of_a_smoothed_target(toy, seed):
-    """Against autograd on the cross-entropy with the mixed target, written out."""
+    """Autograd on the cross-entropy with the smoothed target."""
     model, share = new_model(toy, seed), 0.2
     batch = next(iter(Feed(toy[2], 64, seed)))
     step, flat = new_step(model, UpdateRules(label_smoothing=share))
@@ -148,35 +148,36 @@ def test_label_smoothing_is_the_gradient_of_a_smoothed_target(toy, seed):
     with autograd.record():
         logits, _ = model(batch.src.as_np_ndarray(), batch.tgt.as_np_ndarray())
         log_probs = npx.log_softmax(logits.reshape(-1, toy[1]), axis=-1)
-        chosen = log_probs[
+        label_log_probs = log_probs[
             batch.label_positions.as_np_ndarray()[: batch.num_tokens].astype('int32')
         ]
         labels = batch.label_index[1].as_np_ndarray()[: batch.num_tokens]
-        loss = -((1 - share) * npx.pick(chosen, labels) + share * chosen.mean(axis=1)).sum()
+        nll, even_nll = -npx.pick(label_log_probs, labels), -label_log_probs.mean(axis=1)
+        loss = ((1 - share) * nll + share * even_nll).sum()
     loss.backward()
     onp.testing.assert_allclose(ours, flat.gradients.asnumpy(), atol=1e-3, rtol=1e-3)
 
 
-def test_weights_decay_and_what_is_not_learned_does_not(toy, seed):
+def test_weights_decay_except_biases_and_constant_weights(toy, seed):
     lr, decay = 0.1, 0.3
-    plain, decay_mask = (new_model(toy, seed, masked=True) for _ in range(2))
+    plain, decayed = (new_model(toy, seed, masked=True) for _ in range(2))
     batch = next(Feed(toy[2], 64, seed).batches())
     before = weights(plain)
-    for model, share in ((plain, 0.0), (decay_mask, decay)):
+    for model, share in ((plain, 0.0), (decayed, decay)):
         new_step(model, UpdateRules(weight_decay=share))[0]([batch], lr)
-    held = 0
+    num_constant = 0
     for name, start, without, with_decay in zip(
-        plain.collect_params(), before, weights(plain), weights(decay_mask)
+        plain.collect_params(), before, weights(plain), weights(decayed)
     ):
         expected = without - (lr * decay * start if start.ndim > 1 else 0)
-        if name.endswith('i2h_weight') and start.shape[1] == 9:  # the masked layer's own input
+        if name.endswith('i2h_weight') and start.shape[1] == 9:  # its last input is 1 at padding
             expected[:, -1] = start[:, -1]
-            held += 1
+            num_constant += 1
         onp.testing.assert_allclose(with_decay, expected, atol=1e-5)
-    assert held == 1
+    assert num_constant == 1
 
 
-@pytest.mark.parametrize('bad', [float('nan'), float('inf'), 1e30])  # whose square is infinite
+@pytest.mark.parametrize('bad', [float('nan'), float('inf'), 1e30])  # 1e30 squared is inf
 @pytest.mark.parametrize('max_norm', [1.0, None])
 def test_a_bad_gradient_changes_nothing(toy, seed, monkeypatch, bad, max_norm):
     model = new_model(toy, seed)
@@ -201,11 +202,11 @@ def test_a_bad_gradient_changes_nothing(toy, seed, monkeypatch, bad, max_norm):
 
 
 @pytest.mark.parametrize('skip', [False, True])
-def test_a_loss_that_is_no_number_is_told_or_counted(toy, seed, skip):
+def test_a_loss_that_is_not_finite_is_an_error_or_is_skipped(toy, seed, skip):
     model, history = new_model(toy, seed), []
     feed = Feed(toy[2], 64, seed)
 
-    def poison(state):  # what the third batch of the first epoch sees, and what it leaves
+    def poison(state):  # for the third batch of the first epoch only
         bias = model.decoder.dense.bias
         if (state.epoch, state.batch) == (0, 2):
             bias.set_data(bias.data() * float('nan'))
@@ -236,7 +237,7 @@ def test_a_loss_that_is_no_number_is_told_or_counted(toy, seed, skip):
     assert history[0].train.num_tokens < history[1].train.num_tokens
 
 
-def test_an_epoch_of_nothing_but_bad_batches_ends_the_training(toy, seed):
+def test_an_epoch_of_bad_batches_only_ends_the_training(toy, seed):
     model = new_model(toy, seed)
     model.decoder.dense.bias.set_data(np.zeros(toy[1]) * float('nan'))
     with pytest.raises(FloatingPointError, match='no batch of epoch 1 has a finite loss'):
@@ -249,7 +250,7 @@ def test_an_epoch_of_nothing_but_bad_batches_ends_the_training(toy, seed):
         )
 
 
-def test_what_draws_numbers(toy, seed):
+def test_models_that_use_random_numbers(toy, seed):
     plain = new_model(toy, seed)
     assert not uses_random_numbers(plain)
     assert uses_random_numbers(new_model(toy, seed, dropout=0.1, masked=True, attention='additive'))
@@ -258,16 +259,16 @@ def test_what_draws_numbers(toy, seed):
     )
 
 
-def test_with_a_seed_dropout_does_not_depend_on_what_was_drawn_before(toy, seed):
+def test_with_a_seed_dropout_does_not_depend_on_earlier_draws(toy, seed):
     final = []
-    for drawn_before, rules in [
+    for num_draws, rules in [
         (0, UpdateRules(seed=seed)),
         (5, UpdateRules(seed=seed)),
         (0, UpdateRules(seed=seed + 1)),
         (0, UpdateRules()),
     ]:
         model = new_model(toy, seed, dropout=0.5, masked=True, attention='general')
-        np.random.uniform(size=drawn_before)
+        np.random.uniform(size=num_draws)
         fit(model, Feed(toy[2], 64, seed), num_epochs=1, lr=0.01, rules=rules)
         final.append(onp.concatenate([array.ravel() for array in weights(model)]))
     assert onp.array_equal(final[0], final[1])
@@ -280,10 +281,10 @@ DEVICES = [npx.cpu(0), npx.cpu(1), npx.cpu(2)]
 @pytest.mark.parametrize('objective', [book_objective, per_token_objective])
 @pytest.mark.parametrize('num_devices, num_sentences', [(2, 60), (3, 61), (3, 2)])
 def test_devices_share_a_batch(toy, seed, objective, num_devices, num_sentences):
-    """An update of a batch that is split is that of the batch; a device may be left without."""
+    """An update with a divided batch equals one with the whole; a device may have no sentence."""
     whole, split = (new_model(toy, seed, masked=True) for _ in range(2))
     arrays = EncodedCorpus(*(array[:num_sentences] for array in toy[2]))
-    rules, packed = UpdateRules(objective), trace(split).packed
+    rules, packed = UpdateRules(objective=objective), trace(split).packed
     (batch,) = Feed(arrays, 100, seed).batches()
     (parts,) = Feed(arrays, 100, seed, DEVICES[:num_devices]).batches()
     assert [part.src.context for part in parts.parts] == DEVICES[: min(num_devices, num_sentences)]
@@ -295,14 +296,14 @@ def test_devices_share_a_batch(toy, seed, objective, num_devices, num_sentences)
         Adam(flat),
         rules,
     )
-    for _ in range(2):  # the second reads what the first left on each device
+    for _ in range(2):  # the second update uses the weights that the first left on each device
         expected = new_step(whole, rules)[0]([batch], 0.01).asnumpy()
         onp.testing.assert_allclose(step([parts], 0.01).asnumpy(), expected, rtol=1e-4)
     for copy in copies:
         assert onp.array_equal(copy.weights.asnumpy(), flat.weights.asnumpy())
 
 
-def test_a_training_on_two_devices_has_the_losses_of_one(toy, seed):
+def test_training_on_two_devices_has_the_losses_of_one(toy, seed):
     histories = []
     for devices in (DEVICES[:1], DEVICES[:2]):
         history, model = [], new_model(toy, seed)
@@ -312,7 +313,7 @@ def test_a_training_on_two_devices_has_the_losses_of_one(toy, seed):
             num_epochs=4,
             lr=0.005,
             rules=UpdateRules(batches_per_update=2),
-            on_epoch_end=lambda metrics, state: history.append(metrics.train),
+            on_epoch_end=lambda metrics, state, history=history: history.append(metrics.train),
         )
         histories.append(history)
     for one, two in zip(*histories):
@@ -320,14 +321,14 @@ def test_a_training_on_two_devices_has_the_losses_of_one(toy, seed):
         assert two.book_loss == pytest.approx(one.book_loss, rel=1e-4)
 
 
-def test_a_feed_has_to_be_where_the_model_is(toy, seed):
+def test_a_feed_for_another_device_or_worker_is_rejected(toy, seed):
     with pytest.raises(ValueError, match=r"the model's device, cpu\(0\), got one on cpu\(1\)"):
         fit(new_model(toy, seed), Feed(toy[2], 64, seed, npx.cpu(1)), num_epochs=1, lr=0.01)
     with pytest.raises(ValueError, match=r'worker \(0, 1\), got one for \(1, 2\)'):
         fit(new_model(toy, seed), Feed(toy[2], 64, seed, worker=(1, 2)), num_epochs=1, lr=0.01)
 
 
-def test_a_feed_to_validate_with_is_whole(toy, seed):
+def test_a_divided_validation_feed_is_rejected(toy, seed):
     for feed in (Feed(toy[2], 64, seed, DEVICES[:2]), Feed(toy[2], 64, seed, worker=(0, 2))):
         with pytest.raises(ValueError, match=r'one worker on cpu\(0\) alone, got one on'):
             fit(new_model(toy, seed), Feed(toy[2], 64, seed), feed, num_epochs=1, lr=0.01)
@@ -336,12 +337,12 @@ def test_a_feed_to_validate_with_is_whole(toy, seed):
 
 
 @pytest.mark.parametrize('devices', [[], [DEVICES[0]] * 2])
-def test_a_feed_needs_different_devices(toy, devices):
+def test_a_feed_with_equal_devices_is_rejected(toy, devices):
     with pytest.raises(ValueError, match='expected different devices, got'):
         Feed(toy[2], 64, 0, devices)
 
 
-def test_workers_with_unlike_numbers_of_devices_share_a_batch(toy):
+def test_workers_with_different_numbers_of_devices_share_a_batch(toy):
     feeds = [
         Feed(toy[2], 51, 0, DEVICES[:count], worker=(rank, 3))
         for rank, count in enumerate((2, 1, 3))
@@ -354,7 +355,7 @@ def test_workers_with_unlike_numbers_of_devices_share_a_batch(toy):
 
 
 def test_workers_share_a_batch(toy):
-    """Two workers of two devices see all sentences, each once, in the order of one."""
+    """Two workers with two devices see each sentence once, in the order of one worker."""
     (whole,) = Feed(toy[2], 200, 0).batches()
     feeds = [Feed(toy[2], 200, 0, DEVICES[:2], worker=(rank, 2)) for rank in range(2)]
     parts = [part for feed in feeds for batch in feed.batches() for part in batch.parts]

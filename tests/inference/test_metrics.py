@@ -1,4 +1,4 @@
-"""Scores against figures worked out by hand, the book's own function, and sacreBLEU itself."""
+"""Metrics against values worked out by hand, the book's own function, and sacreBLEU itself."""
 
 import math
 
@@ -16,9 +16,9 @@ SENTENCES = st.lists(st.sampled_from('abc'), min_size=1, max_size=6).map(' '.joi
     'pred, label, k, expected',
     [
         ('va !', 'va !', 2, 1.0),
-        ('va', 'va !', 2, math.exp(1 - 2)),  # too short; its only unigram is right
+        ('va', 'va !', 2, math.exp(1 - 2)),  # too short, but its only unigram is correct
         ('a b c d', 'a b d c', 2, 1 * (1 / 3) ** 0.25),
-        ('a a a', 'a b', 1, (1 / 3) ** 0.5),  # a word counts as often as the label has it
+        ('a a a', 'a b', 1, (1 / 3) ** 0.5),  # a word counts at most as often as it is in the label
         ('x', 'y', 1, 0.0),
         ('', 'a', 2, 0.0),
         ('a b', 'b a', 2, 0.0),
@@ -29,13 +29,13 @@ def test_the_books_bleu_by_hand(pred, label, k, expected):
 
 
 @given(SENTENCES, SENTENCES, SENTENCES)
-def test_bleu_is_a_fraction_and_1_for_the_label_itself(pred, label, other):
+def test_bleu_is_from_0_to_1_and_1_for_the_label_itself(pred, label, other):
     assert 0 <= bleu(pred, label, 4) <= 1
     assert bleu(label, label, 4) == 1
     assert bleu('ab c', 'a bc', 2) == 0  # n-grams are tokens, not letters
 
 
-def test_the_editions_later_function_gives_the_same():
+def test_bleu_equals_that_of_later_editions():
     from d2l import mxnet as d2l  # 1.0.3: for predictions with at least k tokens
 
     @given(SENTENCES.filter(lambda text: len(text.split()) >= 3), SENTENCES)
@@ -45,7 +45,7 @@ def test_the_editions_later_function_gives_the_same():
     compare()
 
 
-def test_several_references_not_as_many_for_all():
+def test_numbers_of_references_may_differ():
     translations = ['the cat sat on the mat', 'a dog barks at night', 'go']
     references = [
         ['a cat sat on the mat', 'the cat sat on a mat'],
@@ -53,11 +53,12 @@ def test_several_references_not_as_many_for_all():
         ['Go', 'run', 'move'],
     ]
     scores = corpus_scores(translations, references)
-    padded = [
-        [own[number] if number < len(own) else None for own in references] for number in range(3)
+    streams = [
+        [sentence[number] if number < len(sentence) else None for sentence in references]
+        for number in range(3)
     ]
     metric = sacrebleu.BLEU(lowercase=True)
-    assert scores['BLEU'].value == metric.corpus_score(translations, padded).score
+    assert scores['BLEU'].value == metric.corpus_score(translations, streams).score
     assert scores['BLEU'].signature == str(metric.get_signature())
     assert 'case:lc' in scores['chrF'].signature and scores['chrF'].value > 80
     assert corpus_scores(['Va !', 'un deux trois quatre'], [['va !'], ['un deux trois quatre']])[
@@ -65,6 +66,6 @@ def test_several_references_not_as_many_for_all():
     ].value == pytest.approx(100)
 
 
-def test_short_sentences_can_be_right():
+def test_short_sentences_can_be_correct():
     assert sentence_scores(['va !', 'va'], [['Va !'], ['reste', 'Va']]) == pytest.approx([100, 100])
     assert sentence_scores(['non'], [['oui']]) == [0]

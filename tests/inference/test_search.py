@@ -1,4 +1,4 @@
-"""Search against brute force, on a step function whose every sequence can be enumerated."""
+"""Searches against brute force, on a step function whose sequences can all be enumerated."""
 
 import itertools
 import math
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from d2l_seq2seq._mxnet import np, operators_of
 from d2l_seq2seq.inference.beam_search import beam_search, best_continuations, search_tree
+from d2l_seq2seq.inference.constraints import mark_repetitions
 from d2l_seq2seq.inference.sampling import greedy_search, sample
 from d2l_seq2seq.inference.search import (
     BookLengthPenalty,
@@ -17,14 +18,13 @@ from d2l_seq2seq.inference.search import (
     SearchRules,
     Stepper,
     no_length_penalty,
-    would_repeat,
 )
 
 VOCAB_SIZE, NUM_STATES, BOS, EOS = 4, 7, 1, 2
 
 
 class TableStepper(Stepper):
-    """Logits from a table; a row's state is a hash of all its tokens, so the past counts."""
+    """Logits from a table.  The state of a hypothesis is a hash of all its tokens."""
 
     def __init__(self, seed):
         rng = onp.random.RandomState(seed)
@@ -35,11 +35,11 @@ class TableStepper(Stepper):
         return (state * 3 + token + 1) % NUM_STATES
 
     def start(self, arrays, num_rows):
-        return np.repeat(arrays[0][:, 0], num_rows)  # (num_rows,)
+        return np.repeat(arrays[0][:, 0], num_rows)  # (num_hypotheses,)
 
     def step(self, tokens, state):
         state = self.next_state(state, tokens[:, 0])
-        weights = np.stack([state, tokens[:, 0]], axis=1)  # tells who was asked
+        weights = np.stack([state, tokens[:, 0]], axis=1)  # identify the step
         return np.take(np.array(self.table), state, axis=0), state, weights
 
     def reorder(self, state, rows):
@@ -47,21 +47,21 @@ class TableStepper(Stepper):
 
     def log_probs(self, start, tokens):
         """Log-probabilities of each token of a sequence."""
-        state, found = start, []
+        state, log_probs = start, []
         for before, token in zip([BOS, *tokens], tokens):
             state = self.next_state(state, before)
             logits = self.table[int(state)].astype('float64')
-            found.append(logits[token] - onp.log(onp.exp(logits).sum()))
-        return found
+            log_probs.append(logits[token] - onp.log(onp.exp(logits).sum()))
+        return log_probs
 
 
 def has_repeats(tokens, size):
-    ngrams = [tuple(tokens[place : place + size]) for place in range(len(tokens) - size + 1)]
+    ngrams = [tuple(tokens[start : start + size]) for start in range(len(tokens) - size + 1)]
     return size > 0 and len(set(ngrams)) < len(ngrams)
 
 
 def all_sequences(rules):
-    """Every sequence that the rules allow, with <eos> where it ends."""
+    """All sequences of an allowed length, with <eos> if they end."""
     others = [token for token in range(VOCAB_SIZE) if token != EOS]
     for length in range(rules.min_length, rules.max_length):
         yield from ((*tokens, EOS) for tokens in itertools.product(others, repeat=length))
@@ -69,18 +69,18 @@ def all_sequences(rules):
 
 
 def brute_force(stepper, start, rules):
-    """(is finished, score, tokens) of every sequence, the best first."""
-    found = []
+    """(is finished, score, tokens) of all allowed sequences, the best first."""
+    candidates = []
     for tokens in all_sequences(rules):
         if not has_repeats(tokens, rules.no_repeat_ngram_size):
             total = sum(stepper.log_probs(start, tokens))
-            found.append((tokens[-1] == EOS, rules.length_penalty(total, len(tokens)), tokens))
-    return sorted(found, reverse=True)
+            candidates.append((tokens[-1] == EOS, rules.length_penalty(total, len(tokens)), tokens))
+    return sorted(candidates, reverse=True)
 
 
-def starts(*values):
-    """A batch: a column of the states that its sentences start from."""
-    return [onp.array(values, dtype='float32')[:, None]]
+def starts(*states):
+    """A batch: a column of the first states of its sentences."""
+    return [onp.array(states, dtype='float32')[:, None]]
 
 
 def only(results):
@@ -93,11 +93,19 @@ def with_eos(hypothesis):
     return (*hypothesis.token_ids, *[EOS] * hypothesis.is_finished)
 
 
+def all_with_eos(hypotheses):
+    return [with_eos(hypothesis) for hypothesis in hypotheses]
+
+
+def scores_of(hypotheses):
+    return [hypothesis.score for hypothesis in hypotheses]
+
+
 RULES = {
     'book': SearchRules(BOS, EOS, 4),
     'gnmt': SearchRules(BOS, EOS, 4, length_penalty=GNMTLengthPenalty(0.6)),
     'none': SearchRules(BOS, EOS, 4, length_penalty=no_length_penalty),
-    'more than a chunk': SearchRules(BOS, EOS, 6, length_penalty=no_length_penalty),
+    'more than one call': SearchRules(BOS, EOS, 6, length_penalty=no_length_penalty),
     'at least 2': SearchRules(BOS, EOS, 4, min_length=2),
     'no token twice': SearchRules(BOS, EOS, 4, no_repeat_ngram_size=1),
     'no pair twice': SearchRules(BOS, EOS, 6, no_repeat_ngram_size=2),
@@ -110,17 +118,19 @@ def rules(request):
     return RULES[request.param]
 
 
-def test_a_beam_as_wide_as_the_space_is_brute_force(rules, seed):
+def test_a_beam_for_all_sequences_is_brute_force(rules, seed):
     stepper, start = TableStepper(seed), seed % NUM_STATES
     expected = brute_force(stepper, start, rules)
     width = len(list(all_sequences(rules)))
-    found = only(beam_search(stepper, [starts(start)], rules, beam_size=width, n_best=width))
-    assert len(found) == len(expected)
-    assert sorted(map(with_eos, found)) == sorted(tokens for _, _, tokens in expected)
+    hypotheses = only(beam_search(stepper, [starts(start)], rules, beam_size=width, n_best=width))
+    assert len(hypotheses) == len(expected)
+    assert sorted(all_with_eos(hypotheses)) == sorted(tokens for _, _, tokens in expected)
     onp.testing.assert_allclose(
-        [one.score for one in found], [score for _, score, _ in expected], atol=1e-4
+        scores_of(hypotheses), [score for _, score, _ in expected], atol=1e-4
     )
-    assert [one.is_finished for one in found] == [done for done, _, _ in expected]
+    assert [hypothesis.is_finished for hypothesis in hypotheses] == [
+        is_finished for is_finished, _, _ in expected
+    ]
 
 
 def test_a_beam_of_one_is_greedy_search(rules, seed):
@@ -132,13 +142,13 @@ def test_a_beam_of_one_is_greedy_search(rules, seed):
             beam_search(stepper, [batch], rules, beam_size=1),
         )
     )
-    for (one,), (other,) in zip(greedy, beam):
-        assert with_eos(one) == with_eos(other)
-        assert one.score == pytest.approx(other.score, abs=1e-5)
+    for (from_greedy,), (from_beam,) in zip(greedy, beam):
+        assert with_eos(from_greedy) == with_eos(from_beam)
+        assert from_greedy.score == pytest.approx(from_beam.score, abs=1e-5)
 
 
-def test_greedy_search_takes_the_likeliest(seed):
-    stepper, rules = TableStepper(seed), RULES['more than a chunk']
+def test_greedy_search_takes_the_likeliest_tokens(seed):
+    stepper, rules = TableStepper(seed), RULES['more than one call']
     for start in range(NUM_STATES):
         tokens, state = [], start
         while len(tokens) < rules.max_length and EOS not in tokens:
@@ -147,21 +157,23 @@ def test_greedy_search_takes_the_likeliest(seed):
         assert with_eos(only(greedy_search(stepper, [starts(start)], rules))[0]) == tuple(tokens)
 
 
-def path_to(node, nodes):
-    """All tokens of a node's sequence."""
-    return () if node is None else (*path_to(nodes[node].parent, nodes), nodes[node].token_id)
+def path_to(number, nodes):
+    """All tokens of the sequence of a node."""
+    if number is None:
+        return ()
+    return (*path_to(nodes[number].parent, nodes), nodes[number].token_id)
 
 
 @pytest.mark.parametrize('beam_size', [1, 2, 3])
-def test_the_tree_holds_the_best_continuations_of_each_step(beam_size, seed):
-    stepper, rules = TableStepper(seed), RULES['more than a chunk']
+def test_the_tree_has_the_best_continuations_of_each_step(beam_size, seed):
+    stepper, rules = TableStepper(seed), RULES['more than one call']
     nodes = search_tree(stepper, starts(3), rules, beam_size)
     paths = [path_to(number, nodes) for number in range(len(nodes))]
     totals = {path: sum(stepper.log_probs(3, path)) for path in paths}
     assert [node.log_prob for node in nodes] == pytest.approx(list(totals.values()), abs=1e-4)
     held, num_ended = [()], 0
     for length in range(1, max(map(len, paths)) + 1):
-        every = sorted(
+        candidates = sorted(
             (
                 (sum(stepper.log_probs(3, (*path, token))), token == EOS)
                 for path in held
@@ -172,10 +184,10 @@ def test_the_tree_holds_the_best_continuations_of_each_step(beam_size, seed):
         held = [path for path in paths if len(path) == length and path[-1] != EOS]
         ended = [path for path in paths if len(path) == length and path[-1] == EOS]
         assert [totals[path] for path in held] == pytest.approx(
-            [total for total, is_end in every if not is_end][:beam_size]
+            [total for total, is_end in candidates if not is_end][:beam_size]
         )
         assert [totals[path] for path in ended] == pytest.approx(
-            [total for total, is_end in every[:beam_size] if is_end][: beam_size - num_ended]
+            [total for total, is_end in candidates[:beam_size] if is_end][: beam_size - num_ended]
         )
         num_ended += len(ended)
     assert num_ended == beam_size or length == rules.max_length
@@ -191,85 +203,83 @@ def searches(seed):
 
 
 @pytest.mark.parametrize('name', ['greedy', 'beam', 'sample'])
-def test_batches_come_in_order_and_company_changes_nothing(name, rules, seed):
+def test_batches_are_in_order_and_do_not_change_results(name, rules, seed):
     stepper, search = TableStepper(seed), searches(seed)[name]
     alone = [only(search(stepper, [starts(start)], rules)) for start in range(NUM_STATES)]
     order = onp.random.RandomState(seed).randint(NUM_STATES, size=23).tolist()
-    batches = [starts(*order[place : place + 3]) for place in range(0, len(order), 3)]
-    together = [one for batch in search(stepper, iter(batches), rules) for one in batch]
+    batches = [starts(*order[first : first + 3]) for first in range(0, len(order), 3)]
+    together = list(itertools.chain(*search(stepper, iter(batches), rules)))
     assert len(together) == len(order)
-    for start, found in zip(order, together):
-        assert [with_eos(one) for one in found] == [with_eos(one) for one in alone[start]]
-        onp.testing.assert_allclose(
-            [one.score for one in found], [one.score for one in alone[start]], atol=1e-5
-        )
+    for start, hypotheses in zip(order, together):
+        assert all_with_eos(hypotheses) == all_with_eos(alone[start])
+        onp.testing.assert_allclose(scores_of(hypotheses), scores_of(alone[start]), atol=1e-5)
 
 
 @pytest.mark.parametrize('name', ['greedy', 'beam', 'sample'])
-def test_scores_are_the_models_own_log_probabilities(name, rules, seed):
+def test_log_probs_are_the_models(name, rules, seed):
     stepper = TableStepper(seed)
-    for one in only(searches(seed)[name](stepper, [starts(3)], rules)):
-        expected = stepper.log_probs(3, with_eos(one))
-        # A beam's are differences of sums in float32.
-        onp.testing.assert_allclose(one.log_probs, expected, rtol=1e-5, atol=1e-4)
-        assert one.score == pytest.approx(
+    for hypothesis in only(searches(seed)[name](stepper, [starts(3)], rules)):
+        expected = stepper.log_probs(3, with_eos(hypothesis))
+        # Those of a beam search are differences of sums in float32.
+        onp.testing.assert_allclose(hypothesis.log_probs, expected, rtol=1e-5, atol=1e-4)
+        assert hypothesis.score == pytest.approx(
             rules.length_penalty(sum(expected), len(expected)), abs=1e-4
         )
 
 
 @pytest.mark.parametrize('name', ['greedy', 'beam', 'sample'])
 def test_attention_weights_are_those_of_each_token(name, rules, seed):
-    """The weights that the toy returns are the state and the token that led to the next token."""
+    """The toy's weights are the state and the token from which the next token was predicted."""
     stepper = TableStepper(seed)
-    for one in only(searches(seed)[name](stepper, [starts(5)], rules)):
+    for hypothesis in only(searches(seed)[name](stepper, [starts(5)], rules)):
         state, expected = 5, []
-        for before in [BOS, *with_eos(one)][:-1]:
+        for before in [BOS, *with_eos(hypothesis)][:-1]:
             state = stepper.next_state(state, before)
             expected.append([state, before])
-        assert one.attention_weights.tolist() == expected
+        assert hypothesis.attention_weights.tolist() == expected
 
 
-def test_blocked_ngrams_and_lengths_hold_for_samples(seed):
+def test_samples_obey_the_rules(seed):
     stepper = TableStepper(seed)
     rules = SearchRules(BOS, EOS, 9, min_length=4, no_repeat_ngram_size=2)
-    for one in only(sample(stepper, [starts(2)], rules, num_samples=50, seed=seed)):
-        assert not has_repeats(with_eos(one), 2)
-        assert 4 <= len(one.token_ids) <= 9
+    for hypothesis in only(sample(stepper, [starts(2)], rules, num_samples=50, seed=seed)):
+        assert not has_repeats(with_eos(hypothesis), 2)
+        assert 4 <= len(hypothesis.token_ids) <= 9
 
 
 def test_samples_follow_the_distribution(seed):
     stepper, num_samples = TableStepper(seed), 4000
     rules = SearchRules(BOS, EOS, 1, length_penalty=no_length_penalty)
-    found = only(sample(stepper, [starts(1)], rules, num_samples=num_samples, seed=seed))
-    counts = onp.bincount([with_eos(one)[0] for one in found], minlength=VOCAB_SIZE)
+    samples = only(sample(stepper, [starts(1)], rules, num_samples=num_samples, seed=seed))
+    counts = onp.bincount([tokens[0] for tokens in all_with_eos(samples)], minlength=VOCAB_SIZE)
     expected = onp.exp([stepper.log_probs(1, [token])[0] for token in range(VOCAB_SIZE)])
     deviation = onp.sqrt(expected * (1 - expected) / num_samples)
     assert (abs(counts / num_samples - expected) < 5 * deviation).all()
 
 
-def test_a_cold_or_narrow_draw_is_greedy(seed):
+def test_low_temperature_or_top_1_is_greedy_search(seed):
     stepper, batch, rules = TableStepper(seed), starts(*range(NUM_STATES)), RULES['book']
-    greedy = [with_eos(one) for (one,) in next(greedy_search(stepper, [batch], rules))]
+    greedy = [
+        with_eos(hypothesis) for (hypothesis,) in next(greedy_search(stepper, [batch], rules))
+    ]
     for options in ({'top_k': 1}, {'temperature': 1e-3}):
-        drawn = next(sample(stepper, [batch], rules, seed=seed, **options))
-        assert [with_eos(one) for (one,) in drawn] == greedy
+        samples = next(sample(stepper, [batch], rules, seed=seed, **options))
+        assert [with_eos(hypothesis) for (hypothesis,) in samples] == greedy
     top_two = only(
         sample(stepper, [starts(4)], SearchRules(BOS, EOS, 1), top_k=2, num_samples=200, seed=seed)
     )
     state = int(stepper.next_state(4, BOS))
-    assert {with_eos(one)[0] for one in top_two} <= set(
+    assert {tokens[0] for tokens in all_with_eos(top_two)} <= set(
         onp.argsort(stepper.table[state])[-2:].tolist()
     )
 
 
-def test_a_seed_fixes_the_draws(seed):
-    def draw(own_seed):
-        found = sample(
-            TableStepper(1), [starts(2)], SearchRules(BOS, EOS, 12), num_samples=99, seed=own_seed
-        )
-        return [with_eos(one) for one in only(found)]
+def test_a_seed_fixes_the_samples(seed):
+    def samples(seed):
+        stepper, rules = TableStepper(1), SearchRules(BOS, EOS, 12)
+        return all_with_eos(only(sample(stepper, [starts(2)], rules, num_samples=99, seed=seed)))
 
-    assert draw(seed) == draw(seed) != draw(seed + 1)
+    assert samples(seed) == samples(seed) != samples(seed + 1)
 
 
 def test_length_penalties_by_hand():
@@ -279,7 +289,7 @@ def test_length_penalties_by_hand():
     assert no_length_penalty(-8.0, 16) == -8.0
 
 
-def test_n_best_has_to_fit_the_beam():
+def test_arguments_out_of_range():
     with pytest.raises(ValueError, match='expected n_best from 1 to beam_size = 2, got 3'):
         beam_search(TableStepper(0), [], SearchRules(BOS, EOS, 4), beam_size=2, n_best=3)
     with pytest.raises(ValueError, match='expected a temperature above 0'):
@@ -293,32 +303,33 @@ def test_n_best_has_to_fit_the_beam():
     size=st.integers(1, 4),
 )
 @settings(deadline=None, max_examples=50)
-def test_what_would_repeat(tokens, size):
+def test_repetitions_are_marked(tokens, size):
     history = np.array(tokens, dtype='float32')
-    found = would_repeat(operators_of(history), history, size, 6, 6).asnumpy()
-    for row, own in zip(found, tokens):
+    marked = mark_repetitions(operators_of(history), history, size, 6, 6).asnumpy()
+    for is_marked, sequence in zip(marked, tokens):
         for token in range(6):
-            ngram = tuple([*own, token][-size:])
-            before = {tuple(own[place : place + size]) for place in range(6 - size + 1)}
-            assert bool(row[token]) == (ngram in before)
+            ngram = tuple([*sequence, token][-size:])
+            ngrams = {tuple(sequence[start : start + size]) for start in range(6 - size + 1)}
+            assert bool(is_marked[token]) == (ngram in ngrams)
 
 
-def test_a_model_that_never_ends_stops_at_the_limit():
+def test_a_model_without_eos_stops_at_max_length():
     stepper = TableStepper(0)
     stepper.table[:, EOS] = -math.inf
     for search in (greedy_search, lambda *args: beam_search(*args, beam_size=3)):
-        (one,) = only(search(stepper, [starts(0)], SearchRules(BOS, EOS, 11)))
-        assert (len(one.token_ids), len(one.log_probs), one.is_finished) == (11, 11, False)
+        (hypothesis,) = only(search(stepper, [starts(0)], SearchRules(BOS, EOS, 11)))
+        assert len(hypothesis.token_ids) == len(hypothesis.log_probs) == 11
+        assert hypothesis.is_finished is False
 
 
 @pytest.mark.parametrize('sentences, beam_size', [((1, 2), 2), ((1,), 0)])
 def test_a_tree_is_of_one_sentence(seed, sentences, beam_size):
     with pytest.raises(ValueError, match='expected one sentence and a beam_size of at least 1'):
-        search_tree(TableStepper(seed), starts(*sentences), RULES['more than a chunk'], beam_size)
+        search_tree(TableStepper(seed), starts(*sentences), RULES['more than one call'], beam_size)
 
 
-def test_candidates_may_be_more_than_float32_can_number():
-    """The token and the place of the last of 20 million."""
+def test_more_candidates_than_float32_can_count():
+    """The best one is the last of 20 million."""
     log_probs = onp.full((50, 400_000), -9.0, dtype='float32')
     log_probs[49, 399_999] = -1.0
     tokens, parents, *_ = best_continuations(

@@ -1,4 +1,6 @@
-"""Models under a search: compiled or not, alone or in a batch, they are the model itself."""
+"""Searches over models, as graphs and operator by operator, against the models themselves."""
+
+import itertools
 
 import numpy as onp
 import pytest
@@ -24,7 +26,7 @@ from d2l_seq2seq.models.decoders import AttentionDecoder
 
 VOCAB = chapter_vocab([['a', 'b', 'c', 'd', 'e', '.']], min_freq=1)
 BOS, EOS = VOCAB['<bos>'], VOCAB['<eos>']
-NUM_STEPS = 7
+NUM_STEPS, CTX = 7, npx.cpu()
 RULES = SearchRules(BOS, EOS, NUM_STEPS)
 MEMBERS = {
     'chapter': {},
@@ -44,11 +46,11 @@ SEARCHES = {
 }
 
 
-def make_model(ctx=npx.cpu(), **settings):
+def make_model(ctx=CTX, **settings):
     model = build_model(ModelConfig(8, 8, 2, **settings), len(VOCAB), len(VOCAB))
     initialize(model, ctx)
     for parameter in model.collect_params().values():
-        # Larger weights: other sentences get other translations, and ends are reached.
+        # With larger weights, translations differ from each other and end.
         parameter.set_data(parameter.data() * 3)
     return model
 
@@ -67,35 +69,43 @@ def random_batch(seed, count=9):
 
 
 class EagerStepper(ModelStepper):
-    """The same, operator by operator."""
+    """A `ModelStepper` that runs operator by operator."""
 
     def run(self, function, static, arrays):
         return Stepper.run(self, function, static, arrays)
 
 
-def with_eos(one):
-    return [*one.token_ids, *[EOS] * one.is_finished]
+def with_eos(hypothesis):
+    return [*hypothesis.token_ids, *[EOS] * hypothesis.is_finished]
+
+
+def best_token_ids(batch_hypotheses):
+    return [hypotheses[0].token_ids for hypotheses in batch_hypotheses]
 
 
 @pytest.mark.parametrize('name', SEARCHES)
-def test_compiled_is_operator_by_operator(model, name, seed):
+def test_graphs_equal_operators(model, name, seed):
     batch, search = random_batch(seed), SEARCHES[name]
     compiled, eager = (
         next(search(stepper(model), [batch], RULES)) for stepper in (ModelStepper, EagerStepper)
     )
-    for own, expected in zip(compiled, eager):
-        assert [one.token_ids for one in own] == [one.token_ids for one in expected]
-        for one, other in zip(own, expected):
-            assert one.score == pytest.approx(other.score, abs=1e-4)
+    for hypotheses, expected in zip(compiled, eager):
+        for hypothesis, other in itertools.zip_longest(hypotheses, expected):
+            assert hypothesis.token_ids == other.token_ids
+            assert hypothesis.score == pytest.approx(other.score, abs=1e-4)
 
 
 def test_greedy_search_is_the_chapters_prediction(model, seed):
-    src, lengths = random_batch(seed)
-    found = next(greedy_search(ModelStepper(model), [(src, lengths)], RULES))
-    for row, length, (one,) in zip(src.astype(int).tolist(), lengths.astype(int), found):
-        sentence = ' '.join(VOCAB.to_tokens(row[:length]))
-        assert ' '.join(VOCAB.to_tokens(one.token_ids)) == predict_s2s_ch9(
-            model, sentence, VOCAB, VOCAB, NUM_STEPS, npx.cpu()
+    assert_equal_to_chapters_prediction(model, random_batch(seed))
+
+
+def assert_equal_to_chapters_prediction(model, batch):
+    results = next(greedy_search(ModelStepper(model), [batch], RULES))
+    src, lengths = batch
+    for ids, length, (hypothesis,) in zip(src.astype(int).tolist(), lengths.astype(int), results):
+        sentence = ' '.join(VOCAB.to_tokens(ids[:length]))
+        assert ' '.join(VOCAB.to_tokens(hypothesis.token_ids)) == predict_s2s_ch9(
+            model, sentence, VOCAB, VOCAB, NUM_STEPS, CTX
         )
 
 
@@ -103,41 +113,41 @@ def test_greedy_search_is_the_chapters_prediction(model, seed):
 def test_scores_and_attention_are_those_of_teacher_forcing(model, name, seed):
     src, lengths = random_batch(seed)
     batches = [(src[:4], lengths[:4]), (src[4:], lengths[4:])]
-    found = [own for batch in SEARCHES[name](ModelStepper(model), batches, RULES) for own in batch]
-    for row, length, hypotheses in zip(src, lengths, found):
-        for one in hypotheses:
-            tokens = with_eos(one)
-            X, valid_len = np.array(row[None]), np.array([length])
+    results = itertools.chain(*SEARCHES[name](ModelStepper(model), batches, RULES))
+    for ids, length, hypotheses in zip(src, lengths, results):
+        for hypothesis in hypotheses:
+            tokens = with_eos(hypothesis)
+            X, valid_len = np.array(ids[None]), np.array([length])
             tgt = np.array([[BOS, *tokens[:-1]]])
             state = model.decoder.init_state(model.encoder(X, valid_len), valid_len)
             logits = model.decoder(tgt, state)[0][0]
             expected = npx.pick(npx.log_softmax(logits), np.array(tokens)).asnumpy()
-            onp.testing.assert_allclose(one.log_probs, expected, atol=1e-4)
+            onp.testing.assert_allclose(hypothesis.log_probs, expected, atol=1e-4)
             if isinstance(model.decoder, AttentionDecoder):
                 weights = model.decoder.attend(tgt, state)[2][0].asnumpy()
-                onp.testing.assert_allclose(one.attention_weights, weights, atol=1e-4)
+                onp.testing.assert_allclose(hypothesis.attention_weights, weights, atol=1e-4)
             else:
-                assert one.attention_weights is None
+                assert hypothesis.attention_weights is None
 
 
-def test_changed_weights_are_used_at_once(seed):
+def test_changed_weights_take_effect(seed):
     model, batch = make_model(), random_batch(seed)
     stepper = ModelStepper(model)
     before = next(greedy_search(stepper, [batch], RULES))
     for parameter in model.collect_params().values():
         parameter.set_data(parameter.data() * -1)
     changed = next(greedy_search(stepper, [batch], RULES))
-    assert [own[0].score for own in changed] != [own[0].score for own in before]
+    assert [best.score for (best,) in changed] != [best.score for (best,) in before]
     fresh = next(greedy_search(ModelStepper(model), [batch], RULES))
-    assert [own[0].token_ids for own in changed] == [own[0].token_ids for own in fresh]
-    initialize(model, npx.cpu())  # other arrays than the search has seen
+    assert best_token_ids(changed) == best_token_ids(fresh)
+    initialize(model, CTX)  # binds the parameters to new arrays
     changed = next(greedy_search(stepper, [batch], RULES))
     fresh = next(greedy_search(EagerStepper(model), [batch], RULES))
-    assert [own[0].token_ids for own in changed] == [own[0].token_ids for own in fresh]
+    assert best_token_ids(changed) == best_token_ids(fresh)
 
 
-def test_a_training_that_is_under_way_goes_on(seed):
-    """Translating between two batches neither disturbs the trainer nor sees old weights."""
+def test_a_model_in_training(seed):
+    """Searches between two updates use the current weights and do not disturb the trainer."""
     model, batch = make_model(), random_batch(seed)
     trainer = mx.gluon.Trainer(model.collect_params(), 'sgd', {'learning_rate': 0.5})
     stepper, scores = ModelStepper(model), []
@@ -159,7 +169,7 @@ def test_another_context(seed):
 
 
 class PlainEncoder(Encoder):
-    """Blocks that can't be hybridized, and state in another layout than ours."""
+    """Blocks that cannot be hybridized, and a state whose layout is not that of the package."""
 
     def __init__(self):
         super().__init__()
@@ -184,21 +194,15 @@ class PlainDecoder(Decoder):
         return self.dense(outputs), state[0]
 
 
-def test_a_model_of_ones_own_that_can_not_be_traced(seed):
+def test_a_custom_model_that_cannot_be_traced(seed):
     model, batch = EncoderDecoder(PlainEncoder(), PlainDecoder()), random_batch(seed)
-    initialize(model, npx.cpu())
-    found = next(greedy_search(ModelStepper(model), [batch], RULES))
-    src, lengths = batch
-    for row, length, (one,) in zip(src.astype(int).tolist(), lengths.astype(int), found):
-        sentence = ' '.join(VOCAB.to_tokens(row[:length]))
-        assert ' '.join(VOCAB.to_tokens(one.token_ids)) == predict_s2s_ch9(
-            model, sentence, VOCAB, VOCAB, NUM_STEPS, npx.cpu()
-        )
+    initialize(model, CTX)
+    assert_equal_to_chapters_prediction(model, batch)
     with pytest.raises(NotImplementedError, match=r'PlainDecoder has to define reorder\(state'):
         next(beam_search(ModelStepper(model), [batch], RULES, beam_size=2))
 
 
-def test_a_frozen_embedding_is_no_hindrance(seed):
+def test_a_frozen_embedding(seed):
     model, batch = make_model(), random_batch(seed)
     model.encoder.embedding.weight.grad_req = 'null'
     assert len(next(beam_search(ModelStepper(model), [batch], RULES, beam_size=2))) == 9

@@ -1,17 +1,19 @@
-"""Attention against loops in NumPy; weights masked and returned."""
+"""Attention layers against loops in NumPy: contexts, masked weights and dropout."""
 
 import numpy as onp
 import pytest
 
 from d2l_seq2seq import AdditiveAttention, DotAttention, GeneralAttention
 from d2l_seq2seq._mxnet import autograd, mx, np
+from d2l_seq2seq.models.attention import Attention
 
 SIZE, VALUE_SIZE = 4, 6
 
 
-def scores_of(block, query, value):
+def score(block, query, value):
+    """Return the score of a value for a query, from the equations."""
     if isinstance(block, AdditiveAttention):
-        W_q, W_k, v = (part.weight.data().asnumpy() for part in (block.W_q, block.W_k, block.v))
+        W_q, W_k, v = (dense.weight.data().asnumpy() for dense in (block.W_q, block.W_k, block.v))
         return v[0] @ onp.tanh(W_q @ query + W_k @ value)
     if isinstance(block, GeneralAttention):
         return query @ (block.W.weight.data().asnumpy() @ value)
@@ -29,7 +31,7 @@ def attention(request):
     return block
 
 
-def test_attention_is_the_loop(attention, seed):
+def test_attention_equals_a_loop(attention, seed):
     rng = onp.random.RandomState(seed)
     value_size = SIZE if type(attention) is DotAttention else VALUE_SIZE
     queries = rng.randn(3, 2, SIZE).astype('float32')
@@ -46,14 +48,14 @@ def test_attention_is_the_loop(attention, seed):
         for query in range(2):
             scores = onp.array(
                 [
-                    scores_of(attention, queries[sentence, query], value)
+                    score(attention, queries[sentence, query], value)
                     for value in values[sentence, :length]
                 ]
             )
             expected = onp.exp(scores) / onp.exp(scores).sum()
-            found = weights[sentence, query].asnumpy()
-            onp.testing.assert_allclose(found[:length], expected, rtol=1e-4, atol=1e-6)
-            assert (found[length:] == 0).all()
+            query_weights = weights[sentence, query].asnumpy()
+            onp.testing.assert_allclose(query_weights[:length], expected, rtol=1e-4, atol=1e-6)
+            assert (query_weights[length:] == 0).all()
             onp.testing.assert_allclose(
                 context[sentence, query].asnumpy(),
                 expected @ values[sentence, :length],
@@ -70,7 +72,7 @@ def test_an_empty_sentence_gets_equal_weights(attention):
 
 
 def test_the_books_printed_example():
-    """d2l 0.14, section 10.1: equal keys, so the weights depend on the lengths alone."""
+    """d2l 0.14, section 10.1: equal keys, so the weights depend only on the lengths."""
     values = np.arange(40).reshape(1, 10, 4).repeat(2, axis=0).astype('float32')
     keys = np.ones((2, 10, 2))
     block = AdditiveAttention(8, dropout=0.1)
@@ -81,10 +83,16 @@ def test_the_books_printed_example():
 
 def test_dropout_of_weights_in_training_only():
     block = DotAttention(dropout=0.5)
-    values = np.ones((1, 51, SIZE))  # of an odd number never just half are left
+    values = np.ones((1, 51, SIZE))  # dropout cannot leave exactly half of an odd number
     inputs = np.ones((1, 1, SIZE)), values, values, np.array([51])
     assert abs(block(*inputs)[0].asnumpy() - 1).max() < 1e-5
     with autograd.record():
         context, weights = block(*inputs)
     assert abs(context.asnumpy() - 1).max() > 1e-3
-    assert abs(weights.asnumpy().sum() - 1) < 1e-5  # what is returned is before the dropout
+    assert abs(weights.asnumpy().sum() - 1) < 1e-5  # the returned weights are those before dropout
+
+
+def test_a_layer_that_does_not_define_its_scores_says_so():
+    values = np.ones((1, 3, SIZE))
+    with pytest.raises(NotImplementedError, match='^Attention must define scores'):
+        Attention()(values, values, values, np.array([3]))

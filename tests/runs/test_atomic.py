@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever stops the writing."""
+"""Atomic writes: files are complete or absent, whatever interrupts the writing."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def test_a_file_is_replaced(tmp_path):
 
 
 @pytest.mark.parametrize('function', ['fsync', 'replace'])
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch, function):
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch, function):
     write_file(tmp_path / 'file', b'old')
     monkeypatch.setattr(atomic.os, function, full_disk)
     with pytest.raises(OSError):
@@ -46,7 +46,7 @@ def write(path, text, finish=lambda folder: None):
     write_folder(path, {'a': lambda file: file.write(text), 'b': lambda file: None}, finish)
 
 
-def test_a_folder_appears_whole(tmp_path):
+def test_a_folder_appears_complete(tmp_path):
     def finish(folder):
         assert visible(folder) == ['a', 'b'] and not path.exists()
 
@@ -58,7 +58,7 @@ def test_a_folder_appears_whole(tmp_path):
 
 
 @pytest.mark.parametrize('function', ['fsync', 'rename'])
-def test_a_folder_that_can_not_be_written_leaves_the_old_one(tmp_path, monkeypatch, function):
+def test_a_failed_folder_write_leaves_the_old_folder(tmp_path, monkeypatch, function):
     path = tmp_path / 'folder'
     write(path, b'old')
     before = visible(tmp_path)
@@ -70,12 +70,12 @@ def test_a_folder_that_can_not_be_written_leaves_the_old_one(tmp_path, monkeypat
     assert visible(tmp_path) == before and (path / 'a').read_bytes() == b'old'
 
 
-def test_removing_what_is_not_there_is_no_error(tmp_path):
+def test_removing_a_missing_folder_is_not_an_error(tmp_path):
     remove_folder(tmp_path / 'nothing')
     assert visible(tmp_path) == []
 
 
-def test_leftovers_go_and_the_rest_stays(tmp_path):
+def test_only_leftovers_are_removed(tmp_path):
     for name in ('.epoch-3.part', '.epoch-1.removed', '.git', 'epoch-2'):
         (tmp_path / name).mkdir()
         (tmp_path / name / 'file').write_text('')
@@ -84,8 +84,8 @@ def test_leftovers_go_and_the_rest_stays(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ['.git', 'epoch-2']
 
 
-def test_lines_are_added_whole_or_not_at_all(tmp_path):
-    """The limit of a process stands for a disk that becomes full in the middle of a line."""
+def test_lines_are_appended_in_full_or_not_at_all(tmp_path):
+    """A file size limit simulates a disk that becomes full in the middle of a line."""
     path = tmp_path / 'lines'
     code = (
         'import resource, sys\n'
@@ -100,7 +100,7 @@ def test_lines_are_added_whole_or_not_at_all(tmp_path):
     assert path.read_bytes() == b''.join(f'{str(number) * 29}\n'.encode() for number in range(3))
 
 
-def test_half_a_line_is_cut_off(tmp_path):
+def test_an_incomplete_line_is_cut_off(tmp_path):
     path = tmp_path / 'lines'
     assert read_lines(path) == []
     path.write_bytes(b'one\ntwo\nthr')
@@ -109,23 +109,24 @@ def test_half_a_line_is_cut_off(tmp_path):
     assert path.read_bytes() == b'one\ntwo\nfour\n'
 
 
-def test_one_process_has_the_folder(tmp_path):
+def test_one_process_at_a_time_holds_the_lock(tmp_path):
     code = (
         'import sys\nfrom pathlib import Path\nfrom d2l_seq2seq.runs.atomic import locked\n'
         f'with locked(Path({str(tmp_path)!r})):\n'
-        '    print("mine", flush=True)\n'
+        '    print("locked", flush=True)\n'
         '    sys.stdin.readline()\n'
     )
     other = subprocess.Popen(
         [sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     try:
-        assert other.stdout.readline() == b'mine\n'
-        with pytest.raises(InputError, match='another process is training into it'):
-            with locked(tmp_path):
-                pass
+        assert other.stdout.readline() == b'locked\n'
+        with pytest.raises(
+            InputError, match='another process is training in this folder. Wait until it'
+        ), locked(tmp_path):
+            pass
     finally:
         other.kill()
         other.communicate()
-    with locked(tmp_path):  # the system took the lock back
+    with locked(tmp_path):  # the system has released the lock
         assert os.listdir(tmp_path) == ['.lock']

@@ -1,4 +1,4 @@
-"""A model's folder: what is written comes back; what is damaged is refused by name."""
+"""Checkpoint folders: saved models are restored, and damaged files are refused by name."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from d2l_seq2seq.runs.checkpoint import (
     load_weights,
     save_checkpoint,
 )
-from d2l_seq2seq.runs.manifest import MANIFEST, write_manifest
+from d2l_seq2seq.runs.safe_files import MANIFEST, write_manifest
 
 CTX = npx.cpu()
 CONFIG = RunConfig(model=ModelConfig(embed_size=4, num_hiddens=6, num_layers=2))
@@ -40,7 +40,7 @@ def new_run(config=CONFIG):
 
 @pytest.fixture
 def saved(tmp_path, seed):
-    """A model's folder, and the run that is in it."""
+    """A checkpoint folder, and the run that is in it."""
     run = new_run()
     save_checkpoint(tmp_path / 'model', run)
     return tmp_path / 'model', run
@@ -59,14 +59,14 @@ def test_round_trip(saved, ctx):
     }
 
 
-def test_subwords_come_back(saved, tmp_path, bundled):
+def test_subwords_are_restored(saved, tmp_path, bundled):
     sentences = [src for src, _ in bundled.pairs[:200]]
     subwords = SubwordPair(*[Subwords.train(sentences, 100)] * 2)
     run = new_run(RunConfig(DataConfig(text_rules='subwords'), CONFIG.model))
     run = Run(run.config, run.src_vocab, run.tgt_vocab, run.model, subwords)
     save_checkpoint(tmp_path / 'subwords', run)
-    again = load_checkpoint(tmp_path / 'subwords', CTX)
-    assert again.tokenizer.tokenize_src(sentences[5]) == run.tokenizer.tokenize_src(sentences[5])
+    loaded = load_checkpoint(tmp_path / 'subwords', CTX)
+    assert loaded.tokenizer.tokenize_src(sentences[5]) == run.tokenizer.tokenize_src(sentences[5])
 
 
 def test_weights_have_names_that_do_not_count_blocks(saved):
@@ -76,14 +76,14 @@ def test_weights_have_names_that_do_not_count_blocks(saved):
         assert weights['decoder.dense.weight'].shape == (len(TGT_VOCAB), 6)
 
 
-def test_nothing_else_is_in_the_folder(saved):
+def test_the_folder_holds_nothing_else(saved):
     folder, _ = saved
     assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, MANIFEST])
     versions = json.loads((folder / MANIFEST).read_text())['versions']
     assert {'d2l_seq2seq', 'mxnet', 'numpy', 'python'} <= set(versions)
 
 
-def test_progress_comes_back(saved, tmp_path):
+def test_progress_is_restored(saved, tmp_path):
     _, run = saved
     shapes = {name: parameter.shape for name, parameter in named_parameters(run.model).items()}
     moments = {
@@ -92,18 +92,22 @@ def test_progress_comes_back(saved, tmp_path):
     }
     values = {'epoch': 3, 'hooks': {}, 'ended': None, 'exact': 0.1 + 0.2}
     save_checkpoint(tmp_path / 'training', run, Progress(moments, values))
-    found = load_progress(tmp_path / 'training', run.model, ('mean', 'variance'))
-    assert found.values == values
+    progress = load_progress(tmp_path / 'training', run.model, ('mean', 'variance'))
+    assert progress.values == values
     assert all(
-        (found.moments[kind][name] == array).all()
+        (progress.moments[kind][name] == array).all()
         for kind, named in moments.items()
         for name, array in named.items()
     )
 
 
-def test_a_model_alone_can_not_be_gone_on_with(saved):
+def test_training_cannot_be_resumed_from_a_model_alone(saved):
     folder, run = saved
-    with pytest.raises(InputError, match='expected a checkpoint of a training, got a model alone'):
+    with pytest.raises(
+        InputError,
+        match='expected a checkpoint with training state, got a model alone, such as average '
+        'writes. It can be used for inference',
+    ):
         load_progress(folder, run.model, ('mean',))
 
 
@@ -111,7 +115,7 @@ def test_a_model_alone_can_not_be_gone_on_with(saved):
 def test_a_missing_file_is_named(saved, name):
     folder, _ = saved
     (folder / name).unlink()
-    with pytest.raises(InputError, match=f'{name}: expected a file, and it is not there'):
+    with pytest.raises(InputError, match=f'{name}: file not found'):
         load_checkpoint(folder, CTX)
 
 
@@ -128,7 +132,7 @@ def test_a_missing_file_is_named(saved, name):
     ],
 )
 def test_a_damaged_file_is_named(saved, name, with_manifest, damage):
-    """Whether or not the manifest agrees with it."""
+    """The message names the file whether or not the manifest matches it."""
     folder, _ = saved
     path = folder / name
     path.write_bytes(damage(path.read_bytes()))
@@ -148,10 +152,12 @@ def change_config(folder, **model):
     write_manifest(folder, {})
 
 
-def test_a_strangers_sizes_are_not_allocated(saved):
+def test_untrusted_sizes_are_not_allocated(saved):
     folder, _ = saved
     change_config(folder, num_hiddens=65536, num_layers=10)
-    with pytest.raises(InputError, match='bytes of numbers at least, got a file of'):
+    with pytest.raises(
+        InputError, match=r'expected at least [\d,]+ bytes of numbers, got a file of'
+    ):
         load_checkpoint(folder, CTX)
     change_config(folder, num_hiddens=10**9)
     with pytest.raises(InputError, match='num_hiddens: expected a whole number from 1 to 65536'):
@@ -159,7 +165,7 @@ def test_a_strangers_sizes_are_not_allocated(saved):
 
 
 class Trap:
-    """Unpickled, it would raise another exception than the test expects."""
+    """An object that raises SystemExit, which the test does not expect, if it is unpickled."""
 
     def __reduce__(self):
         return (exec, ('raise SystemError("code in the file was run")',))
@@ -189,15 +195,17 @@ def test_weights_of_another_model_are_refused(saved):
         load_checkpoint(folder, CTX)
 
 
-def test_weights_that_are_no_numbers_are_not_saved(saved, tmp_path):
+def test_weights_that_are_not_finite_are_not_saved(saved, tmp_path):
     _, run = saved
     run.model.decoder.dense.bias.set_data(np.array([float('nan')] * len(TGT_VOCAB)))
-    with pytest.raises(FloatingPointError, match='decoder.dense.bias is no longer made of finite'):
+    with pytest.raises(
+        FloatingPointError, match='decoder.dense.bias has values that are not finite'
+    ):
         save_checkpoint(tmp_path / 'other', run)
     assert not (tmp_path / 'other').exists()
 
 
-def test_the_mean_of_some_checkpoints(saved, tmp_path):
+def test_checkpoints_are_averaged(saved, tmp_path):
     first, run = saved
     other = new_run()
     save_checkpoint(tmp_path / 'second', other)

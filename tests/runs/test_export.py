@@ -1,4 +1,4 @@
-"""Exported files, read by MXNet alone."""
+"""Exported files are read by MXNet alone."""
 
 import json
 import subprocess
@@ -25,12 +25,12 @@ VOCABS = [
     Vocab([[f'{side}{number}' for number in range(7)]], reserved_tokens=['<pad>', '<bos>', '<eos>'])
     for side in ('s', 't')
 ]
-# What a program does that has MXNet and the files, and not this package.
+# A program that has MXNet and the exported files, but not this package.
 READER = """
 import json, sys
 sys.modules['d2l_seq2seq'] = None  # so that importing it fails
 import numpy as onp
-for name in sys.argv[3].split():  # what MXNet looks for while it is imported, and not NumPy's
+for name in sys.argv[3].split():  # removed from NumPy, but looked up when MXNet is imported
     vars(onp).setdefault(name, bool)
 from mxnet import gluon, np, npx
 npx.set_np()
@@ -44,9 +44,9 @@ state = encoder(*[arrays[name] for name in signature['encoder']['inputs']])
 logits = []
 for step in range(len(batch['tgt'][0])):
     token = np.array([row[step:step + 1] for row in batch['tgt']])
-    own, *state = decoder(token, *state)
+    step_logits, *state = decoder(token, *state)
     state = state[:len(signature['encoder']['outputs'])]
-    logits.append(own[:, 0].tolist())
+    logits.append(step_logits[:, 0].tolist())
 lines = [open(f'{folder}/{side}_vocab.txt', encoding='utf-8').read().split('\\n')
          for side in ('src', 'tgt')]
 print(json.dumps({'logits': logits, 'vocabs': lines, 'signature': signature}))
@@ -58,7 +58,7 @@ print(json.dumps({'logits': logits, 'vocabs': lines, 'signature': signature}))
     [
         ModelConfig(5, 6, 2),
         ModelConfig(5, 6, 2, 0.2, 'gru', masked=True, context_every_step=True),
-        ModelConfig(5, 6, 2, 0.2, 'rnn', bidirectional=True, attention='general'),
+        ModelConfig(5, 6, 2, 0.2, 'rnn', masked=True, bidirectional=True, attention='general'),
         ModelConfig(6, 6, 1, masked=True, attention='additive', tied=True),
         ModelConfig(5, 6, 1, masked=True, attention='dot'),
     ],
@@ -88,24 +88,24 @@ def test_plain_mxnet_computes_the_same(seed, tmp_path, config):
         text=True,
         check=True,
     )
-    found = json.loads(result.stdout)
+    exported = json.loads(result.stdout)
     expected, _ = model(
         *(np.array(batch[name]) for name in ('src', 'tgt')), *[np.array(batch['src_valid_len'])] * 2
     )
     onp.testing.assert_allclose(
-        onp.array(found['logits']).swapaxes(0, 1), expected.asnumpy(), atol=1e-6
+        onp.array(exported['logits']).swapaxes(0, 1), expected.asnumpy(), atol=1e-6
     )
-    assert [lines[:-1] for lines in found['vocabs']] == [vocab.idx_to_token for vocab in VOCABS]
-    assert found['signature']['special_ids']['tgt'] == {
+    assert [lines[:-1] for lines in exported['vocabs']] == [vocab.idx_to_token for vocab in VOCABS]
+    assert exported['signature']['special_ids']['tgt'] == {
         '<unk>': 0,
         '<pad>': 1,
         '<bos>': 2,
         '<eos>': 3,
     }
-    assert found['signature']['pad_to_num_steps'] is not config.masked
+    assert exported['signature']['pad_to_num_steps'] is not config.masked
 
 
-def test_files_that_are_there_stay(tmp_path):
+def test_existing_files_are_not_overwritten(tmp_path):
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'file').write_text('mine')
     config = ModelConfig(2, 2, 1)

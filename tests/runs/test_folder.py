@@ -1,4 +1,4 @@
-"""A run's folder: who gets it, what is kept, which checkpoint is taken."""
+"""Run folders: locking, the checkpoints that are kept, and the one that is loaded."""
 
 import json
 import logging
@@ -11,15 +11,9 @@ from d2l_seq2seq._mxnet import np, npx
 from d2l_seq2seq.models.factory import named_parameters
 from d2l_seq2seq.runs import atomic
 from d2l_seq2seq.runs.checkpoint import Progress
-from d2l_seq2seq.runs.folder import (
-    best_checkpoint,
-    completion_reason,
-    existing_run,
-    load_run,
-    new_run,
-    save_run,
-)
-from d2l_seq2seq.runs.layout import checkpoint_position, checkpoints_of
+from d2l_seq2seq.runs.folder import existing_run, new_run, save_run
+from d2l_seq2seq.runs.layout import checkpoint_position, list_checkpoints, read_run_config
+from d2l_seq2seq.runs.loading import best_checkpoint, completion_reason, load_run
 
 CTX = npx.cpu()
 CONFIG = RunConfig(model=ModelConfig(4, 6, 1))
@@ -34,14 +28,14 @@ def run(seed):
 
 
 def save(folder, run, epoch, batch=0, keep=3, best=None, **values):
-    """A checkpoint whose dense bias is the number of its epoch."""
+    """Write a checkpoint whose dense bias is the number of its epoch."""
     run.model.decoder.dense.bias.set_data(np.full(len(VOCAB), epoch))
     moments = {
         name: parameter.data().asnumpy() for name, parameter in named_parameters(run.model).items()
     }
     hooks = {} if best is None else {'best': {'epoch': best}}
     values = {'epoch': epoch, 'hooks': hooks, 'ended': None, **values}
-    folder.save(
+    folder.save_checkpoint(
         run,
         Progress({'mean': moments}, values),
         epoch,
@@ -56,7 +50,7 @@ def row(epoch):
 
 
 def names(path):
-    return [checkpoint.name for checkpoint in checkpoints_of(path)]
+    return [checkpoint.name for checkpoint in list_checkpoints(path)]
 
 
 def epoch_of(run):
@@ -77,78 +71,84 @@ def test_the_latest_and_the_best_are_kept(run, tmp_path):
     )
 
 
-def test_the_one_before_is_taken_with_a_warning(run, tmp_path, caplog):
+def test_an_earlier_checkpoint_is_loaded_with_a_warning(run, tmp_path, caplog):
     with new_run(tmp_path / 'run', CONFIG) as folder:
         for epoch in (1, 2, 3):
             save(folder, run, epoch)
-    latest = checkpoints_of(tmp_path / 'run')
-    for checkpoint in latest[1:]:
+    checkpoints = list_checkpoints(tmp_path / 'run')
+    for checkpoint in checkpoints[1:]:
         (checkpoint / 'weights.npz').write_bytes(b'damaged')
     with caplog.at_level(logging.WARNING):
         assert epoch_of(load_run(tmp_path / 'run', CTX)) == 1
     assert [record.getMessage().split(': ')[0] for record in caplog.records] == [
-        str(latest[number] / 'weights.npz') for number in (2, 1)
+        str(checkpoints[number] / 'weights.npz') for number in (2, 1)
     ]
-    assert all('epoch-1 is taken in its place' in record.getMessage() for record in caplog.records)
-    (latest[0] / 'config.json').unlink()
+    assert all(
+        record.getMessage().endswith(f'(using {checkpoints[0]} instead)')
+        for record in caplog.records
+    )
+    (checkpoints[0] / 'config.json').unlink()
     with pytest.raises(InputError, match='epoch-3/weights.npz: expected the file that was written'):
         load_run(tmp_path / 'run', CTX)
 
 
-def test_damaged_settings_are_those_of_a_checkpoint(run, tmp_path, caplog):
+def test_damaged_settings_are_read_from_a_checkpoint(run, tmp_path, caplog):
     save_run(tmp_path / 'run', run)
     config = tmp_path / 'run' / 'config.json'
     for damaged in ('{', '{"model": {"num_layers": 99}}'):
         config.write_text(damaged)
-        assert RunConfig.of_run(tmp_path / 'run') == CONFIG
-        assert 'epoch-0 is taken in its place' in caplog.records[-1].getMessage()
+        assert read_run_config(tmp_path / 'run') == CONFIG
+        assert caplog.records[-1].getMessage().endswith('epoch-0 instead)')
     (tmp_path / 'run' / 'checkpoints' / 'epoch-0' / 'config.json').unlink()
     with pytest.raises(InputError, match='run/config.json: .*num_layers: expected a whole number'):
-        RunConfig.of_run(tmp_path / 'run')
+        read_run_config(tmp_path / 'run')
 
 
-def test_of_a_run_that_is_not_there_is_said_what_is_wrong(run, tmp_path):
-    with pytest.raises(InputError, match='has no checkpoints; python -m d2l_seq2seq.train makes'):
+def test_the_error_says_why_a_run_cannot_be_loaded(run, tmp_path):
+    with pytest.raises(
+        InputError, match='not a run folder .no checkpoints.. Pass the folder that train'
+    ):
         load_run(tmp_path / 'nothing', CTX)
     with new_run(tmp_path / 'begun', CONFIG):
         pass
-    with pytest.raises(InputError, match='before its first checkpoint; python .* --resume'):
+    with pytest.raises(
+        InputError, match='before its first checkpoint. Type python .* --resume .*begun'
+    ):
         load_run(tmp_path / 'begun', CTX)
     (tmp_path / 'old').mkdir()
     (tmp_path / 'old' / 'weights.npz').write_bytes(b'')
-    with pytest.raises(InputError, match='that an earlier version wrote; train it again'):
+    with pytest.raises(InputError, match='that an earlier version wrote. Train it again'):
         load_run(tmp_path / 'old', CTX)
 
 
-def test_a_folder_that_is_taken_is_left_alone(run, tmp_path):
+def test_a_folder_with_files_is_left_alone(run, tmp_path):
     save_run(tmp_path / 'run', run)
     before = {path: path.read_bytes() for path in (tmp_path / 'run').rglob('*') if path.is_file()}
-    with pytest.raises(InputError, match=r'got a run \(up to epoch-0\); go on with it by --resume'):
+    with pytest.raises(InputError, match=r'got a run \(up to epoch-0\)\. Pass --resume'):
         save_run(tmp_path / 'run', run)
     assert {path: path.read_bytes() for path in before} == before
     (tmp_path / 'file').write_text('')
     for path in ('file', 'file/run'):
-        with pytest.raises(InputError, match='expected a new or an empty folder|can not be made'):
+        with pytest.raises(InputError, match='expected a new or an empty folder|cannot be created'):
             save_run(tmp_path / path, run)
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'notes.txt').write_text('mine')
-    with pytest.raises(InputError, match='found .*notes.txt; name another with --out'):
+    with pytest.raises(InputError, match='found .*notes.txt. Name another folder with --out'):
         save_run(tmp_path / 'mine', run)
     (tmp_path / 'empty').mkdir()
     save_run(tmp_path / 'empty', run)
 
 
-def test_of_two_processes_one_gets_the_folder(tmp_path):
+def test_one_of_two_processes_gets_the_folder(tmp_path):
     with new_run(tmp_path / 'run', CONFIG):
         for other in (existing_run, lambda path: new_run(path, CONFIG)):
-            with pytest.raises(InputError):
-                with other(tmp_path / 'run'):
-                    pass
+            with pytest.raises(InputError), other(tmp_path / 'run'):
+                pass
     with existing_run(tmp_path / 'run'):
         pass
 
 
-def test_what_a_killed_process_left_is_cleared(run, tmp_path):
+def test_leftovers_of_a_killed_process_are_removed(run, tmp_path):
     with new_run(tmp_path / 'run', CONFIG) as folder:
         save(folder, run, 1)
     checkpoints = tmp_path / 'run' / 'checkpoints'
@@ -160,73 +160,73 @@ def test_what_a_killed_process_left_is_cleared(run, tmp_path):
         assert not (tmp_path / 'run' / '.config.json.part').exists()
 
 
-def test_a_full_disk_leaves_what_is_there(run, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_existing_files_unchanged(run, tmp_path, monkeypatch):
     def full_disk(descriptor):
         raise OSError(28, 'No space left on device')
 
     with new_run(tmp_path / 'run', CONFIG) as folder:
-        folder.record(1, row(1))
+        folder.append_metrics(1, row(1))
         save(folder, run, 1, keep=1)
         monkeypatch.setattr(atomic.os, 'fsync', full_disk)
         with pytest.raises(
             InputError,
-            match=r'a checkpoint can not be written \(No space left '
-            r'on device\); the last good one is .*epoch-1; make',
+            match=r'a checkpoint cannot be written \(No space left on device\)\. '
+            r'The last good checkpoint is .*epoch-1\. Free space',
         ):
             save(folder, run, 2, keep=1)
-    assert names(tmp_path / 'run') == ['epoch-1'] and len(folder.rows()) == 1
+    assert names(tmp_path / 'run') == ['epoch-1'] and len(folder.read_metrics()) == 1
     assert epoch_of(load_run(tmp_path / 'run', CTX)) == 1
 
 
 @pytest.mark.parametrize(
     'error', [PermissionError(13, 'Permission denied'), OSError(30, 'Read-only file system')]
 )
-def test_a_folder_that_can_not_be_written_to(tmp_path, monkeypatch, error):
+def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, error):
     def refuse(*args):
         raise error
 
     with new_run(tmp_path / 'run', CONFIG):
         pass
     monkeypatch.setattr(atomic.os, 'open', refuse)
-    with pytest.raises(InputError, match=rf'can not be written to \({error.strerror}\); make'):
-        with existing_run(tmp_path / 'run'):
-            pass
+    message = rf'cannot be written to \({error.strerror}\)\. Make it writable, or name another'
+    with pytest.raises(InputError, match=message), existing_run(tmp_path / 'run'):
+        pass
 
 
-def test_a_folder_that_is_removed_in_the_meantime(run, tmp_path):
+def test_a_folder_that_is_removed_during_training(run, tmp_path):
     with new_run(tmp_path / 'run', CONFIG) as folder:
         save(folder, run, 1)
         shutil.rmtree(tmp_path / 'run')
-        with pytest.raises(InputError, match='a checkpoint can not be written .No such file'):
+        with pytest.raises(InputError, match='a checkpoint cannot be written .No such file'):
             save(folder, run, 2)
-        with pytest.raises(InputError, match='metrics.jsonl can not be written .No such file'):
-            folder.record(1, row(1))
+        with pytest.raises(InputError, match='metrics.jsonl cannot be written .No such file'):
+            folder.append_metrics(1, row(1))
 
 
-def test_epochs_are_recorded_once(tmp_path):
+def test_each_epoch_is_recorded_once(tmp_path):
     with new_run(tmp_path / 'run', CONFIG) as folder:
         for epoch in (1, 2, 3):
-            folder.record(epoch, row(epoch))
+            folder.append_metrics(epoch, row(epoch))
     with open(folder.path / 'metrics.jsonl', 'a') as file:
         file.write('{"epoch": 4, "los')  # a power cut
-    with existing_run(tmp_path / 'run') as again:
+    with existing_run(tmp_path / 'run') as resumed:
         for epoch in (2, 3, 4, 5):
-            again.record(epoch, {**row(epoch), 'again': 1})
+            resumed.record(epoch, {**row(epoch), 'resumed': 1})
     rows = [json.loads(line) for line in (folder.path / 'metrics.jsonl').read_text().splitlines()]
     assert [row['epoch'] for row in rows] == [1, 2, 3, 4, 5]
-    assert ['again' in row for row in rows] == [False, False, False, True, True]
+    assert ['resumed' in row for row in rows] == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize(
     'line', ['nonsense', '[]', '{"epoch": null}', '{"epoch": 1}', '[' * 100_000]
 )
-def test_metrics_that_are_none(tmp_path, line):
+def test_invalid_metrics_are_refused(tmp_path, line):
     with new_run(tmp_path / 'run', CONFIG) as folder:
         pass
     (folder.path / 'metrics.jsonl').write_text(line + '\n')
-    with pytest.raises(InputError, match='metrics.jsonl: expected (the figures of an epoch|JSON)'):
-        with existing_run(tmp_path / 'run'):
-            pass
+    message = 'metrics.jsonl: expected (the metrics of an epoch|JSON)'
+    with pytest.raises(InputError, match=message), existing_run(tmp_path / 'run'):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -238,14 +238,14 @@ def test_metrics_that_are_none(tmp_path, line):
         ({'ended': 'no better'}, 9, 'no better'),
     ],
 )
-def test_when_there_is_nothing_left_to_do(run, tmp_path, values, num_epochs, reason):
+def test_completion_reason(run, tmp_path, values, num_epochs, reason):
     with new_run(tmp_path / 'run', CONFIG) as folder:
         assert completion_reason(folder.path, num_epochs) is None
         save(folder, run, 4, **values)
     assert completion_reason(tmp_path / 'run', num_epochs) == reason
 
 
-def test_discarding_takes_only_what_a_run_wrote(tmp_path):
+def test_discarding_removes_only_files_of_the_run(tmp_path):
     for name, extra in (('clean', []), ('mine', ['notes.txt'])):
         with new_run(tmp_path / name, CONFIG) as folder:
             for file in extra:
@@ -254,9 +254,9 @@ def test_discarding_takes_only_what_a_run_wrote(tmp_path):
     assert sorted(path.name for path in tmp_path.rglob('*')) == ['mine', 'notes.txt']
 
 
-def test_names_that_are_no_checkpoints_are_left_alone(run, tmp_path):
+def test_names_that_are_not_checkpoints_are_ignored(run, tmp_path):
     save_run(tmp_path / 'run', run, epoch=3, batch=2)
     for name in ('notes', 'epoch-x', 'epoch-1-batch', 'epoch-99999999999999999999'):
         (tmp_path / 'run' / 'checkpoints' / name).mkdir()
     assert names(tmp_path / 'run') == ['epoch-3-batch-2']
-    assert checkpoint_position(checkpoints_of(tmp_path / 'run')[0]) == (3, 2)
+    assert checkpoint_position(list_checkpoints(tmp_path / 'run')[0]) == (3, 2)

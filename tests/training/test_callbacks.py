@@ -77,7 +77,7 @@ def test_validation_looks_every_so_often_and_changes_nothing(run, seed):
 
         fit(run.model, Feed(data.train, 64, 0), num_epochs=7, lr=0.01, on_epoch_end=after_epoch)
         trained[watched] = curve
-    seen.append(validation.look(7))
+    seen.append(validation.evaluate(7))
     assert trained[True] == trained[False]
     assert [one.epoch for one in seen] == [3, 6, 7]
     assert seen[-1].losses == evaluate_loss(run.model, feed)
@@ -87,8 +87,8 @@ def test_validation_looks_every_so_often_and_changes_nothing(run, seed):
     assert len(seen[-1].samples) == 3
 
 
-class Follower(SingleWorker):
-    """The second of two workers, to which the first tells some numbers."""
+class SecondWorker(SingleWorker):
+    """The second of two workers, which receives the numbers of the first."""
 
     rank = 1
 
@@ -97,7 +97,7 @@ class Follower(SingleWorker):
         return [12.0, 3.0, 6.0, 45.5]
 
 
-def test_what_the_first_worker_finds_is_reported_by_all(run):
+def test_metrics_of_the_first_worker_are_reported_by_all(run):
     run, data = run
     seen = []
     validation = Validation(
@@ -106,7 +106,7 @@ def test_what_the_first_worker_finds_is_reported_by_all(run):
         data.pairs.valid,
         2,
         seen.append,
-        group=Follower(),
+        workers=SecondWorker(),
     )
     for epoch in range(1, 4):
         validation(EpochMetrics(epoch, losses(1), None, 1.0, 0.1), None)
@@ -120,7 +120,7 @@ def test_the_best_is_remembered_and_patience_ends():
     again = BestValidation(lambda one: -one.losses.nll_per_token, patience=2)
     again.restore(json.loads(json.dumps(best.state())))
     for one in (best, again):
-        with pytest.raises(StopTraining, match='no better validation since epoch 2'):
+        with pytest.raises(StopTraining, match='no improvement in validation since epoch 2'):
             one(found(4, 2))
         assert one.epoch == 2 and 'nll_per_token 2.000' in one.description
 
@@ -134,7 +134,7 @@ def test_a_better_validation_resets_the_patience(patience, ends):
     assert best.epoch == (1 if ends else 5)
 
 
-def test_a_time_limit_leaves_no_epoch_unfinished(monkeypatch):
+def test_a_time_limit_stops_between_epochs(monkeypatch):
     now = [0.0]
     monkeypatch.setattr('d2l_seq2seq.training.callbacks.time.monotonic', lambda: now[0])
     limit = TimeLimit(minutes=1)
@@ -144,7 +144,7 @@ def test_a_time_limit_leaves_no_epoch_unfinished(monkeypatch):
     now[0] = 50  # the last epoch took 10: another one has just room
     limit(None, None)
     now[0] = 56
-    with pytest.raises(StopTraining, match='1 minutes have no room for another epoch'):
+    with pytest.raises(StopTraining, match='no time for another epoch within 1 minutes'):
         limit(None, None)
 
 
@@ -201,6 +201,6 @@ def test_a_run_in_buckets_is_judged_in_buckets(bundled):
     assert plain.nll_sum != pytest.approx(expected.nll_sum, rel=1e-8)
 
 
-def test_random_ids_can_not_be_kept_back():
-    with pytest.raises(InputError, match='held_out: expected a corpus of text with it, got pseudo'):
+def test_random_ids_cannot_be_held_out():
+    with pytest.raises(InputError, match='held_out: expected a corpus of text, got pseudo'):
         encode_corpus(DataConfig(held_out=0.1), read_corpus('pseudo'))

@@ -1,4 +1,4 @@
-"""Going on: the same bits, at any batch; signals; what a run is not gone on with."""
+"""Resuming: the same bits, from any batch; signals; settings with which a run is not resumed."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
@@ -22,15 +21,13 @@ from d2l_seq2seq import (
     build_model,
     fit,
     initialize,
-    interruption,
 )
 from d2l_seq2seq._mxnet import npx, seed_generators
-from d2l_seq2seq._signals import Interruption
 from d2l_seq2seq.data.encoding import encode_pairs
 from d2l_seq2seq.engine.optimizer import HalvingOnPlateau
 from d2l_seq2seq.engine.step import UpdateRules
 from d2l_seq2seq.runs.checkpoint import Run, load_checkpoint, load_progress, save_checkpoint
-from d2l_seq2seq.training.checkpointing import MOMENTS, to_progress, to_state
+from d2l_seq2seq.training.checkpointing import MOMENTS, restore_state, save_state
 
 from conftest import ROOT
 from small_run import (
@@ -38,7 +35,6 @@ from small_run import (
     arrays_of,
     assert_same_training,
     finish,
-    hear_ctrl_c,
     metrics_of,
     start,
 )
@@ -80,12 +76,14 @@ def test_at_any_batch_a_checkpoint_leads_to_the_same_end(toy, seed, tmp_path, co
         schedule, history = HalvingOnPlateau(0.02, 1), []
         feed = feed_of(arrays, 8, feed_seed)
         if state is not None:
-            state = to_state(state, model, feed, rules, {'schedule': schedule}, feed.fingerprint())
+            state = restore_state(
+                state, model, feed, rules, {'schedule': schedule}, feed.fingerprint()
+            )
         saved = []
 
         def watch(state):
             if state.optimizer.num_updates == stop_at:
-                saved.append(to_progress(model, state, {'schedule': schedule}, feed.fingerprint()))
+                saved.append(save_state(model, state, {'schedule': schedule}, feed.fingerprint()))
                 raise Stop
 
         def observe(metrics, state):
@@ -133,7 +131,7 @@ def unbroken(tmp_path_factory):
 
 
 def stopped(folder, *numbers, num_epochs=400):
-    """A training that got signals after its third epoch; its exit code and what it printed."""
+    """Send signals to a training after its third epoch; return its exit code and output."""
     process = start(*SETTINGS, '--num-epochs', str(num_epochs), '--out', str(folder))
     try:
         for _ in range(600):
@@ -149,17 +147,17 @@ def stopped(folder, *numbers, num_epochs=400):
 
 
 @pytest.mark.parametrize('number, code', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_says_how_to_go_on(unbroken, tmp_path, number, code):
+def test_a_signal_saves_and_prints_the_command_that_resumes(unbroken, tmp_path, number, code):
     folder = tmp_path / 'run'
     returned, stdout, stderr = stopped(folder, number)
     assert (returned, stderr) == (
         code,
-        '\nstopping after what is under way; once more ends at once, without saving\n',
+        '\nstopping after the current batch; signal again to quit without saving\n',
     )
-    assert f'go on with: {sys.executable} -m d2l_seq2seq.train --resume {folder}\n' in stdout
+    assert f'Resume with: {sys.executable} -m d2l_seq2seq.train --resume {folder}\n' in stdout
     done = len(metrics_of(folder))
     output = finish('--resume', str(folder), '--num-epochs', str(done + 3))
-    assert f'goes on with num_epochs {done + 3}, which was 400' in output
+    assert f'resuming with num_epochs={done + 3} (was 400)' in output
     other = tmp_path / 'other'
     finish(*SETTINGS, '--num-epochs', str(done + 3), '--out', str(other))
     assert_same_training(folder, other, done + 3)
@@ -168,55 +166,9 @@ def test_a_signal_saves_and_says_how_to_go_on(unbroken, tmp_path, number, code):
 def test_a_second_signal_ends_at_once_and_the_folder_is_whole(tmp_path):
     folder = tmp_path / 'run'
     returned, _, stderr = stopped(folder, signal.SIGTERM, signal.SIGINT)
-    # Of two signals at the same time Python may hear the second one after the training has ended.
+    # If both arrive together, Python may handle the second one after the training has ended.
     assert returned in (130, 143) and stderr.startswith('\nstopping after')
     finish('--resume', str(folder), '--num-epochs', str(len(metrics_of(folder)) + 1))
-
-
-def test_a_signal_that_is_ignored_stays_so():
-    """As Ctrl-C is for what a shell script started in the background."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with Interruption() as interruption:
-            signal.raise_signal(signal.SIGINT)
-            assert interruption.exit_code is None
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_a_second_signal_is_not_waited_for():
-    """In a process that never comes to look at the first one."""
-    code = (
-        'import time\nfrom d2l_seq2seq._signals import Interruption\n'
-        'with Interruption():\n    print("ready", flush=True)\n    time.sleep(60)\n'
-        '    time.sleep(60)\n'
-    )
-    process = subprocess.Popen(
-        [sys.executable, '-c', code], stdout=subprocess.PIPE, preexec_fn=hear_ctrl_c
-    )
-    try:
-        process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
-        assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def test_the_same_sigterm_from_two_senders_is_one(monkeypatch):
-    """As a batch system sends it to a job's processes, and a launcher passes its own on."""
-    ended = []
-    monkeypatch.setattr(os, '_exit', ended.append)
-    for echo, codes in ((3600, []), (0, [143])):
-        monkeypatch.setattr(interruption, 'ECHO', echo)
-        with Interruption() as heard:
-            signal.raise_signal(signal.SIGTERM)
-            signal.raise_signal(signal.SIGTERM)
-            assert (heard.exit_code, ended) == (143, codes)
 
 
 def test_killed_before_the_first_checkpoint_it_starts_over(unbroken, tmp_path):
@@ -230,11 +182,11 @@ def test_killed_before_the_first_checkpoint_it_starts_over(unbroken, tmp_path):
     assert_same_training(other, folder, 8)
 
 
-def test_a_finished_run_says_so(unbroken):
+def test_a_finished_run_is_reported(unbroken):
     folder, _ = unbroken
     before = sorted((path, os.stat(path).st_mtime_ns) for path in folder.rglob('*'))
     output = finish('--resume', str(folder))
-    assert output == f'run {folder}: finished (8 epochs are done); nothing is left to do\n'
+    assert output == f'run {folder}: already finished (8 epochs are done)\n'
     assert sorted((path, os.stat(path).st_mtime_ns) for path in folder.rglob('*')) == before
 
 
@@ -245,22 +197,29 @@ def failing(*arguments, **kwargs):
     return stderr
 
 
-def test_what_differs_is_named(unbroken, tmp_path):
+def test_settings_that_differ_are_named(unbroken, tmp_path):
     folder, _ = unbroken
     message = failing(
         '--resume', str(folder), '--lr', '0.1', '--dropout', '0', '--num-epochs', '9', '--seed', '7'
     )
-    assert 'dropout 0.0 (the run: 0.3), lr 0.1 (the run: 0.005); leave them out' in message
+    assert (
+        'dropout 0.0 (the run has 0.3), lr 0.1 (the run has 0.005). Leave these options out'
+        in message
+    )
     assert 'seed' not in message and 'num_epochs' not in message
     for option, value in (('--out', str(tmp_path)), ('--preset', 'opengenus')):
-        assert f'expected no {option} beside it' in failing('--resume', str(folder), option, value)
+        assert f'cannot be combined with {option}' in failing(
+            '--resume', str(folder), option, value
+        )
     checkpoint = folder / 'checkpoints' / 'epoch-8'
-    assert f'got one of its checkpoints; type: --resume {folder}' in failing(
+    assert f'got one of its checkpoints. Type: --resume {folder}' in failing(
         '--resume', str(checkpoint)
     )
-    assert 'has no config.json; start one with --out' in failing('--resume', str(tmp_path))
+    assert 'not a run folder (no config.json). Start a run with --out' in failing(
+        '--resume', str(tmp_path)
+    )
     message = failing(*SETTINGS, '--out', str(folder))
-    assert f'got a run (up to epoch-8); go on with it by --resume {folder}' in message
+    assert f'got a run (up to epoch-8). Pass --resume {folder} to resume it' in message
 
 
 def test_a_corpus_that_has_changed_is_refused(tmp_path):
@@ -270,21 +229,21 @@ def test_a_corpus_that_has_changed_is_refused(tmp_path):
     finish(*settings, '--num-epochs', '2', '--out', str(folder))
     corpus.write_text('go .\tva !\nhi .\tsalut .\n' * 9 + 'hi .\tva !\ngo .\tsalut .\n')
     message = failing('--resume', str(folder), '--num-epochs', '3')
-    assert 'the sentences are no longer those of the run' in message
+    assert 'the sentences are not those of the run: the corpus' in message
     corpus.write_text('no .\tnon .\n' * 20)
     message = failing('--resume', str(folder), '--num-epochs', '3')
-    assert 'the vocabularies are no longer those of the run' in message
+    assert 'the vocabularies are not those of the run: the corpus' in message
 
 
 def test_a_training_that_explodes_names_the_last_good_checkpoint(unbroken, tmp_path):
     folder = tmp_path / 'run'
     message = failing(*SETTINGS, '--num-epochs', '50', '--lr', '1e30', '--out', str(folder))
     assert re.search(r'\(update \d+, learning rate 1e\+30\)|after update \d+', message)
-    assert 'checkpoint' in message and 'try a --lr below 1e+30' in message
+    assert 'checkpoint' in message and 'Start a new run with --lr below 1e+30' in message
 
 
-def test_a_full_quota_leaves_what_is_there(unbroken, tmp_path):
-    """Files may not become larger than 2,000 bytes, as if the disk became full on the way."""
+def test_a_full_disk_keeps_the_last_checkpoint(unbroken, tmp_path):
+    """Limit files to 2,000 bytes, as if the disk became full while a checkpoint is written."""
     folder = tmp_path / 'run'
     finish(*SETTINGS, '--num-epochs', '2', '--out', str(folder))
     before = arrays_of(folder, 2)
@@ -295,8 +254,8 @@ def test_a_full_quota_leaves_what_is_there(unbroken, tmp_path):
         '8',
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
     )
-    assert 'a checkpoint can not be written (File too large)' in message
-    assert f'the last good one is {folder}' in message
+    assert 'a checkpoint cannot be written (File too large)' in message
+    assert f'The last good checkpoint is {folder}' in message
     assert all(onp.array_equal(array, before[name]) for name, array in arrays_of(folder, 2).items())
     assert len(metrics_of(folder)) >= 2
     finish('--resume', str(folder), '--num-epochs', '8')
@@ -309,7 +268,7 @@ def test_settings_that_were_changed_by_hand_are_named(unbroken, tmp_path):
     config = folder / 'config.json'
     config.write_text(config.read_text().replace('"lr": 0.005', '"lr": 0.5'))
     message = failing('--resume', str(folder), '--num-epochs', '9')
-    assert "epoch-8: expected the run's own settings, got lr 0.5 (the run: 0.005)" in message
+    assert "epoch-8: expected the run's settings, got lr 0.5 (the run has 0.005)" in message
 
 
 def test_a_damaged_end_is_trained_again(unbroken, tmp_path):
@@ -336,11 +295,11 @@ def test_a_corpus_is_found_from_another_folder(tmp_path):
     moved = tmp_path / 'moved.tsv'
     corpus.rename(moved)
     output = finish('--resume', str(folder), '--corpus', str(moved), '--num-epochs', '2')
-    assert f'goes on with corpus {moved}, which was {corpus}' in output
+    assert f'resuming with corpus={moved} (was {corpus})' in output
 
 
-def test_a_longer_training_is_as_if_it_had_been_meant_so(tmp_path):
-    """Validated, with a plateau and patience: a look at an end that is none has no say."""
+def test_a_prolonged_training_equals_one_of_that_length(tmp_path):
+    """With a plateau schedule and patience: a validation at the provisional end has no effect."""
     settings = [
         '--corpus',
         'bundled',
@@ -404,11 +363,11 @@ def test_early_stopping_and_the_best_survive(tmp_path):
     names = {path.name for path in (folder / 'checkpoints').iterdir()}
     assert {f'epoch-{best}', f'epoch-{len(rows)}'} <= names
     output = finish('--resume', str(folder))
-    assert f'finished (no better validation since epoch {best})' in output
-    # Stopped in between, and gone on with: the best and the patience are still known.
+    assert f'already finished (no improvement in validation since epoch {best})' in output
+    # Stopped in between and resumed, it still knows the best epoch and the patience.
     finish(*settings, '--num-epochs', str(best + 1), '--out', str(other))
     output = finish('--resume', str(other), '--num-epochs', '60')
-    assert f'the weights are those of epoch {best}, the best in validation' in output
+    assert f'using the weights of epoch {best}, the best in validation' in output
     assert metrics_of(other) == rows
 
 
@@ -422,7 +381,7 @@ def test_early_stopping_and_the_best_survive(tmp_path):
         {'num_updates': None},
     ],
 )
-def test_progress_that_is_none_is_refused(toy, seed, change):
+def test_invalid_progress_is_refused(toy, seed, change):
     src_vocab, tgt_vocab, arrays = toy
     model = build_model(MODELS[0], len(src_vocab), len(tgt_vocab))
     initialize(model, CTX)
@@ -435,11 +394,11 @@ def test_progress_that_is_none_is_refused(toy, seed, change):
         num_epochs=1,
         lr=schedule,
         on_epoch_end=lambda metrics, state: kept.append(
-            to_progress(model, state, hooks, feed.fingerprint())
+            save_state(model, state, hooks, feed.fingerprint())
         ),
     )
     progress = kept[0]
     json.dumps(progress.values)
     progress.values.update(change)
     with pytest.raises(InputError, match='expected the progress of a training'):
-        to_state(progress, model, feed, UpdateRules(), hooks, feed.fingerprint())
+        restore_state(progress, model, feed, UpdateRules(), hooks, feed.fingerprint())

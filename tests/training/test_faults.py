@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from d2l_seq2seq.runs.layout import checkpoints_of
-from d2l_seq2seq.runs.manifest import Manifest
+from d2l_seq2seq.runs.layout import list_checkpoints
+from d2l_seq2seq.runs.safe_files import Manifest
 
 from small_run import SETTINGS, assert_same_training, finish, start
 
@@ -47,7 +47,7 @@ def assert_nothing_is_half_done(folder):
         if not re.fullmatch(r'\..*\.(part|removed)', path.name)
     }
     assert visible <= FINAL_NAMES
-    for checkpoint in checkpoints_of(folder):
+    for checkpoint in list_checkpoints(folder):
         manifest = Manifest(checkpoint)
         for name in (
             'config.json',

@@ -1,30 +1,27 @@
-"""The blocks: printed shapes, a NumPy LSTM as oracle, hybridized = imperative, contexts."""
+"""The encoder and decoder of section 9.7 against the book's shapes and a NumPy LSTM.
+
+The tests also compare hybridized with imperative blocks, single steps with teacher forcing, and
+contexts.
+"""
 
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import (
-    Decoder,
-    Encoder,
-    EncoderDecoder,
-    ModelConfig,
-    Seq2SeqDecoder,
-    Seq2SeqEncoder,
-)
-from d2l_seq2seq._mxnet import autograd, init, nn, np, npx, rnn, seed_generators
-from d2l_seq2seq.models.factory import build_model
+from d2l_seq2seq import EncoderDecoder, Seq2SeqDecoder, Seq2SeqEncoder
+from d2l_seq2seq._mxnet import autograd, init, np, npx, seed_generators
 
-SIZES = ModelConfig(embed_size=8, num_hiddens=16, num_layers=2)
+VOCAB_SIZE = 10
 
 
-def new_model(vocab_size=10, ctx=None):
-    model = build_model(SIZES, vocab_size, vocab_size)
+def new_model(ctx=None):
+    sizes = {'vocab_size': VOCAB_SIZE, 'embed_size': 8, 'num_hiddens': 16, 'num_layers': 2}
+    model = EncoderDecoder(Seq2SeqEncoder(**sizes), Seq2SeqDecoder(**sizes))
     model.initialize(init.Xavier(), ctx=ctx)
     return model
 
 
-def draw_ids(seed, *shape, below=10):
-    return onp.random.RandomState(seed).randint(below, size=shape)
+def draw_ids(seed, *shape):
+    return onp.random.RandomState(seed).randint(VOCAB_SIZE, size=shape)
 
 
 def sigmoid(x):
@@ -32,7 +29,10 @@ def sigmoid(x):
 
 
 def lstm_by_loop(layer, inputs, states):
-    """Outputs (num_steps, batch_size, num_hiddens) and last states of a Gluon LSTM, in float64."""
+    """Return the outputs and the last states of a Gluon LSTM, computed in float64.
+
+    The outputs have shape (num_steps, batch_size, num_hiddens).
+    """
     hidden, cell = [state.copy() for state in states[0]], [state.copy() for state in states[1]]
 
     def weight(name):
@@ -70,7 +70,7 @@ def test_the_books_shapes():
 
 
 @pytest.mark.parametrize('hybridized', [False, True])
-def test_against_a_loop(seed, hybridized):
+def test_logits_and_state_equal_a_numpy_loop(seed, hybridized):
     model = new_model()
     src, tgt = draw_ids(seed, 3, 5), draw_ids(seed + 1, 3, 4)
     if hybridized:
@@ -85,12 +85,12 @@ def test_against_a_loop(seed, hybridized):
     dense = model.decoder.dense
     loop_logits = outputs @ dense.weight.data().asnumpy().T + dense.bias.data().asnumpy()
     onp.testing.assert_allclose(logits.asnumpy(), loop_logits.swapaxes(0, 1), atol=1e-5)
-    for ours, theirs in zip(state, loop_state):
-        onp.testing.assert_allclose(ours.asnumpy(), theirs, atol=1e-5)
+    for part, loop_part in zip(state, loop_state):
+        onp.testing.assert_allclose(part.asnumpy(), loop_part, atol=1e-5)
 
 
 def logits_and_gradients(seed, hybridize_before, hybridize_after):
-    """Logits and gradients of a model with the seed's weights."""
+    """Return the logits and gradients of a model whose weights are drawn with the seed."""
     seed_generators(seed)
     model = new_model()
     if hybridize_before:
@@ -110,14 +110,15 @@ def logits_and_gradients(seed, hybridize_before, hybridize_after):
 
 @pytest.mark.filterwarnings('error')
 @pytest.mark.parametrize('before, after', [(True, False), (False, True)])
-def test_hybridized_is_the_same(seed, before, after):
-    plain = logits_and_gradients(seed, False, False)
-    for expected, ours in zip(plain, logits_and_gradients(seed, before, after)):
-        onp.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
+def test_hybridized_equals_imperative(seed, before, after):
+    imperative = logits_and_gradients(seed, False, False)
+    hybridized = logits_and_gradients(seed, before, after)
+    for expected, actual in zip(imperative, hybridized):
+        onp.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize('hybridized', [False, True])
-def test_step_by_step_is_teacher_forcing(seed, hybridized):
+def test_single_steps_equal_teacher_forcing(seed, hybridized):
     model = new_model()
     if hybridized:
         model.hybridize()
@@ -132,9 +133,9 @@ def test_step_by_step_is_teacher_forcing(seed, hybridized):
 
 
 @pytest.mark.parametrize('hybridized', [False, True])
-def test_arrays_are_made_where_the_input_is(hybridized):
+def test_arrays_are_on_the_context_of_the_input(hybridized):
     ctx = npx.cpu(1)
-    model = new_model(ctx=ctx)
+    model = new_model(ctx)
     if hybridized:
         model.hybridize()
     X = np.zeros((2, 3), ctx=ctx)
@@ -142,52 +143,7 @@ def test_arrays_are_made_where_the_input_is(hybridized):
     assert {str(array.ctx) for array in (logits, *state, *model.encoder(X)[1])} == {'cpu(1)'}
 
 
-def test_the_interface_says_what_to_define():
-    for block, arguments in ((Encoder(), (1,)), (Decoder(), (1, 2))):
-        with pytest.raises(NotImplementedError, match='has to define forward'):
-            block(*arguments)
-    with pytest.raises(NotImplementedError, match='has to define init_state'):
-        Decoder().init_state(1)
-
-
-def test_blocks_are_encoders_and_decoders():
-    assert issubclass(Seq2SeqEncoder, Encoder) and issubclass(Seq2SeqDecoder, Decoder)
-
-
-def test_a_readers_own_blocks_fit_in():
-    """Plain Gluon blocks, as a reader of the book writes them, GRU and all."""
-
-    class GRUEncoder(Encoder):
-        def __init__(self):
-            super().__init__()
-            self.words = nn.Sequential()  # a child that can't be hybridized
-            self.words.add(nn.Embedding(10, 4))
-            self.rnn = rnn.GRU(6)
-
-        def forward(self, X, *args):
-            X = self.words(X).swapaxes(0, 1)
-            return self.rnn(X, self.rnn.begin_state(batch_size=X.shape[1], ctx=X.ctx))
-
-    class GRUDecoder(Decoder):
-        def __init__(self):
-            super().__init__()
-            self.words, self.rnn = nn.Embedding(10, 4), rnn.GRU(6)
-            self.dense = nn.Dense(10, flatten=False)
-
-        def init_state(self, enc_outputs, *args):
-            return enc_outputs[1]
-
-        def forward(self, X, state):
-            out, state = self.rnn(self.words(X).swapaxes(0, 1), state)
-            return self.dense(out).swapaxes(0, 1), state
-
-    model = EncoderDecoder(GRUEncoder(), GRUDecoder())
-    model.initialize()
-    logits, state = model(np.zeros((2, 3)), np.zeros((2, 5)), np.array([3, 1]))
-    assert logits.shape == (2, 5, 10) and len(state) == 1
-
-
-def test_gluons_own_saving_works(tmp_path, seed):
+def test_gluon_saves_and_loads_the_parameters(tmp_path, seed):
     model, other = new_model(), new_model()
     X = np.array(draw_ids(seed, 2, 3))
     logits, _ = model(X, X)

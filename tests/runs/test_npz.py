@@ -1,4 +1,4 @@
-"""Arrays in a file: NumPy reads them, and nothing but the expected is read."""
+"""Arrays in an npz file: NumPy can read them, and only the expected arrays are accepted."""
 
 import io
 import struct
@@ -8,9 +8,9 @@ import numpy as onp
 import pytest
 
 from d2l_seq2seq import InputError
-from d2l_seq2seq.runs.arrays import read_arrays, write_arrays
+from d2l_seq2seq.runs.npz import read_arrays, write_arrays
 
-SHAPES = {'a.weight': (3, 4), 'b': (5,), 'none': (0, 2)}
+SHAPES = {'a.weight': (3, 4), 'b': (5,), 'empty': (0, 2)}
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def arrays(seed):
     return {name: onp.asarray(rng.randn(*shape), dtype='float32') for name, shape in SHAPES.items()}
 
 
-def written(arrays):
+def to_bytes(arrays):
     file = io.BytesIO()
     write_arrays(file, arrays)
     return file.getvalue()
@@ -29,23 +29,23 @@ def read(data, shapes=SHAPES):
     return read_arrays(io.BytesIO(data), len(data), shapes)
 
 
-def test_what_is_written_is_read_by_us_and_by_numpy(arrays):
-    data = written(arrays)
+def test_written_arrays_are_read_by_us_and_by_numpy(arrays):
+    data = to_bytes(arrays)
     ours, numpys = read(data), onp.load(io.BytesIO(data), allow_pickle=False)
     for name, array in arrays.items():
-        for found in (ours[name], numpys[name]):
-            assert found.dtype == 'float32' and found.shape == array.shape
-            assert onp.array_equal(found, array)
+        for loaded in (ours[name], numpys[name]):
+            assert loaded.dtype == 'float32' and loaded.shape == array.shape
+            assert onp.array_equal(loaded, array)
 
 
-def test_what_numpy_writes_is_read(arrays):
+def test_arrays_that_numpy_wrote_are_read(arrays):
     file = io.BytesIO()
     onp.savez(file, **arrays)
     assert onp.array_equal(read(file.getvalue())['a.weight'], arrays['a.weight'])
 
 
-def test_the_same_arrays_are_the_same_bytes(arrays):
-    assert written(arrays) == written(arrays)
+def test_the_same_arrays_give_the_same_bytes(arrays):
+    assert to_bytes(arrays) == to_bytes(arrays)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_the_same_arrays_are_the_same_bytes(arrays):
 )
 def test_other_shapes_are_refused(arrays, shapes):
     with pytest.raises(InputError, match='expected'):
-        read(written(arrays), shapes)
+        read(to_bytes(arrays), shapes)
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_other_files_are_refused(arrays, save):
     assert '\n' not in str(error.value)
 
 
-def test_a_name_twice_is_refused(arrays):
-    file = io.BytesIO(written(arrays))
+def test_a_duplicate_name_is_refused(arrays):
+    file = io.BytesIO(to_bytes(arrays))
     with pytest.warns(UserWarning, match='Duplicate'), zipfile.ZipFile(file, 'a') as archive:
         archive.writestr('b.npy', b'')
     with pytest.raises(InputError, match='expected 3 arrays, got 4'):
@@ -94,7 +94,7 @@ def test_a_name_twice_is_refused(arrays):
 
 
 def test_a_directory_of_a_claimed_gigabyte_is_not_read(arrays):
-    data = bytearray(written(arrays))
+    data = bytearray(to_bytes(arrays))
     end = data.rindex(b'PK\x05\x06')
     struct.pack_into('<L', data, end + 12, 1 << 30)
     with pytest.raises(InputError, match='expected arrays in an uncompressed npz'):
@@ -102,13 +102,13 @@ def test_a_directory_of_a_claimed_gigabyte_is_not_read(arrays):
 
 
 def test_no_flipped_byte_of_the_tables_crashes(arrays):
-    data = written(arrays)
+    data = to_bytes(arrays)
     places = [*range(200), *range(data.index(b'PK\x01\x02'), len(data))]
     for place in places:
         damaged = bytearray(data)
         damaged[place] ^= 0xFF
         try:
-            found = read(bytes(damaged))  # some bytes of a zip are read by nobody
+            loaded = read(bytes(damaged))  # no reader uses some bytes of a zip
         except InputError:
             continue
-        assert all(onp.array_equal(found[name], array) for name, array in arrays.items())
+        assert all(onp.array_equal(loaded[name], array) for name, array in arrays.items())

@@ -1,4 +1,4 @@
-"""Files that are what was written, JSON that can't be a bomb."""
+"""Reading untrusted files: checksums, regular files only, and limits on JSON."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import os
 import pytest
 
 from d2l_seq2seq import InputError
-from d2l_seq2seq.runs.manifest import FORMAT, MANIFEST, Manifest, read_json, write_manifest
+from d2l_seq2seq.runs.safe_files import FORMAT, MANIFEST, Manifest, read_json, write_manifest
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def rewrite(folder, change):
     (folder / MANIFEST).write_text(json.dumps(values))
 
 
-def test_what_was_written_is_read(folder):
+def test_written_files_are_read(folder):
     manifest = Manifest(folder)
     assert manifest.read_json('a.json') == {'b': [1, 2.5, 'é']}
     assert manifest.read('b.bin', 100) == bytes(range(100))
@@ -42,14 +42,14 @@ def test_what_was_written_is_read(folder):
         lambda data: data[::-1],
     ],
 )
-def test_what_is_damaged_is_named(folder, damage):
+def test_a_damaged_file_is_named(folder, damage):
     path = folder / 'b.bin'
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InputError, match=r'b\.bin: expected the file that was written'):
         Manifest(folder).read('b.bin', 1000)
 
 
-def test_files_that_are_swapped_are_found(folder):
+def test_swapped_files_are_refused(folder):
     os.rename(folder / 'a.json', folder / 'c')
     os.rename(folder / 'b.bin', folder / 'a.json')
     with pytest.raises(InputError, match='a.json'):
@@ -58,12 +58,12 @@ def test_files_that_are_swapped_are_found(folder):
 
 def test_a_missing_file_is_named(folder):
     (folder / 'b.bin').unlink()
-    with pytest.raises(InputError, match=r'b\.bin: expected a file, and it is not there'):
+    with pytest.raises(InputError, match=r'b\.bin: file not found'):
         Manifest(folder).read('b.bin', 1000)
 
 
-def test_a_limit_is_kept(folder):
-    with pytest.raises(InputError, match='expected 99 bytes at most, got 100'):
+def test_a_file_above_the_limit_is_refused(folder):
+    with pytest.raises(InputError, match='b.bin: expected at most 99 bytes, got 100'):
         Manifest(folder).read('b.bin', 99)
 
 
@@ -81,12 +81,14 @@ def test_only_files_of_the_folder_are_opened(folder, tmp_path_factory, make):
     outside.write_bytes(bytes(range(100)))
     (folder / 'b.bin').unlink()
     make(folder / 'b.bin', outside)
-    with pytest.raises(InputError, match=r'b\.bin: (can not be read|expected a file)'):
+    with pytest.raises(
+        InputError, match=r'b\.bin: (cannot be read|expected a regular file, got something else)'
+    ):
         Manifest(folder).read('b.bin', 1000)
 
 
 @pytest.mark.parametrize('name', ['../a.json', '/etc/passwd', '..', 'x/../a.json', '', '.', 'a\0b'])
-def test_no_path_leads_out_of_the_folder(folder, name):
+def test_names_cannot_lead_out_of_the_folder(folder, name):
     rewrite(folder, lambda values: values['files'].update({name: values['files']['a.json']}))
     with pytest.raises(InputError, match=MANIFEST):
         Manifest(folder)
@@ -96,13 +98,16 @@ def test_no_path_leads_out_of_the_folder(folder, name):
     'change, message',
     [
         (lambda values: values.update(format=3), 'expected format 2, got 3'),
-        (lambda values: values.update(format='a' * 1000), "expected format 2, got 'a{99}; read it"),
-        (lambda values: values.pop('format'), 'expected sizes and SHA-256'),
-        (lambda values: values.update(files=[1]), 'expected sizes and SHA-256'),
-        (lambda values: values['files'].update(a=None), 'expected sizes and SHA-256'),
+        (
+            lambda values: values.update(format='a' * 1000),
+            "expected format 2, got 'a{99}. Read it with",
+        ),
+        (lambda values: values.pop('format'), 'expected the size and SHA-256'),
+        (lambda values: values.update(files=[1]), 'expected the size and SHA-256'),
+        (lambda values: values['files'].update(a=None), 'expected the size and SHA-256'),
     ],
 )
-def test_another_manifest_is_refused(folder, change, message):
+def test_an_invalid_manifest_is_refused(folder, change, message):
     rewrite(folder, change)
     with pytest.raises(InputError, match=message):
         Manifest(folder)
@@ -126,8 +131,8 @@ def test_another_manifest_is_refused(folder, change, message):
 def test_json_bombs_are_refused(tmp_path, data):
     path = tmp_path / 'file'
     path.write_bytes(data)
-    with pytest.raises(InputError, match='expected JSON; the file is damaged'):
+    with pytest.raises(InputError, match='expected JSON, got a damaged file'):
         read_json(path)
     path.write_bytes(b' ' * 2_000_000)
-    with pytest.raises(InputError, match='bytes at most'):
+    with pytest.raises(InputError, match='expected at most 1,048,576 bytes, got more'):
         read_json(path)

@@ -1,0 +1,92 @@
+"""Constraints on the next token: a minimum length, and no repeated n-grams.
+
+They are functions of arrays or symbols, so that they can be part of a graph.
+"""
+
+from __future__ import annotations
+
+from .._mxnet import operators_of, shape_of
+from .search import SearchRules
+
+BLOCKED = -1e9  # added to the logit or log-probability of a token that is not allowed
+IMPOSSIBLE = BLOCKED / 2  # a summed log-probability below this includes a token that is not allowed
+
+
+def apply_constraints(scores, rules: SearchRules, history, position: int):
+    """Add `BLOCKED` to the scores of the tokens that the rules do not allow.
+
+    Parameters
+    ----------
+    scores : float32 array of shape (num_hypotheses, vocab_size)
+        Logits or log-probabilities of the next token.
+    rules : SearchRules
+    history : float32 array of shape (num_hypotheses, position), or None
+        The token ids so far; see `append_to_history`.
+    position : int
+        Number of tokens so far.
+
+    Returns
+    -------
+    float32 array of shape (num_hypotheses, vocab_size)
+    """
+    F, vocab_size = operators_of(scores), shape_of(scores)[1]
+    if position < rules.min_length:
+        eos = F.np.zeros_like(scores[:, 0]) + rules.eos_id
+        scores = scores + BLOCKED * F.npx.one_hot(eos, vocab_size)
+    size = rules.no_repeat_ngram_size
+    if size and position >= size:
+        scores = scores + BLOCKED * mark_repetitions(F, history, size, position, vocab_size)
+    return scores
+
+
+def append_to_history(history, tokens, rules: SearchRules):
+    """Return the token ids so far including the latest ones; None if no rule needs them.
+
+    Parameters
+    ----------
+    history : float32 array of shape (num_hypotheses, num_tokens), or None
+        None before the first token.
+    tokens : float32 array of shape (num_hypotheses, 1)
+    rules : SearchRules
+    """
+    if not rules.no_repeat_ngram_size:
+        return None
+    if history is None:
+        return tokens
+    return operators_of(tokens).np.concatenate([history, tokens], axis=1)
+
+
+def mark_repetitions(F, history, size: int, position: int, vocab_size: int):
+    """Mark the next tokens that would complete an n-gram that already occurs.
+
+    Parameters
+    ----------
+    F : module
+        MXNet's operators, for arrays or for symbols.
+    history : float32 array of shape (num_hypotheses, position)
+        The token ids so far.
+    size : int
+        The n of the n-grams, `position` at most.
+    position : int
+    vocab_size : int
+
+    Returns
+    -------
+    float32 array of shape (num_hypotheses, vocab_size)
+        1 for the tokens that would repeat an n-gram, and 0 for the others.
+    """
+    num_ngrams = position - size + 1
+    last_tokens = history[:, size - 1 :]  # (num_hypotheses, num_ngrams), the end of each n-gram
+    for place in range(size - 1):  # within the n-gram that the next token would complete
+        token = history[:, num_ngrams + place : num_ngrams + place + 1]
+        is_same = history[:, place : place + num_ngrams] == token
+        # An n-gram that begins differently marks an extra column, which is cut off below.
+        last_tokens = F.np.where(is_same, last_tokens, F.np.zeros_like(last_tokens) + vocab_size)
+    hypotheses = F.npx.arange_like(last_tokens, axis=0).reshape((-1, 1))
+    hypotheses = hypotheses + F.np.zeros_like(last_tokens)  # (num_hypotheses, num_ngrams)
+    indices = F.np.stack([hypotheses.reshape((-1,)), last_tokens.reshape((-1,))], axis=0)
+    ones = F.np.ones_like(indices[0])
+    marked = F.scatter_nd(
+        ones.as_nd_ndarray(), indices.as_nd_ndarray(), shape=(shape_of(history)[0], vocab_size + 1)
+    ).as_np_ndarray()
+    return marked[:, :vocab_size]

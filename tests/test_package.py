@@ -1,0 +1,146 @@
+"""The package as a whole: what importing costs, what is public, whose signatures are the book's."""
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import d2l_seq2seq
+
+from conftest import ROOT
+
+PACKAGE = ROOT / 'd2l_seq2seq'
+COMMANDS = ['average', 'doctor', 'evaluate', 'export', 'launch', 'reproduce', 'train', 'translate']
+# The toolkit, none of which the book's own chapter needs.
+TOOLKIT = ('config', 'fields', 'data', 'models', 'engine', 'runs', 'inference', 'training')
+
+
+@pytest.mark.parametrize('package, owner', [('d2l', 'book'), ('mxnet', '_mxnet.py')])
+def test_one_place_imports(package, owner):
+    """d2l is used by the book's functions only, and MXNet is made ready before its first use."""
+    users = {
+        path.relative_to(PACKAGE).parts[0]
+        for path in PACKAGE.rglob('*.py')
+        for line in path.read_text(encoding='utf-8').splitlines()
+        if line.split()[:2] in (['import', package], ['from', package])
+        or line.strip().startswith((f'import {package}.', f'from {package}.'))
+    }
+    assert users == {owner}
+
+
+def test_every_folder_of_tests_mirrors_one_of_the_package():
+    folders = {path.name for path in (ROOT / 'tests').iterdir() if any(path.glob('test_*.py'))}
+    assert folders <= {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+
+
+def test_no_drawers():
+    names = {path.stem for path in PACKAGE.rglob('*.py')}
+    assert not {'utils', 'helpers', 'constants', 'common', 'misc'} & names
+
+
+@pytest.mark.parametrize('name', d2l_seq2seq.__all__)
+def test_public_names_resolve_and_are_documented(name):
+    assert getattr(d2l_seq2seq, name).__doc__
+    assert name in dir(d2l_seq2seq)
+
+
+def test_a_renamed_class_is_found_under_its_old_name():
+    with pytest.warns(DeprecationWarning, match='Mixture is deprecated; use ScheduledSampling'):
+        assert d2l_seq2seq.Mixture is d2l_seq2seq.ScheduledSampling
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match='no_such_name'):
+        d2l_seq2seq.no_such_name
+
+
+def loaded_after(code):
+    """Return the heavy packages that a fresh interpreter has loaded after some code."""
+    heavy = {
+        'mxnet',
+        'd2l',
+        'numpy',
+        'matplotlib',
+        'IPython',
+        'pandas',
+        'tqdm',
+        'pooch',
+        'sacrebleu',
+        'sentencepiece',
+        'tensorboardX',
+    }
+    report = f'{code}\nimport sys; print(*(set({heavy}) & set(sys.modules)))'
+    result = subprocess.run(
+        [sys.executable, '-c', report], capture_output=True, text=True, check=True
+    )
+    return set(result.stdout.splitlines()[-1].split())
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert loaded_after('import d2l_seq2seq') == set()
+    assert loaded_after('from d2l_seq2seq import Vocab, RunConfig, read_corpus') == set()
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_help_loads_nothing_heavy(command):
+    code = (
+        f'import d2l_seq2seq.{command} as command\n'
+        "try:\n    command.main(['-h'])\nexcept SystemExit as stop:\n    assert stop.code == 0"
+    )
+    assert loaded_after(code) == set()
+
+
+def test_the_book_needs_nothing_of_the_toolkit():
+    code = (
+        'import sys, d2l_seq2seq.book as d2l\n'
+        'd2l.train_s2s_ch9, d2l.load_data_nmt, d2l.Seq2SeqAttentionDecoder, d2l.Timer\n'
+        f'loaded = {{name.split(".")[1] for name in sys.modules if name.startswith("d2l_seq2seq.")}}\n'
+        f'assert not loaded & {set(TOOLKIT)}, loaded'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_importing_the_book_loads_nothing_heavy():
+    assert loaded_after('import d2l_seq2seq.book') == set()
+
+
+def test_the_first_use_of_a_block_makes_mxnet_ready():
+    code = (
+        'from d2l_seq2seq import Seq2SeqEncoder\n'
+        'from mxnet import npx\nassert npx.is_np_array() and npx.is_np_shape()'
+    )
+    assert 'mxnet' in loaded_after(code)
+
+
+@pytest.mark.parametrize(
+    'name, signature',
+    [
+        ('Seq2SeqEncoder', 'vocab_size, embed_size, num_hiddens, num_layers, dropout=0, **kwargs'),
+        ('Seq2SeqDecoder', 'vocab_size, embed_size, num_hiddens, num_layers, dropout=0, **kwargs'),
+        ('EncoderDecoder', 'encoder, decoder, **kwargs'),
+        ('Vocab', 'tokens, min_freq=0, reserved_tokens=None'),
+        (
+            'Animator',
+            "xlabel=None, ylabel=None, legend=None, xlim=None, ylim=None, xscale='linear', "
+            "yscale='linear', fmts=('-', 'm--', 'g-.', 'r:'), nrows=1, ncols=1, "
+            'figsize=(3.5, 2.5)',
+        ),
+        ('load_data_nmt', 'batch_size, num_steps, num_examples=1000'),
+        ('preprocess_nmt', 'text'),
+        ('build_array', 'lines, vocab, num_steps, is_source'),
+        ('truncate_pad', 'line, num_steps, padding_token'),
+        ('train_s2s_ch9', 'model, data_iter, lr, num_epochs, ctx'),
+        ('predict_s2s_ch9', 'model, src_sentence, src_vocab, tgt_vocab, num_steps, ctx'),
+        ('try_gpu', 'i=0'),
+    ],
+)
+def test_signatures_are_the_books(name, signature):
+    """Apart from parameters that we added, which must be passed by name."""
+    parameters = inspect.signature(getattr(d2l_seq2seq, name)).parameters.values()
+    plain = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in parameters
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+    ]
+    assert ', '.join(map(str, plain)) == signature
