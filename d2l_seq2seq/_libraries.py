@@ -1,10 +1,11 @@
 """The packages and shared libraries that MXNet needs, found without loading MXNet.
 
 `installed_wheels` lists the distributions of MXNet in this environment, and some constants say how
-to install the right one.  `load_cuda_libraries` loads the CUDA libraries of the GPU build, which that
-build does not contain.  The system's linker finds those of an installed CUDA.  The extra ``cu112``
-installs them as NVIDIA's wheels, in folders that the linker does not search; but the linker uses a
-library that the process has already loaded, wherever it came from, so loading them first is enough.
+to install the right one.  `load_cuda_libraries` loads the CUDA libraries of the GPU build, which
+that build does not contain.  The system's linker finds those of an installed CUDA.  The extra
+``cu112`` installs them as NVIDIA's wheels, in folders that the linker does not search; but the
+linker uses a library that the process has already loaded, wherever it came from, so loading them
+first is enough.
 The module `_mxnet` decides when to do that.
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import io
 import logging
 import os
 import sys
@@ -142,7 +143,8 @@ def run(main: Callable[[], int | None]) -> None:
     """
     logging.basicConfig(level=logging.WARNING, format='%(message)s', stream=sys.stderr)
     for stream in (sys.stdin, sys.stdout):
-        stream.reconfigure(encoding='utf-8', errors='replace')  # whatever the locale is
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding='utf-8', errors='replace')  # whatever the locale is
     try:
         code = _exit_code(main)
     except Exception:

@@ -384,7 +384,10 @@ def resolve_implications(config: RunConfig) -> tuple[RunConfig, list[str]]:
     notes : list of str
         One line for each setting that was changed: ``bidirectional implies masked``.
     """
-    data, model, training, notes = {}, {}, {}, []
+    data: dict[str, Any] = {}
+    model: dict[str, Any] = {}
+    training: dict[str, Any] = {}
+    notes: list[str] = []
 
     def imply(part: dict, settings: Any, name: str, value: Any, cause: str) -> None:
         if getattr(settings, name) != value:

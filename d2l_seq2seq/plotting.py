@@ -146,7 +146,7 @@ def tree_figure(nodes: Sequence, tokens: Sequence[str], best: Sequence[str]) -> 
     best : sequence of str
         The tokens of the best sequence, with ``<eos>`` if it has ended.
     """
-    sequences = []  # the tokens from the root to each node
+    sequences: list[list[str]] = []  # the tokens from the root to each node
     for node, token in zip(nodes, tokens):
         sequences.append([*([] if node.parent is None else sequences[node.parent]), token])
     longest = max(map(len, sequences))

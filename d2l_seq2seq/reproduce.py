@@ -47,14 +47,16 @@ SECTIONS = {
     'seq2seq': Section(
         title='d2l 0.14, section 9.7', model=ModelConfig(), num_epochs=300, num_runs=45,
         losses={
-            10: (0.2102, 0.2190), 20: (0.1699, 0.1859), 30: (0.1469, 0.1649), 40: (0.1300, 0.1498),
-            50: (0.1140, 0.1375), 60: (0.1006, 0.1234), 70: (0.0887, 0.1113), 80: (0.0785, 0.0996),
-            90: (0.0690, 0.0899), 100: (0.0614, 0.0826), 110: (0.0549, 0.0753), 120: (0.0494, 0.0690),
-            130: (0.0450, 0.0643), 140: (0.0413, 0.0581), 150: (0.0378, 0.0534), 160: (0.0360, 0.0504),
-            170: (0.0342, 0.0469), 180: (0.0323, 0.0435), 190: (0.0314, 0.0411), 200: (0.0297, 0.0387),
-            210: (0.0286, 0.0393), 220: (0.0285, 0.0360), 230: (0.0277, 0.0345), 240: (0.0269, 0.0328),
-            250: (0.0265, 0.0322), 260: (0.0263, 0.0321), 270: (0.0257, 0.0308), 280: (0.0253, 0.0300),
-            290: (0.0250, 0.0291), 300: (0.0249, 0.0288),
+            10: (0.2102, 0.2190), 20: (0.1699, 0.1859), 30: (0.1469, 0.1649),
+            40: (0.1300, 0.1498), 50: (0.1140, 0.1375), 60: (0.1006, 0.1234),
+            70: (0.0887, 0.1113), 80: (0.0785, 0.0996), 90: (0.0690, 0.0899),
+            100: (0.0614, 0.0826), 110: (0.0549, 0.0753), 120: (0.0494, 0.0690),
+            130: (0.0450, 0.0643), 140: (0.0413, 0.0581), 150: (0.0378, 0.0534),
+            160: (0.0360, 0.0504), 170: (0.0342, 0.0469), 180: (0.0323, 0.0435),
+            190: (0.0314, 0.0411), 200: (0.0297, 0.0387), 210: (0.0286, 0.0393),
+            220: (0.0285, 0.0360), 230: (0.0277, 0.0345), 240: (0.0269, 0.0328),
+            250: (0.0265, 0.0322), 260: (0.0263, 0.0321), 270: (0.0257, 0.0308),
+            280: (0.0253, 0.0300), 290: (0.0250, 0.0291), 300: (0.0249, 0.0288),
         },
         median_loss=0.026, final_loss=(0.024, 0.030), tokens_per_sec=8687.4,
         translations=_TRANSLATIONS, judges_translations=True,
@@ -63,11 +65,13 @@ SECTIONS = {
         title='d2l 0.14, section 10.2', model=ModelConfig(attention='additive'), num_epochs=200,
         num_runs=42,
         losses={
-            10: (0.2039, 0.2193), 20: (0.1659, 0.1841), 30: (0.1428, 0.1636), 40: (0.1260, 0.1447),
-            50: (0.1097, 0.1284), 60: (0.0963, 0.1155), 70: (0.0840, 0.1018), 80: (0.0725, 0.0914),
-            90: (0.0636, 0.0817), 100: (0.0569, 0.0743), 110: (0.0509, 0.0685), 120: (0.0455, 0.0620),
-            130: (0.0413, 0.0563), 140: (0.0391, 0.0517), 150: (0.0370, 0.0480), 160: (0.0346, 0.0442),
-            170: (0.0331, 0.0425), 180: (0.0313, 0.0391), 190: (0.0298, 0.0374), 200: (0.0296, 0.0356),
+            10: (0.2039, 0.2193), 20: (0.1659, 0.1841), 30: (0.1428, 0.1636),
+            40: (0.1260, 0.1447), 50: (0.1097, 0.1284), 60: (0.0963, 0.1155),
+            70: (0.0840, 0.1018), 80: (0.0725, 0.0914), 90: (0.0636, 0.0817),
+            100: (0.0569, 0.0743), 110: (0.0509, 0.0685), 120: (0.0455, 0.0620),
+            130: (0.0413, 0.0563), 140: (0.0391, 0.0517), 150: (0.0370, 0.0480),
+            160: (0.0346, 0.0442), 170: (0.0331, 0.0425), 180: (0.0313, 0.0391),
+            190: (0.0298, 0.0374), 200: (0.0296, 0.0356),
         },
         median_loss=0.032, final_loss=(0.026, 0.039), tokens_per_sec=None,
         translations=_TRANSLATIONS, judges_translations=False,
@@ -95,7 +99,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run a section and print the table; return 1 if a cell differs, otherwise 0."""
     parser = cli.parser_for(
         'reproduce',
-        'Run a section of the book with its own settings, and compare each printed cell with the book.',
+        'Run a section of the book with its own settings, and compare each printed cell with the '
+        'book.',
     )
     parser.add_argument(
         '--section',
@@ -204,7 +209,7 @@ def _attention_rows(ctx) -> list[Row]:
 
 
 def _training_rows(section: Section, corpus: Corpus, seed: int, ctx) -> list[Row]:
-    """Train in the book's own loop; return the cells of the loss, the speed and the translations."""
+    """Train in the book's own loop; return the cells of loss, speed and translations."""
     from tqdm import tqdm
 
     from ._mxnet import seed_generators
@@ -272,7 +277,7 @@ def _translation_rows(section: Section, run, corpus: Corpus, pairs, ctx) -> list
     from .book.machine_translation import preprocess_nmt
     from .book.seq2seq import predict_s2s_ch9
 
-    references = {sentence: set() for sentence in section.translations}
+    references: dict[str, set[str]] = {sentence: set() for sentence in section.translations}
     by_source = {sentence.lower(): sentence for sentence in references}
     for src, tgt in pairs:
         sentence = by_source.get(preprocess_nmt(src))

@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 from . import cli
 from ._runtime import choose_threads
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # these load MXNet
     from .runs.folder import RunFolder
     from .training.trainer import Outcome
 
+Report = Callable[[str], None]
 CONFIGS = DataConfig, ModelConfig, TrainingConfig
 
 
@@ -68,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         The exit code; 130 or 143 after a signal.
     """
     options = cli.parse_with_preset(_parser(), PRESETS, argv)
-    notes = []
+    notes: list[str] = []
     if options.resume is None:
         config = RunConfig(*(cli.config_from(config_class, options) for config_class in CONFIGS))
         config, notes = resolve_implications(config)
@@ -135,7 +136,7 @@ def _open_folder(
     from .runs.folder import ReadOnlyRunFolder, existing_run, new_run
 
     if workers.rank > 0:
-        return ReadOnlyRunFolder(None if config else path)
+        return ReadOnlyRunFolder(path, is_new=config is not None)
     return stack.enter_context(new_run(path, config) if config else existing_run(path))
 
 
@@ -230,7 +231,7 @@ def _encode(config: RunConfig, corpus: Corpus, folder: RunFolder, is_new: bool) 
         raise
 
 
-def _report_data(data: TrainingData, corpus: Corpus, report) -> None:
+def _report_data(data: TrainingData, corpus: Corpus, report: Report) -> None:
     held_out = ''
     if data.pairs.valid:
         held_out = (
@@ -244,7 +245,7 @@ def _report_data(data: TrainingData, corpus: Corpus, report) -> None:
 
 
 def _report_outcome(
-    outcome: Outcome, config: RunConfig, devices: list, workers: Workers, report
+    outcome: Outcome, config: RunConfig, devices: list, workers: Workers, report: Report
 ) -> None:
     """Report the figures of the last epoch, and how the training ended."""
     last = outcome.last
@@ -262,16 +263,16 @@ def _report_outcome(
         report(note)
 
 
-def _report_files(folder: RunFolder, report) -> None:
+def _report_files(folder: RunFolder, report: Report) -> None:
     names = [
         name
         for name in ('checkpoints', 'metrics.jsonl', 'loss.svg')
-        if folder.path is not None and (folder.path / name).exists()
+        if (folder.path / name).exists()
     ]
     report(f'run {folder.path}: {", ".join(names)}')
 
 
-def _print_translations(run: Run, pairs: list) -> None:
+def _print_translations(run: Run, pairs: Sequence[tuple]) -> None:
     """Translate the chapter's four sentences, or the first four if the corpus has not got them."""
     from .book.seq2seq import SENTENCES
     from .inference.translator import Translator

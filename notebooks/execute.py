@@ -1,11 +1,14 @@
-"""Make each notebook from its .py twin and execute it: python notebooks/execute.py [NAME ...]
+"""Make the notebooks from their sources, and execute them: python notebooks/execute.py [NAME ...]
 
-The twin is the source; the .ipynb is what a reader opens, with its outputs.  Nothing in it depends
-on when it was made: no time stamps, cells numbered instead of drawn ids.  A notebook begins with a
-cell that installs what is missing, the same one in all, and with a link to Colab where setup.cfg
-says at which address the project is.  The figures of cells that have a tag such as
-`picture-NAME` are written to pictures/NAME.svg too, for the README.
+NAME.py is the source of a notebook and the file to edit.  NAME.ipynb is made from it and contains
+the outputs.  Nothing in it depends on the time of the execution: there are no time stamps, and the
+ids of the cells are numbers and not random.
+
+In each notebook, a cell that installs missing packages is inserted after the title.  If setup.cfg
+gives the project's URL, a link to Colab is added to the title.  The figure of a cell with a tag
+``picture-NAME`` is also written to pictures/NAME.svg, for the README.
 """
+
 from __future__ import annotations
 
 import configparser
@@ -18,10 +21,11 @@ from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parent
 PICTURES = FOLDER / 'pictures'
-TWINS = sorted(path for path in FOLDER.glob('*.py') if path.name != Path(__file__).name)
+PICTURE_TAG = 'picture-'
+SOURCES = sorted(path for path in FOLDER.glob('*.py') if path.name != Path(__file__).name)
 
-SET_UP = '''\
-# Installs what is missing; where everything is there, does nothing.
+SET_UP = """\
+# Install the packages that are missing.
 import importlib.util
 import os
 import subprocess
@@ -34,30 +38,46 @@ if missing:
     project = {project}
     pip_install = [sys.executable, '-m', 'pip', 'install', '--quiet']
     subprocess.run([*pip_install, project], check=True)
-    if 'mxnet' in missing and sys.version_info >= (3, 13):  # which MXNet doesn't know
-        subprocess.run([*pip_install, '--no-deps', 'mxnet==1.9.1'], check=True)'''
+    if 'mxnet' in missing and sys.version_info >= (3, 13):  # its metadata require NumPy < 2
+        subprocess.run([*pip_install, '--no-deps', 'mxnet==1.9.1'], check=True)"""
+# Expressions for the project to install: in a clone, and by its URL otherwise.
 IN_A_CLONE = "f'..[{extras}]'"
 ELSEWHERE = " if os.path.exists('../setup.cfg') else f'd2l-seq2seq[{{extras}}] @ git+{url}'"
 
 
-def project_url() -> str:
-    """Where the project is, as setup.cfg says; empty where it doesn't."""
-    settings = configparser.ConfigParser()
-    settings.read(FOLDER.parent / 'setup.cfg', encoding='utf-8')
-    return settings.get('metadata', 'url', fallback='').rstrip('/')
+def main() -> None:
+    """Make and execute the notebooks named on the command line, or all."""
+    for source in [FOLDER / f'{name}.py' for name in sys.argv[1:]] or SOURCES:
+        print(f'executing {source.name}', flush=True)
+        notebook = read_source(source)
+        execute(notebook)
+        nbformat.write(notebook, source.with_suffix('.ipynb'))
+        for name, picture in collect_pictures(notebook).items():
+            PICTURES.mkdir(exist_ok=True)
+            (PICTURES / name).write_text(picture, encoding='utf-8')
 
 
-def read_twin(path: Path, url: str | None = None) -> nbformat.NotebookNode:
-    """The notebook that a .py twin stands for, without outputs, of the project at an address."""
+def read_source(path: Path, url: str | None = None) -> nbformat.NotebookNode:
+    """Return the notebook of a source, without outputs.
+
+    Parameters
+    ----------
+    path : Path
+        The .py file.
+    url : str, optional
+        The URL of the project, or an empty string if it has none; by default as in setup.cfg.
+    """
     url = project_url() if url is None else url
     notebook = jupytext.read(path)
     title, project = notebook.cells[0], IN_A_CLONE
     if url:
         project += ELSEWHERE.format(url=url)
-        place = url.split('://')[1].replace('github.com', 'github', 1)
+        repository = url.split('://')[1].replace('github.com', 'github', 1)
         title.source += (
             f'\n\n[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]'
-            f'(https://colab.research.google.com/{place}/blob/main/notebooks/{path.stem}.ipynb)')
+            f'(https://colab.research.google.com/{repository}/blob/main/notebooks/'
+            f'{path.stem}.ipynb)'
+        )
     notebook.cells.insert(1, nbformat.v4.new_code_cell(SET_UP.format(project=project)))
     for number, cell in enumerate(notebook.cells):
         cell.id = f'cell-{number}'
@@ -65,36 +85,38 @@ def read_twin(path: Path, url: str | None = None) -> nbformat.NotebookNode:
     return notebook
 
 
+def project_url() -> str:
+    """Return the URL of the project from setup.cfg, or an empty string if it gives none."""
+    settings = configparser.ConfigParser()
+    settings.read(FOLDER.parent / 'setup.cfg', encoding='utf-8')
+    return settings.get('metadata', 'url', fallback='').rstrip('/')
+
+
 def execute(notebook: nbformat.NotebookNode) -> None:
-    """Run all cells in the notebook's folder and keep their outputs."""
-    NotebookClient(notebook, timeout=1800, resources={'metadata': {'path': str(FOLDER)}},
-                   record_timing=False, extra_arguments=['--log-level=ERROR']).execute()
-    # Which version of Python ran it is the machine's business.
-    notebook.metadata.pop('language_info', None)
+    """Run all cells in the notebook's folder, and keep their outputs."""
+    client = NotebookClient(
+        notebook,
+        timeout=1800,
+        resources={'metadata': {'path': str(FOLDER)}},
+        record_timing=False,
+        extra_arguments=['--log-level=ERROR'],
+    )
+    client.execute()
+    notebook.metadata.pop('language_info', None)  # it contains the version of Python
 
 
-def pictures(notebook: nbformat.NotebookNode) -> dict[str, str]:
-    """The figures that are wanted as files, by their names."""
-    found = {}
+def collect_pictures(notebook: nbformat.NotebookNode) -> dict[str, str]:
+    """Return the figures that are also saved as files, as SVG by file name."""
+    pictures = {}
     for cell in notebook.cells:
         for tag in cell.metadata.get('tags', []):
-            if tag.startswith('picture-'):
-                found[f'{tag[len("picture-"):]}.svg'] = next(
-                    output.data['image/svg+xml'] for output in reversed(cell.outputs)
-                    if 'image/svg+xml' in output.get('data', {}))
-    return found
-
-
-def main() -> None:
-    """Execute the notebooks named on the command line, or all."""
-    for twin in [FOLDER / f'{name}.py' for name in sys.argv[1:]] or TWINS:
-        print(f'executing {twin.name}', flush=True)
-        notebook = read_twin(twin)
-        execute(notebook)
-        nbformat.write(notebook, twin.with_suffix('.ipynb'))
-        for name, picture in pictures(notebook).items():
-            PICTURES.mkdir(exist_ok=True)
-            (PICTURES / name).write_text(picture, encoding='utf-8')
+            if tag.startswith(PICTURE_TAG):
+                pictures[f'{tag[len(PICTURE_TAG) :]}.svg'] = next(
+                    output.data['image/svg+xml']
+                    for output in reversed(cell.outputs)
+                    if 'image/svg+xml' in output.get('data', {})
+                )
+    return pictures
 
 
 if __name__ == '__main__':

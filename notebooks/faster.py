@@ -167,9 +167,9 @@ show(figure)
 # %% [markdown]
 # ## What makes the difference
 #
-# **No waiting.** MXNet computes asynchronously, but the book's loop reads numbers of each batch (the
-# norm for the clipping, the loss for the metric) and waits until they are computed. `fit` clips on
-# the device, and reads losses long after they were computed. An update:
+# **No waiting.** MXNet computes asynchronously, but the book's loop reads numbers of each batch
+# (the norm for the clipping, the loss for the metric) and waits until they are computed. `fit`
+# clips on the device, and reads losses long after they were computed. An update:
 
 # %%
 show_code(step.TrainStep)

@@ -42,7 +42,7 @@ def seed(request):
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.failed:
-        for name, value in item.user_properties:
+        for _name, value in item.user_properties:
             report.sections.append(('replay', f'MXNET_TEST_SEED={value}'))
 
 

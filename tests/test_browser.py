@@ -1,10 +1,11 @@
-"""The chapter's notebook as a reader meets it: JupyterLab, a real browser, "Run All Cells".
+"""The chapter's notebook as a reader runs it: "Run All Cells" in JupyterLab, in a real browser.
 
-It owns what only a browser can tell: that the loss is one picture, redrawn in place while the model
-trains, and that the page has no noise.  What the cells compute is `test_notebooks.py`'s business.
+This test checks what only a browser shows: the loss is a single figure, which is redrawn in place
+while the model trains, and the page has no warnings or errors.  The results of the cells are
+checked in `test_notebooks.py`.
 
-Chromium is the system's; nothing is downloaded, and nobody's Jupyter settings are read or written.
-With BROWSER_SCREENSHOTS=FOLDER the page is photographed for people to look at.
+The test uses the Chromium of the system and downloads nothing.  It neither reads nor writes the
+user's Jupyter settings.  BROWSER_SCREENSHOTS=FOLDER saves screenshots of the page in that folder.
 """
 
 import json
@@ -30,50 +31,52 @@ from d2l_seq2seq.book.seq2seq import SENTENCES
 from conftest import ROOT
 
 START_SECONDS, RUN_SECONDS, STOP_SECONDS = 60, 150, 20
-NUM_EPOCHS = 100  # ten pictures
-SETTINGS = {  # those of JupyterLab that differ from its defaults
-    # All cells are in the page, not only those in view.
+NUM_EPOCHS = 100  # the figure is drawn ten times
+SETTINGS = {  # of JupyterLab
+    # The page contains all cells, not only those in view.
     'notebook-extension/tracker': {'windowingMode': 'none'},
-    # No question whether to fetch news, and no fetching.
+    # JupyterLab fetches no news, and does not ask whether to do so.
     'apputils-extension/notification': {'fetchNews': 'false', 'checkForUpdates': False},
 }
 
-FIGURES = '.jp-OutputArea-output :is(img, svg)'  # svg elsewhere is JupyterLab's icons
-# Notes a cell's figures whenever something in it changes: their contents, and the outputs they are.
-WATCH = """(cell, FIGURES) => {
-    window.sightings = [];
-    window.places = new Set();
-    const look = () => {
+FIGURES = '.jp-OutputArea-output :is(img, svg)'  # elsewhere, svg elements are icons
+# Records the figures of a cell at every change of the cell: their contents, and the output elements
+# that contain them.
+RECORD_FIGURES = """(cell, FIGURES) => {
+    window.records = [];
+    window.outputElements = new Set();
+    const record = () => {
         const figures = [...cell.querySelectorAll(FIGURES)];
-        sightings.push(figures.map(figure => figure.src || figure.outerHTML));
-        figures.forEach(figure => places.add(figure.closest('.jp-OutputArea-output')));
+        records.push(figures.map(figure => figure.src || figure.outerHTML));
+        figures.forEach(figure => outputElements.add(figure.closest('.jp-OutputArea-output')));
     };
-    new MutationObserver(look).observe(
+    new MutationObserver(record).observe(
         cell, {subtree: true, childList: true, attributes: true, characterData: true});
 }"""
-# JupyterLab shows an exception as standard error, too.
-NOISE = ', '.join(
+# JupyterLab also shows exceptions as standard error.
+ERROR_OUTPUTS = ', '.join(
     f'[data-mime-type="application/vnd.jupyter.{kind}"]' for kind in ('error', 'stderr')
 )
-# The page's own indicator says idle before it has a kernel, and what is run then is not run.
+# The indicator of the page already shows idle before there is a kernel, when cells do not run yet.
 KERNEL_IS_IDLE = """async () => {
     const kernels = await (await fetch('/api/kernels')).json();
-    return kernels.some(one => one.connections > 0 && one.execution_state === 'idle');
+    return kernels.some(kernel => kernel.connections > 0 && kernel.execution_state === 'idle');
 }"""
 IS_RUNNING = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].some(
     prompt => /[*\\d]/.test(prompt.textContent))"""
-# A cell that has run has its number, as in "[7]:"; after an exception the others never get one.
-HAS_STOPPED = """([NOISE, EXPECTED]) => {
+# A cell that has run has a number, as in "[7]:".  After an exception, the remaining cells get none.
+HAS_STOPPED = """([ERROR_OUTPUTS, EXPECTED]) => {
     const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
-    return [...document.querySelectorAll(NOISE)].some(one => !one.textContent.includes(EXPECTED))
+    const errors = [...document.querySelectorAll(ERROR_OUTPUTS)];
+    return errors.some(error => !error.textContent.includes(EXPECTED))
         || prompts.every(prompt => /\\d/.test(prompt.textContent));
 }"""
-NO_CORPUS = 'taking the bundled corpus instead'  # what a reader without the book's is told
+NO_CORPUS = 'using the bundled corpus instead'  # a warning if the book's corpus is not available
 
 
 def small_notebook():
-    """The notebook without outputs, with small settings but enough epochs to watch."""
-    notebook = notebooks.read_twin(ROOT / 'notebooks' / 'seq2seq.py')
+    """Return the notebook without outputs, with a small model but several updates of the figure."""
+    notebook = notebooks.read_source(ROOT / 'notebooks' / 'seq2seq.py')
     (parameters,) = [
         cell for cell in notebook.cells if 'parameters' in cell.metadata.get('tags', [])
     ]
@@ -91,7 +94,7 @@ def training_cell(page, notebook):
 
 
 def server_environment(home):
-    """Jupyter at home in an empty folder, with our settings, the package and no network."""
+    """Return variables for Jupyter: an empty home, `SETTINGS`, the package, and no network."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith('JUPYTER')
     }
@@ -99,15 +102,15 @@ def server_environment(home):
         path = home / 'settings' / '@jupyterlab' / f'{name}.jupyterlab-settings'
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(settings), encoding='utf-8')
-    nowhere = dict.fromkeys(
+    no_network = dict.fromkeys(
         ['http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'], 'http://127.0.0.1:9'
     )
     return {
         **environment,
-        **nowhere,
+        **no_network,
         'HOME': str(home),
         'XDG_CACHE_HOME': str(home / 'cache'),
-        # The fonts are known already; finding them anew may print a warning into a cell.
+        # This folder has the list of fonts.  Searching them again may print a warning into a cell.
         'MPLCONFIGDIR': matplotlib.get_cachedir(),
         'JUPYTER_CONFIG_DIR': str(home / 'config'),
         'JUPYTER_DATA_DIR': str(home / 'data'),
@@ -125,7 +128,7 @@ def free_port():
 
 
 def answers(port, token):
-    """Whether the server that listens there is up, and the one with this token."""
+    """Return whether the server with this token answers on this port."""
     connection = HTTPConnection('127.0.0.1', port, timeout=5)
     try:
         connection.request('GET', f'/api/status?token={token}')
@@ -141,12 +144,12 @@ def wait_until_up(server, port, token, log):
     while not answers(port, token):
         if server.poll() is not None or time.monotonic() > deadline:
             pytest.fail(f'JupyterLab did not start:\n{log.read_text(encoding="utf-8")}')
-        time.sleep(0.2)  # between two questions
+        time.sleep(0.2)  # between two requests
 
 
 @pytest.fixture
 def lab(tmp_path):
-    """JupyterLab over an empty folder: the folder, and the address of a file in it by name."""
+    """JupyterLab on an empty folder: yields the folder, and the URL of a file as a template."""
     folder, home, log = tmp_path / 'notebooks', tmp_path / 'home', tmp_path / 'server.log'
     folder.mkdir()
     port, token = free_port(), secrets.token_hex()
@@ -177,23 +180,23 @@ def lab(tmp_path):
         wait_until_up(server, port, token, log)
         yield folder, f'http://127.0.0.1:{port}/lab/tree/{{}}?token={token}'
     finally:
-        server.terminate()  # it takes its kernels along
+        server.terminate()  # it also ends its kernels
         try:
             server.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            server.kill()  # kernels notice that their parent is gone
+            server.kill()  # the kernels end when they find that their parent has ended
             server.wait()
 
 
 @pytest.fixture
 def page():
-    """An empty page of a browser without a window."""
+    """An empty page of a headless browser."""
     names = ('chromium', 'chromium-browser', 'google-chrome')
     chromium = next(filter(None, map(shutil.which, names)), None)
     if chromium is None:
-        pytest.skip('no browser here: apt-get install chromium')
+        pytest.skip('needs a browser: apt-get install chromium')
     with sync_playwright() as playwright:
-        # Chromium refuses to build its sandbox for root.
+        # Chromium's sandbox does not work for root.
         browser = playwright.chromium.launch(
             executable_path=chromium, chromium_sandbox=os.geteuid() != 0
         )
@@ -204,7 +207,7 @@ def page():
 
 
 def run_all_cells(page):
-    """As a person does: wait for the kernel, go through the menu, wait for the end or an error."""
+    """Wait for the kernel, click on "Run All Cells", and wait for the end or an error."""
     page.wait_for_function(KERNEL_IS_IDLE, timeout=1000 * START_SECONDS)
     for last_try in (False, False, True):
         page.get_by_role('menuitem', name='Run', exact=True).click()
@@ -212,18 +215,18 @@ def run_all_cells(page):
         try:
             page.wait_for_function(IS_RUNNING, timeout=1000 * START_SECONDS / 2)
             break
-        except PageTimeout:  # the page has not seen yet what its server says
+        except PageTimeout:  # the page did not know yet that the kernel is idle
             if last_try:
                 raise
-    page.wait_for_function(HAS_STOPPED, arg=[NOISE, NO_CORPUS], timeout=1000 * RUN_SECONDS)
+    page.wait_for_function(HAS_STOPPED, arg=[ERROR_OUTPUTS, NO_CORPUS], timeout=1000 * RUN_SECONDS)
 
 
 def save_screenshots(page, cell):
-    """The training cell and the whole notebook, where BROWSER_SCREENSHOTS names a folder."""
+    """Save images of the training cell and of the notebook, if BROWSER_SCREENSHOTS is set."""
     if 'BROWSER_SCREENSHOTS' in os.environ:
         folder = Path(os.environ['BROWSER_SCREENSHOTS'])
         cells = page.locator('.jp-Notebook .jp-WindowedPanel-viewport')
-        # What the window cuts off, a screenshot doesn't have.
+        # A screenshot contains only what fits into the window.
         page.set_viewport_size({'width': 1200, 'height': int(cells.bounding_box()['height']) + 200})
         cell.screenshot(path=folder / 'training.png')
         cells.screenshot(path=folder / 'notebook.png')
@@ -236,22 +239,22 @@ def test_run_all_cells_in_a_browser(page, lab):
     nbformat.write(notebook, folder / 'seq2seq.ipynb')
     page.goto(address.format('seq2seq.ipynb'))
     cell = training_cell(page, notebook)
-    cell.evaluate(WATCH, FIGURES)
+    cell.evaluate(RECORD_FIGURES, FIGURES)
     try:
         run_all_cells(page)
     finally:
         save_screenshots(page, cell)
 
-    noise = page.locator(NOISE).all_text_contents()
-    assert [text for text in noise if NO_CORPUS not in text] == []
+    errors = page.locator(ERROR_OUTPUTS).all_text_contents()
+    assert [text for text in errors if NO_CORPUS not in text] == []
     lines = '\n'.join(page.locator('.jp-OutputArea-output').all_text_contents()).splitlines()
     assert not [line for line in lines if 'Traceback' in line or 'Warning' in line]
     for sentence in SENTENCES:
         assert len([line for line in lines if line.startswith(f'{sentence} => ')]) == 1
 
-    sightings = page.evaluate('sightings')
-    assert {len(figures) for figures in sightings} == {0, 1}, 'there never is a second figure'
-    assert page.evaluate('places.size') == 1, 'the figure stays where it is'
-    pictures = {figure for figures in sightings for figure in figures}
-    assert len(pictures) > 1, 'the figure changes while the model trains'
+    records = page.evaluate('records')
+    assert {len(figures) for figures in records} == {0, 1}, 'there is never a second figure'
+    assert page.evaluate('outputElements.size') == 1, 'the figure stays in one place'
+    versions = {figure for figures in records for figure in figures}
+    assert len(versions) > 1, 'the figure changes while the model trains'
     assert cell.locator(FIGURES).bounding_box()['width'] > 100

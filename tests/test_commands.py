@@ -82,7 +82,7 @@ def test_train_prints_and_writes_what_the_readme_says(run):
     assert [path.name for path in (folder / 'checkpoints').iterdir()] == ['epoch-2']
 
 
-def test_metrics_have_a_line_for_each_epoch(run):
+def test_metrics_have_one_line_per_epoch(run):
     folder, result = run
     rows = [json.loads(line) for line in (folder / 'metrics.jsonl').read_text().splitlines()]
     assert [row['epoch'] for row in rows] == [1, 2]
@@ -117,7 +117,7 @@ def test_the_chapters_sentences_are_translated_where_the_corpus_has_them(run, tm
     assert sources == ['Go .', 'Wow !', "I'm OK .", 'I won !']
 
 
-def test_a_corpus_of_ones_own(tmp_path):
+def test_a_corpus_file(tmp_path):
     (tmp_path / 'pairs.tsv').write_bytes(
         '\ufeffEins.\tUn.\r\n\r\nZwei.\tDeux.\r\nno pair\r\n'.encode('utf-8')
     )
@@ -190,10 +190,10 @@ def test_mistakes_get_one_line_and_exit_2(tmp_path, arguments, message):
         assert sorted(tmp_path.rglob('*')) == before and result.stdout == b''
 
 
-def test_a_folder_that_can_not_be_written(tmp_path):
+def test_a_folder_that_cannot_be_written(tmp_path):
     result = command('train', *SMALL, '--out', '/proc/run', cwd=tmp_path)
     assert result.returncode == 2
-    assert lines(result.stderr)[0].startswith('error: /proc/run: can not be made a folder (')
+    assert lines(result.stderr)[0].startswith('error: /proc/run: cannot be created (')
 
 
 @pytest.mark.parametrize(
@@ -209,8 +209,8 @@ def test_a_folder_that_can_not_be_written(tmp_path):
     ],
     ids=' '.join,
 )
-def test_the_family_trains_and_translates(options, tmp_path):
-    """Whatever was trained is known again from its folder."""
+def test_every_kind_of_model_trains_and_translates(options, tmp_path):
+    """The folder of a run has everything that translating needs."""
     sizes = ['--embed-size', '8', '--num-epochs', '2', '--corpus', 'bundled', '--out', 'run']
     result = command('train', *SMALL, *sizes, *options, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, b'')
@@ -244,7 +244,7 @@ def test_a_preset_is_overridden_by_options(tmp_path):
     assert b'trained on random ids' in result.stderr
 
 
-def test_what_attention_looked_at_is_drawn(run, tmp_path):
+def test_attention_is_drawn(run, tmp_path):
     command('train', *SMALL, '--attention', 'general', '--out', 'run', cwd=tmp_path)
     result = command(
         'translate', 'run', 'Go.', '', "I'm OK.", '--attention', 'seen.svg', cwd=tmp_path
@@ -254,7 +254,7 @@ def test_what_attention_looked_at_is_drawn(run, tmp_path):
     for arguments, message in [
         (['run', 'Go.', '--attention', 'seen.gif'], "expected a picture's name to end in"),
         ([str(run[0]), 'Go.', '--attention', 'a.svg'], 'expected a model with attention'),
-        (['run', 'Go.', '--attention', 'no/where.svg'], 'in a folder that is there'),
+        (['run', 'Go.', '--attention', 'no/where.svg'], 'no/where.svg: the folder does not exist. Create it'),
     ]:
         result = command('translate', *arguments, cwd=tmp_path)
         assert (result.returncode, result.stdout) == (2, b'') and message in str(result.stderr)
@@ -267,7 +267,7 @@ def test_another_context(tmp_path):
     assert (result.returncode, len(lines(result.stdout))) == (0, 1)
 
 
-def test_ctrl_c_keeps_what_was_trained(tmp_path):
+def test_ctrl_c_keeps_the_training(tmp_path):
     process = subprocess.Popen(
         [
             sys.executable,
@@ -308,7 +308,7 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path):
     assert command('translate', str(tmp_path / 'run'), 'Go.').returncode == 0
 
 
-def test_ctrl_c_before_anything_is_learned_leaves_nothing(tmp_path, monkeypatch, capsys):
+def test_ctrl_c_before_the_training_leaves_nothing(tmp_path, monkeypatch, capsys):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
@@ -329,7 +329,7 @@ def test_translate_gives_a_line_for_each_line(run, tmp_path):
     assert lines(result.stdout) == [out[0], '', out[4]]
 
 
-def test_translate_survives_bytes_that_are_no_text(run):
+def test_translate_survives_bytes_that_are_not_text(run):
     result = command(
         'translate',
         str(run[0]),
@@ -337,26 +337,26 @@ def test_translate_survives_bytes_that_are_no_text(run):
         env={'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C'},
     )
     assert (result.returncode, len(lines(result.stdout))) == (0, 3)
-    assert lines(result.stderr)[0].startswith('line 1 is not UTF-8 and is read with gaps: ')
+    assert lines(result.stderr)[0].startswith('line 1 is not UTF-8, and invalid bytes were replaced: ')
 
 
-def test_translate_says_when_a_sentence_is_longer_than_in_training(run):
+def test_translate_warns_of_a_sentence_longer_than_in_training(run):
     result = command('translate', str(run[0]), 'a b c d e f g h i j k')
     assert (result.returncode, len(lines(result.stdout))) == (0, 1)
-    assert '1 of 1 sentences have more tokens than the 10 that' in result.stderr.decode()
+    assert '1 of 1 sentences have more than the 10 tokens that' in result.stderr.decode()
 
 
-def test_translate_survives_a_line_without_end(run):
+def test_translate_survives_a_very_long_line(run):
     text = b'Go.\n' + b'x' * 1_000_000 + b'\n' + b'a ' * 500_000 + b'\nGo.\n'
     result = command('translate', str(run[0]), input=text)
     out = lines(result.stdout)
     assert (result.returncode, len(out)) == (0, 4) and out[0] == out[3]
     errors = lines(result.stderr)
-    assert 'line 2 is longer than 65,536 bytes and is cut' in errors
-    assert any(line.startswith('a sentence of 32,768 tokens is cut to 1,000') for line in errors)
+    assert 'line 2 is longer than 65,536 bytes and was cut' in errors
+    assert any(line.startswith('a sentence of 32,768 tokens was cut to 1,000') for line in errors)
 
 
-def test_translate_answers_what_it_was_asked_before_more_comes(run):
+def test_translate_answers_each_line_before_it_waits_for_more(run):
     """Another process may wait for a translation before it sends the next sentence."""
     with subprocess.Popen(
         [sys.executable, '-m', 'd2l_seq2seq.translate', str(run[0])],
@@ -380,9 +380,9 @@ def test_translate_a_file(run, tmp_path):
     expected = command('translate', str(run[0]), 'Go.', '', 'Wait!')
     assert result.returncode == 0 and result.stdout == expected.stdout
     for arguments, message in [
-        (['--input', 'none.txt'], 'none.txt: can not be read'),
-        (['--input', '.'], '.: can not be read'),
-        (['--input', 'lines.txt', 'Go.'], 'expected no sentences beside'),
+        (['--input', 'none.txt'], 'none.txt: cannot be read'),
+        (['--input', '.'], '.: cannot be read'),
+        (['--input', 'lines.txt', 'Go.'], '--input: cannot be combined with sentences on the command line. Pass one of'),
     ]:
         result = command('translate', str(run[0]), *arguments, cwd=tmp_path)
         assert (result.returncode, len(lines(result.stderr))) == (2, 1)
@@ -508,7 +508,7 @@ def test_evaluate_prints_a_table_and_writes_json(run, tmp_path):
     )
     assert (result.returncode, result.stderr) == (0, b'')
     out = lines(result.stdout)
-    assert out[0].startswith('corpus bundled, train split (nothing was kept back: it has seen all')
+    assert out[0].startswith('corpus bundled, train split (nothing was held out, the model has seen all')
     names = [line[:16].strip() for line in out[1:7]]
     assert names == [
         'nll_per_token',
@@ -518,15 +518,15 @@ def test_evaluate_prints_a_table_and_writes_json(run, tmp_path):
         "the book's BLEU",
         'exact matches',
     ]
-    assert '|version:' in out[3] and 'the 5 worst:' in out
+    assert '|version:' in out[3] and 'the 5 worst translations:' in out
     figures = json.loads((tmp_path / 'figures.json').read_text())
     assert (figures['split'], figures['search']['beam_size']) == ('train', 3)
     metrics = [json.loads(line) for line in (run[0] / 'metrics.jsonl').read_text().splitlines()]
     assert figures['nll_per_token'] < metrics[0]['nll_per_token']
     for arguments, message in [
-        (['--split', 'test'], 'expected a run with sentences kept back, got one without'),
+        (['--split', 'test'], 'expected a run with held-out sentences, got one without'),
         (['--worst', 'all'], "--worst: expected a whole number of at least 0, got 'all'"),
-        (['--json', 'no/such.json'], 'no/such.json: can not be written'),
+        (['--json', 'no/such.json'], 'no/such.json: cannot be written'),
         (['--split', 'dev'], '--split: invalid choice'),
     ]:
         result = command('evaluate', str(run[0]), *arguments, cwd=tmp_path)
@@ -582,7 +582,7 @@ def test_translate_without_a_run(tmp_path, folder):
     )
 
 
-def test_a_reader_that_closes_early_is_no_error(run):
+def test_a_reader_may_close_the_output_early(run):
     result = subprocess.run(
         f'yes Go. | {sys.executable} -m d2l_seq2seq.translate {run[0]} | head -n 2',
         shell=True,

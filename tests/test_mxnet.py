@@ -135,7 +135,9 @@ class Importer:
 def importer(monkeypatch):
     importer = Importer(OSError('libcudnn.so.8: cannot open shared object file'))
     monkeypatch.setattr(importlib, 'import_module', importer)
-    monkeypatch.setattr(_libraries, 'load_cuda_libraries', lambda: importer.calls.append('libraries'))
+    monkeypatch.setattr(
+        _libraries, 'load_cuda_libraries', lambda: importer.calls.append('libraries')
+    )
     return importer
 
 

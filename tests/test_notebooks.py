@@ -1,4 +1,4 @@
-"""The notebooks: twins agree, the saved run is complete, and each runs with small settings."""
+"""The notebooks: sources and saved notebooks agree, and each runs with small settings."""
 
 import ast
 import importlib.util
@@ -16,14 +16,15 @@ from conftest import ROOT
 sys.path.insert(0, str(ROOT / 'notebooks'))
 import execute as notebooks  # noqa: E402
 
-TWINS = pytest.mark.parametrize('twin', notebooks.TWINS, ids=lambda path: path.stem)
-NUM_BYTES = 3 << 20  # of all saved notebooks and pictures
+each_source = pytest.mark.parametrize('source', notebooks.SOURCES, ids=lambda path: path.stem)
+MAX_BYTES = 3 << 20  # of all saved notebooks and pictures
 IMPORT = r'^(?:from|import) [^(]*?(?:\([^)]*\)|$)'
 CHAPTER = (
     'embed_size, num_hiddens, num_layers, dropout = 4, 8, 1, 0.0\n'
     'batch_size, num_steps = 256, 10\n'
     'lr, num_epochs, seed = 0.005, 20, 0\n'
 )
+# Small settings: the contents of the cell tagged `parameters`.
 SMALL = {
     'attention': CHAPTER,
     'beam_search': 'num_examples, num_steps, num_epochs = 500, 10, 1\n'
@@ -37,7 +38,7 @@ SMALL = {
     'embed_size, num_hiddens, num_epochs = 4, 8, 2',
     'seq2seq': CHAPTER + 'num_task_pairs, num_task_epochs, task_hiddens = 100, 2, 8',
 }
-# What is drawn; a figure that is updated in place counts once.
+# A figure that is updated in place counts once.
 NUM_FIGURES = {
     'attention': 3,
     'beam_search': 1,
@@ -48,8 +49,13 @@ NUM_FIGURES = {
 }
 
 
-def saved(twin):
-    return nbformat.read(twin.with_suffix('.ipynb'), as_version=4)
+def read_saved(source):
+    """Return the saved notebook of a source, with its outputs."""
+    return nbformat.read(source.with_suffix('.ipynb'), as_version=4)
+
+
+def read_saved_by_name(name):
+    return read_saved(ROOT / 'notebooks' / name)
 
 
 def outputs(notebook):
@@ -65,12 +71,12 @@ def figures(notebook):
 
 
 def printed(notebook):
-    """What the cells of a notebook printed."""
+    """Return the text that all cells of a notebook printed."""
     return ''.join(output.get('text', '') for output in outputs(notebook))
 
 
 def results(notebook):
-    """The values of cells, as text."""
+    """Return the values of cells, as text."""
     return [
         output.data['text/plain']
         for output in outputs(notebook)
@@ -78,24 +84,20 @@ def results(notebook):
     ]
 
 
-def saved_as(name):
-    return saved(ROOT / 'notebooks' / name)
-
-
-@TWINS
-def test_twins_have_the_same_cells(twin):
-    def sources(notebook):
+@each_source
+def test_source_and_saved_notebook_have_the_same_cells(source):
+    def cells(notebook):
         return [
             (cell.cell_type, cell.source, cell.id, cell.metadata.get('tags', []))
             for cell in notebook.cells
         ]
 
-    assert sources(saved(twin)) == sources(notebooks.read_twin(twin)), 'run: make notebooks'
+    assert cells(read_saved(source)) == cells(notebooks.read_source(source)), 'run: make notebooks'
 
 
-@TWINS
-def test_the_saved_notebook_was_executed_in_order_and_without_noise(twin):
-    notebook = saved(twin)
+@each_source
+def test_saved_notebook_was_executed_in_order_and_without_warnings(source):
+    notebook = read_saved(source)
     nbformat.validate(notebook)
     counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == 'code']
     assert counts == list(range(1, len(counts) + 1))
@@ -107,129 +109,134 @@ def test_the_saved_notebook_was_executed_in_order_and_without_noise(twin):
     assert {output.get('name', 'stdout') for output in outputs(notebook)} == {'stdout'}
 
 
-@TWINS
-def test_nothing_saved_depends_on_when_and_where_it_was_made(twin):
-    text = twin.with_suffix('.ipynb').read_text(encoding='utf-8')
+@each_source
+def test_saved_notebook_does_not_depend_on_time_and_place(source):
+    text = source.with_suffix('.ipynb').read_text(encoding='utf-8')
     assert str(ROOT) not in text and '<dc:date>' not in text
-    assert all('execution' not in cell.metadata for cell in saved(twin).cells)
+    assert all('execution' not in cell.metadata for cell in read_saved(source).cells)
 
 
-def test_all_that_is_saved_is_small():
+def test_saved_notebooks_and_pictures_are_small():
     files = [*notebooks.FOLDER.glob('*.ipynb'), *notebooks.PICTURES.iterdir()]
-    assert sum(path.stat().st_size for path in files) < NUM_BYTES
+    assert sum(path.stat().st_size for path in files) < MAX_BYTES
     assert {path.with_suffix('.py') for path in files if path.suffix == '.ipynb'} == set(
-        notebooks.TWINS
+        notebooks.SOURCES
     )
 
 
-def test_the_pictures_are_those_of_the_notebooks():
-    found = {
+def test_pictures_are_those_of_the_notebooks():
+    pictures = {
         name: picture
-        for twin in notebooks.TWINS
-        for name, picture in notebooks.pictures(saved(twin)).items()
+        for source in notebooks.SOURCES
+        for name, picture in notebooks.collect_pictures(read_saved(source)).items()
     }
-    assert found == {
+    assert pictures == {
         path.name: path.read_text(encoding='utf-8') for path in notebooks.PICTURES.iterdir()
     }, 'run: make notebooks'
     readme = (ROOT / 'README.md').read_text(encoding='utf-8')
-    assert all(f'](notebooks/pictures/{name})' in readme for name in found)
+    assert all(f'](notebooks/pictures/{name})' in readme for name in pictures)
 
 
-@TWINS
-def test_readme_links_it(twin):
+@each_source
+def test_readme_links_to_it(source):
     readme = (ROOT / 'README.md').read_text(encoding='utf-8')
-    assert f'](notebooks/{twin.stem}.ipynb)' in readme
+    assert f'](notebooks/{source.stem}.ipynb)' in readme
 
 
-@TWINS
-def test_a_notebook_defines_nothing(twin):
-    tree = ast.parse(twin.read_text(encoding='utf-8'))
-    kinds = ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
-    assert not [node.name for node in ast.walk(tree) if isinstance(node, kinds)]
+@each_source
+def test_notebook_defines_nothing(source):
+    tree = ast.parse(source.read_text(encoding='utf-8'))
+    definitions = ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef
+    assert not [node.name for node in ast.walk(tree) if isinstance(node, definitions)]
 
 
-@TWINS
-def test_it_runs_with_small_settings(twin, monkeypatch, tmp_path):
-    # Where the real corpus isn't on disk, the kernel finds no network and an empty cache.
+@each_source
+def test_it_runs_with_small_settings(source, monkeypatch, tmp_path):
+    # Unless the book's corpus is on the disk, the kernel finds no network and an empty cache.
     for variable in ('http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'):
         monkeypatch.setenv(variable, 'http://127.0.0.1:9')
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]))
-    notebook = notebooks.read_twin(twin)
+    notebook = notebooks.read_source(source)
     (parameters,) = [
         cell for cell in notebook.cells if 'parameters' in cell.metadata.get('tags', [])
     ]
-    parameters.source = SMALL[twin.stem]
+    parameters.source = SMALL[source.stem]
     notebooks.execute(notebook)
-    assert len(figures(notebook)) == len(figures(saved(twin))) == NUM_FIGURES[twin.stem]
+    assert len(figures(notebook)) == len(figures(read_saved(source))) == NUM_FIGURES[source.stem]
 
 
-def set_up(notebook):
-    """The first cell of code, ready to run."""
-    source = next(cell.source for cell in notebook.cells if cell.cell_type == 'code')
-    return compile(source, 'set up', 'exec')
+def compile_set_up(notebook):
+    """Return the first code cell, compiled."""
+    code = next(cell.source for cell in notebook.cells if cell.cell_type == 'code')
+    return compile(code, 'set up', 'exec')
 
 
-@TWINS
-def test_its_first_cell_installs_what_is_missing_and_only_that(twin, monkeypatch, tmp_path):
-    called, present = [], {'d2l_seq2seq', 'mxnet', 'sacrebleu'}
-    monkeypatch.setattr(subprocess, 'run', lambda command, check: called.append(command))
+@each_source
+def test_first_cell_installs_only_missing_packages(source, monkeypatch, tmp_path):
+    commands, present = [], {'d2l_seq2seq', 'mxnet', 'sacrebleu'}
+    monkeypatch.setattr(subprocess, 'run', lambda command, check: commands.append(command))
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: name if name in present else None)
     monkeypatch.setattr(sys, 'version_info', (3, 11, 7))
     monkeypatch.chdir(notebooks.FOLDER)
-    published = notebooks.read_twin(twin, 'https://github.com/someone/project')
+    published = notebooks.read_source(source, 'https://github.com/someone/project')
 
-    def calls(notebook=notebooks.read_twin(twin)):
-        called.clear()
-        exec(set_up(notebook), {})
+    def pip_arguments(notebook=notebooks.read_source(source)):
+        commands.clear()
+        exec(compile_set_up(notebook), {})
         assert all(
-            command[:5] == [sys.executable, '-m', 'pip', 'install', '--quiet'] for command in called
+            command[:5] == [sys.executable, '-m', 'pip', 'install', '--quiet']
+            for command in commands
         )
-        return [command[5:] for command in called]
+        return [command[5:] for command in commands]
 
-    assert calls() == []
+    assert pip_arguments() == []
     present.remove('sacrebleu')
-    assert calls() == calls(published) == [['..[eval]']]  # whichever MXNet is there
+    # The build of MXNet that is installed remains.
+    assert pip_arguments() == pip_arguments(published) == [['..[eval]']]
     present.clear()
-    assert calls() == calls(published) == [['..[cpu,eval]']]
+    assert pip_arguments() == pip_arguments(published) == [['..[cpu,eval]']]
     monkeypatch.chdir(tmp_path)
-    assert calls(published) == [['d2l-seq2seq[cpu,eval] @ git+https://github.com/someone/project']]
+    assert pip_arguments(published) == [
+        ['d2l-seq2seq[cpu,eval] @ git+https://github.com/someone/project']
+    ]
     monkeypatch.setattr(sys, 'version_info', (3, 13, 0))
-    assert calls(published)[1:] == [['--no-deps', 'mxnet==1.9.1']]
+    assert pip_arguments(published)[1:] == [['--no-deps', 'mxnet==1.9.1']]
 
 
-@TWINS
-def test_there_is_a_badge_where_the_project_has_an_address(twin):
-    link = f'/github/someone/project/blob/main/notebooks/{twin.stem}.ipynb)'
-    assert link in notebooks.read_twin(twin, 'https://github.com/someone/project').cells[0].source
-    assert 'Colab' not in notebooks.read_twin(twin, '').cells[0].source
+@each_source
+def test_title_has_a_badge_if_the_project_has_a_url(source):
+    link = f'/github/someone/project/blob/main/notebooks/{source.stem}.ipynb)'
+    title = notebooks.read_source(source, 'https://github.com/someone/project').cells[0].source
+    assert link in title
+    assert 'Colab' not in notebooks.read_source(source, '').cells[0].source
 
 
-@TWINS
-def test_the_code_that_is_shown_is_the_packages(twin):
+@each_source
+def test_code_that_is_shown_is_that_of_the_package(source):
+    notebook, namespace = read_saved(source), {}
     shown = [
         output.data['text/markdown']
-        for output in outputs(saved(twin))
+        for output in outputs(notebook)
         if 'text/markdown' in output.get('data', {})
     ]
-    space = {}
-    for cell in saved(twin).cells:
+    for cell in notebook.cells:
         for line in re.findall(IMPORT, cell.source, re.MULTILINE):
-            exec(line, space)
+            exec(line, namespace)
     names = [
         name
-        for cell in saved(twin).cells
-        for names in re.findall(r'^show_code\(([^)]*)\)', cell.source, re.MULTILINE)
-        for name in names.split(', ')
+        for cell in notebook.cells
+        for arguments in re.findall(r'^show_code\(([^)]*)\)', cell.source, re.MULTILINE)
+        for name in arguments.split(', ')
     ]
     assert len(shown) == len(names) > 0
     for text, name in zip(shown, names):
-        source = re.escape(inspect.getsource(eval(name, space)))  # Python 3.8 omits decorators
-        assert re.fullmatch(f'```python\n(@.*\n)*{source}```', text), 'run: make notebooks'
+        code = re.escape(inspect.getsource(eval(name, namespace)))  # Python 3.8 omits decorators
+        assert re.fullmatch(f'```python\n(@.*\n)*{code}```', text), 'run: make notebooks'
 
 
-def test_the_data_are_the_books():
-    notebook = saved_as('machine_translation_data')
+def test_section_9_5_shows_the_figures_of_the_book():
+    notebook = read_saved_by_name('machine_translation_data')
     assert 'Go.\tVa !\nHi.\tSalut !\nRun!\tCours\u202f!' in printed(notebook)
     assert 'go .\tva !\nhi .\tsalut !\nrun !\tcours !' in printed(notebook)
     assert "([['go', '.'], ['hi', '.'], ['run', '!']]" in results(notebook)[0]
@@ -237,8 +244,8 @@ def test_the_data_are_the_books():
     assert '180 162 4 10\n4,437 labels' in printed(notebook)
 
 
-def test_the_chapter_shows_what_the_book_printed():
-    notebook = saved_as('seq2seq')
+def test_section_9_7_shows_the_figures_of_the_book():
+    notebook = read_saved_by_name('seq2seq')
     assert results(notebook)[:3] == [
         '(7, 4, 16)',
         '(2, (2, 4, 16), (2, 4, 16))',
@@ -249,33 +256,33 @@ def test_the_chapter_shows_what_the_book_printed():
     assert 'Go . => va !' in printed(notebook) and 'Wow ! => <unk> !' in printed(notebook)
 
 
-def test_the_exercises_are_answered():
-    text = printed(saved_as('seq2seq'))
-    (share,) = re.findall(r'exactly right: .* \((.*)%\)', text)
-    assert float(share) > 99
+def test_exercises_of_section_9_7_are_answered():
+    text = printed(read_saved_by_name('seq2seq'))
+    (accuracy,) = re.findall(r'exactly right: .* \((.*)%\)', text)
+    assert float(accuracy) > 99
     masked, unmasked = re.findall(r'mask.*: ([\d.]+) nats per label that it trained on', text)
     assert float(unmasked) < 0.7 * float(masked)
 
 
-def test_beams_find_what_is_likelier():
-    notebook = saved_as('beam_search')
+def test_beam_search_finds_more_likely_translations():
+    notebook = read_saved_by_name('beam_search')
     assert '0.048 0.054' in printed(notebook)
-    more, less = re.findall(
+    num_more, num_less = re.findall(
         r'(\d+) (?:of \d+ translations are more likely|less)', printed(notebook)
     )
-    assert int(more) > 10 * int(less)
+    assert int(num_more) > 10 * int(num_less)
 
 
-def test_attention_shows_what_the_book_printed():
-    notebook = saved_as('attention')
+def test_section_10_2_shows_the_figures_of_the_book():
+    notebook = read_saved_by_name('attention')
     text = ' '.join(results(notebook))
     assert '((4, 7, 10), 3, (4, 7, 16), 2, (2, 4, 16))' in text
     assert '[ 2.' in text and '[10.' in text
     assert 'loss 0.03' in printed(notebook)
 
 
-def test_the_article_shows_what_it_printed():
-    text = printed(saved_as('opengenus_seq2seq'))
+def test_opengenus_notebook_shows_the_figures_of_the_article():
+    text = printed(read_saved_by_name('opengenus_seq2seq'))
     assert re.findall(r'epoch \d: loss (4\.60)', text) == ['4.60', '4.60']  # 4.6053 and 4.6031
     assert "['milk', 'drink', 'i']" in text
     scores = [
@@ -284,14 +291,14 @@ def test_the_article_shows_what_it_printed():
         if line.startswith(('one vector {', 'attention {'))
     ]
     assert len(scores) == 2
-    assert all(one < with_attention for one, with_attention in zip(*scores))
+    assert all(one_vector < attention for one_vector, attention in zip(*scores))
 
 
-def test_fit_has_the_books_losses_in_less_time():
-    text = printed(saved_as('faster'))
+def test_fit_has_the_losses_of_the_book_in_less_time():
+    text = printed(read_saved_by_name('faster'))
     losses = re.findall(r'epoch +\d+: ([\d.]+) ([\d.]+)', text)
     assert len(losses) == 10
-    for book, own in losses:
-        assert float(book) == pytest.approx(float(own), rel=1e-4)
-    (times,) = re.findall(r'^([\d.]+) times', text, re.MULTILINE)
-    assert float(times) > 2
+    for book_loss, fit_loss in losses:
+        assert float(book_loss) == pytest.approx(float(fit_loss), rel=1e-4)
+    (speedup,) = re.findall(r'^([\d.]+) times', text, re.MULTILINE)
+    assert float(speedup) > 2

@@ -52,7 +52,7 @@ def test_a_renamed_class_is_found_under_its_old_name():
 
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match='no_such_name'):
-        d2l_seq2seq.no_such_name
+        _ = d2l_seq2seq.no_such_name
 
 
 def loaded_after(code):
@@ -95,7 +95,7 @@ def test_the_book_needs_nothing_of_the_toolkit():
     code = (
         'import sys, d2l_seq2seq.book as d2l\n'
         'd2l.train_s2s_ch9, d2l.load_data_nmt, d2l.Seq2SeqAttentionDecoder, d2l.Timer\n'
-        f'loaded = {{name.split(".")[1] for name in sys.modules if name.startswith("d2l_seq2seq.")}}\n'
+        'loaded = {name.split(".")[1] for name in sys.modules if name.startswith("d2l_seq2seq.")}\n'
         f'assert not loaded & {set(TOOLKIT)}, loaded'
     )
     subprocess.run([sys.executable, '-c', code], check=True)

@@ -9,6 +9,7 @@ from rounds import Turns  # noqa: E402
 
 from d2l_seq2seq._runtime import choose_threads  # noqa: E402
 from d2l_seq2seq.config import SearchConfig  # noqa: E402
+from d2l_seq2seq.runs.layout import read_run_config  # noqa: E402
 
 job = json.loads(Path(sys.argv[1]).read_text())
 config = read_run_config(Path(job['run']))

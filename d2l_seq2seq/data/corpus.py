@@ -177,11 +177,14 @@ def _read_bytes(path: Path) -> bytes:
 
 
 _LETTERS = 'abcdefghijklmnopqrstuvwxyz'
-_ONES = (
-    'zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen '
-    'fifteen sixteen seventeen eighteen nineteen'
-).split()
-_TENS = 'twenty thirty forty fifty sixty seventy eighty ninety'.split()
+# fmt: off
+_ONES = [
+    'zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten',
+    'eleven', 'twelve', 'thirteen', 'fourteen', 'fifteen', 'sixteen', 'seventeen', 'eighteen',
+    'nineteen',
+]
+# fmt: on
+_TENS = ['twenty', 'thirty', 'forty', 'fifty', 'sixty', 'seventy', 'eighty', 'ninety']
 
 
 def random_words(num_pairs: int, longest: int, seed: int) -> list[str]:
@@ -241,7 +244,8 @@ def pseudo_pairs(seed: int) -> list[tuple[str, str]]:
     falls very slowly.
     """
     rng = random.Random(seed)
-    return [
-        tuple(' '.join(str(rng.randrange(100)) for _ in range(length)) for length in (10, 15))
-        for _ in range(1000)
-    ]
+
+    def random_ids(length: int) -> str:
+        return ' '.join(str(rng.randrange(100)) for _ in range(length))
+
+    return [(random_ids(10), random_ids(15)) for _ in range(1000)]

@@ -39,9 +39,9 @@ class EncodedCorpus(NamedTuple):
 class Split:
     """The parts of a corpus, each in the order of the corpus."""
 
-    train: Pairs
-    valid: Pairs
-    test: Pairs
+    train: list[tuple]
+    valid: list[tuple]
+    test: list[tuple]
 
 
 def first_examples(pairs: Pairs, num_examples: int | None) -> Pairs:
@@ -194,7 +194,8 @@ def group_references(pairs: Pairs, tokenizer: PairTokenizer) -> dict[str, list[s
 
     Sources with the same tokens are one source, under its first spelling.
     """
-    first_spellings, references = {}, {}
+    first_spellings: dict[tuple, str] = {}
+    references: dict[str, list[str]] = {}
     for src, tgt in pairs:
         spelling = first_spellings.setdefault(tuple(tokenizer.tokenize_src(src)), src)
         translations = references.setdefault(spelling, [])

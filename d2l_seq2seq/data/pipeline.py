@@ -73,7 +73,7 @@ def _encode_pseudo_corpus(config: DataConfig, corpus: Corpus) -> TrainingData:
             f'held_out: expected a corpus of text, got {corpus.name}, which has random ids',
             'Leave out --held-out and --validate, or choose another corpus.',
         )
-    pairs = Split(first_examples(corpus.pairs, config.num_examples), [], [])
+    pairs = Split(list(first_examples(corpus.pairs, config.num_examples)), [], [])
     vocab, train = encode_pseudo_pairs(pairs.train)
     return TrainingData(pairs, None, vocab, vocab, train, None)
 
@@ -86,8 +86,8 @@ def build_feed(
     worker: tuple[int, int] = (0, 1),
 ) -> Feed:
     """Build the feed that a configuration asks for; see `Feed` for `ctx` and `worker`."""
-    if config.max_tokens is not None:
-        return TokenFeed(corpus, config.max_tokens, seed, ctx, config.bucket_width, worker)
-    if config.bucket_width is not None:
+    if config.bucket_width is None:
+        return Feed(corpus, config.batch_size, seed, ctx, worker)
+    if config.max_tokens is None:
         return BucketFeed(corpus, config.batch_size, seed, ctx, config.bucket_width, worker)
-    return Feed(corpus, config.batch_size, seed, ctx, worker)
+    return TokenFeed(corpus, config.max_tokens, seed, ctx, config.bucket_width, worker)

@@ -32,7 +32,7 @@ class PairTokenizer(NamedTuple):
     tokenize_tgt: Callable[[str], list[str]]
     build_vocab: Callable[[list[list[str]]], Vocab]  # from all sentences of a side
     share_vocab: bool = False  # True: one vocabulary, built from both sides
-    detokenize: Callable[[list[str]], str] = ' '.join  # target tokens to a sentence
+    detokenize: Callable[[Iterable[str]], str] = ' '.join  # target tokens to a sentence
 
 
 def tokenize_chapter(sentence: str) -> list[str]:
@@ -168,7 +168,7 @@ class Subwords:
         return self._processor.EncodeAsPieces(' '.join(tokenize_words(sentence)))
 
     @staticmethod
-    def detokenize(pieces: Sequence[str]) -> str:
+    def detokenize(pieces: Iterable[str]) -> str:
         """Join pieces to a sentence."""
         return detokenize_words(''.join(pieces).replace(WORD_START, ' ').split())
 

@@ -113,7 +113,7 @@ class Bridge(nn.HybridBlock, Encoder):
         return self.encoder.embedding
 
     @property
-    def reads_padding(self) -> bool:
+    def reads_padding(self) -> bool:  # type: ignore[override]
         """True if padding changes the encoder's outputs."""
         return self.encoder.reads_padding
 

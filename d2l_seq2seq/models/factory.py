@@ -6,7 +6,7 @@ their weights.  The functions stand here in the order in which a training uses t
 
 from __future__ import annotations
 
-from typing import Callable, Mapping
+from typing import Any, Callable, Mapping
 
 import numpy as onp
 
@@ -166,15 +166,15 @@ def _build_encoder(config: ModelConfig, vocab_size: int) -> Encoder:
 
 def _build_decoder(config: ModelConfig, vocab_size: int) -> Decoder:
     sizes = vocab_size, config.embed_size, config.num_hiddens, config.num_layers
-    options = {'dropout': config.dropout, 'layer': _layer_class(config)}
+    options: dict[str, Any] = {'dropout': config.dropout, 'layer': _layer_class(config)}
     if config.attention == 'additive':
-        attention = AdditiveAttention(config.num_hiddens, config.dropout)
-        return Seq2SeqAttentionDecoder(*sizes, attention=attention, **options)
+        additive = AdditiveAttention(config.num_hiddens, config.dropout)
+        return Seq2SeqAttentionDecoder(*sizes, attention=additive, **options)
     if config.attention == 'dot':
         return LuongDecoder(*sizes, DotAttention(config.dropout), **options)
     if config.attention == 'general':
-        attention = GeneralAttention(config.num_hiddens, config.dropout)
-        return LuongDecoder(*sizes, attention, **options)
+        general = GeneralAttention(config.num_hiddens, config.dropout)
+        return LuongDecoder(*sizes, general, **options)
     return (ContextDecoder if config.context_every_step else Seq2SeqDecoder)(*sizes, **options)
 
 

@@ -12,7 +12,7 @@ import contextlib
 import os
 import shutil
 from pathlib import Path
-from typing import BinaryIO, Callable
+from typing import BinaryIO, Callable, Mapping
 
 from ..errors import InputError
 
@@ -38,7 +38,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def write_folder(
-    path: Path, writers: dict[str, Callable[[BinaryIO], object]], finish: Callable[[Path], None]
+    path: Path, writers: Mapping[str, Callable[[BinaryIO], object]], finish: Callable[[Path], None]
 ) -> None:
     """Write a folder of files atomically, replacing one of that name.
 

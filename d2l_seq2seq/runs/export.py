@@ -74,7 +74,7 @@ def _trace(model: EncoderDecoder) -> tuple[_Graph, _Graph]:
     """Trace the encoder, and one step of the decoder."""
     src, src_valid_len = _variables({'src': (1, 1), 'src_valid_len': (1,)})
     first_state = model.decoder.init_state(model.encoder(src, src_valid_len), src_valid_len)
-    state_arrays = []
+    state_arrays: list[mx.sym.Symbol] = []
     structure = flatten(first_state, state_arrays)
     state_names = [f'state{number}' for number in range(len(state_arrays))]
     encoder = _group(state_arrays)
@@ -88,7 +88,7 @@ def _trace(model: EncoderDecoder) -> tuple[_Graph, _Graph]:
         logits, state, *attention_weights = model.decoder.attend(token, state)
     else:
         logits, state = model.decoder(token, state)
-    outputs = []
+    outputs: list[mx.sym.Symbol] = []
     flatten([logits, state, attention_weights], outputs)
     output_names = ['logits', *state_names]
     if attention_weights:

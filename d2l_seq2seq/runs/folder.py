@@ -321,18 +321,20 @@ class ReadOnlyRunFolder(RunFolder):
 
     Parameters
     ----------
-    path : Path, optional
-        The folder of a run that is resumed.  None for a new run, whose folder only the worker that
-        writes it knows.
+    path : Path
+        The folder, which need not exist on this machine if the run is new.
+    is_new : bool
+        True: the run starts from the beginning, whatever is in a folder of that name.
     """
 
-    def __init__(self, path: Path | None):
+    def __init__(self, path: Path, is_new: bool):
         self.path = path
         self.last_epoch = 0
+        self._is_new = is_new
 
     def checkpoints(self) -> list[Path]:
         """Return the checkpoint folders, the latest last; none for a new run."""
-        return [] if self.path is None else list_checkpoints(self.path)
+        return [] if self._is_new else list_checkpoints(self.path)
 
     def save_checkpoint(self, *args) -> None:
         """Do nothing."""

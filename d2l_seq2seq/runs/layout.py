@@ -52,6 +52,7 @@ def checkpoint_name(epoch: int, batch: int) -> str:
 def checkpoint_position(checkpoint: Path) -> tuple[int, int]:
     """Return the completed epochs, and batches of the next epoch, from a checkpoint's name."""
     match = _CHECKPOINT_NAME.fullmatch(checkpoint.name)
+    assert match is not None  # only checkpoints are listed
     return int(match.group(1)), int(match.group(2) or 0)
 
 

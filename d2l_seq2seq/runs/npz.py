@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from typing import BinaryIO, Mapping
+from typing import BinaryIO, Mapping, cast
 
 import numpy as onp
 
@@ -116,7 +116,7 @@ def _read_array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> 
         raise InputError(
             f'expected {name} as float32 {shape}, uncompressed, got {info.file_size:,} bytes'
         )
-    with archive.open(info) as member:
+    with cast(zipfile.ZipExtFile, archive.open(info)) as member:
         header = member.read(info.file_size - num_bytes)
         # No part of the header is interpreted.  It must equal the expected one, up to the padding
         # at its end; the two bytes after the magic string are its length.

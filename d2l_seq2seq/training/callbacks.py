@@ -83,6 +83,7 @@ class Validation:
         self._feed_state = feed.random_state.get_state()
 
     def __call__(self, metrics: EpochMetrics, state: TrainState) -> None:
+        """Validate if a validation is due after this epoch."""
         if self.is_due(metrics.epoch):
             self._report(self._broadcast_metrics(metrics.epoch))
 
@@ -109,10 +110,11 @@ class Validation:
         metrics = ValidationMetrics(epoch, LossSums(0.0, 0.0, 0), 0.0, [])
         if self._workers.rank == 0:
             metrics = self.evaluate(epoch)
-        *losses, num_tokens, bleu = self._workers.broadcast(
+        nll_sum, book_sum, num_tokens, bleu = self._workers.broadcast(
             [*dataclasses.astuple(metrics.losses), metrics.bleu]
         )
-        return dataclasses.replace(metrics, losses=LossSums(*losses, int(num_tokens)), bleu=bleu)
+        losses = LossSums(nll_sum, book_sum, int(num_tokens))
+        return dataclasses.replace(metrics, losses=losses, bleu=bleu)
 
 
 class BestValidation:
@@ -142,6 +144,7 @@ class BestValidation:
         self._num_worse = 0
 
     def __call__(self, validation: ValidationMetrics) -> None:
+        """Compare a validation with the best so far; raises `StopTraining` without patience."""
         score = self._score(validation)
         if self._best is None or score > self._best:
             self._best, self._num_worse, self.epoch = score, 0, validation.epoch
@@ -191,6 +194,7 @@ class TimeLimit:
         self._end = self._last + 60 * minutes
 
     def __call__(self, metrics: EpochMetrics, state: TrainState) -> None:
+        """Raise `OutOfTime` if there is no time for another epoch."""
         now = time.monotonic()
         if now + (now - self._last) > self._end:
             raise OutOfTime(f'no time for another epoch within {self._minutes:g} minutes')

@@ -164,7 +164,7 @@ class Trainer:
         self._require_same_start()
         self._writer = CheckpointWriter(folder, self._run, self._callbacks, self._fingerprint)
         self._validation = None
-        if config.training.validate:
+        if config.training.validate and valid_feed is not None:
             self._validation = Validation(
                 Translator.of(self._run),
                 valid_feed,
@@ -182,20 +182,14 @@ class Trainer:
         notes, exit_code = [], 0
         try:
             self._fit()
-        except StopTraining as reason:
-            notes.append(
-                f'stopped after epoch {self._last.epoch} of {self._config.training.num_epochs}: '
-                f'{reason}'
-            )
+        except StopTraining as stop:
+            assert self._last is not None  # callbacks are called after an epoch
+            num_epochs = self._config.training.num_epochs
+            notes.append(f'stopped after epoch {self._last.epoch} of {num_epochs}: {stop}')
         except Interrupted:
             # Where another worker received the signal, this process has no code of its own.
             exit_code = self._interruption.exit_code or SIGTERM_CODE
-            self._writer.write(self._state)
-            self._workers.barrier()  # a worker that ends before the others would count as failed
-            notes.append(
-                f'stopped in epoch {self._state.epoch + 1} of '
-                f'{self._config.training.num_epochs}. Resume with: {self._resume_command()}'
-            )
+            notes.append(self._save_for_resuming())
         except FloatingPointError as error:
             raise self._not_finite(error) from error
         finally:
@@ -203,6 +197,16 @@ class Trainer:
         if exit_code == 0 and self._workers.rank == 0:
             notes += self._validate_at_end() + self._use_best_weights()
         return Outcome(self._run, self._last, exit_code, notes)
+
+    def _save_for_resuming(self) -> str:
+        """Write a checkpoint within the epoch; return a line for the user."""
+        assert self._state is not None  # it is set after the first update
+        self._writer.write(self._state)
+        self._workers.barrier()  # a worker that ends before the others would count as failed
+        return (
+            f'stopped in epoch {self._state.epoch + 1} of {self._config.training.num_epochs}. '
+            f'Resume with: {self._resume_command()}'
+        )
 
     def _fit(self) -> None:
         """Train the model with `fit`."""

@@ -211,7 +211,7 @@ def test_each_epoch_is_recorded_once(tmp_path):
         file.write('{"epoch": 4, "los')  # a power cut
     with existing_run(tmp_path / 'run') as resumed:
         for epoch in (2, 3, 4, 5):
-            resumed.record(epoch, {**row(epoch), 'resumed': 1})
+            resumed.append_metrics(epoch, {**row(epoch), 'resumed': 1})
     rows = [json.loads(line) for line in (folder.path / 'metrics.jsonl').read_text().splitlines()]
     assert [row['epoch'] for row in rows] == [1, 2, 3, 4, 5]
     assert ['resumed' in row for row in rows] == [False, False, False, True, True]

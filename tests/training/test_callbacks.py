@@ -172,7 +172,7 @@ def test_an_evaluation_adds_up(run):
 
 def test_what_is_right_scores_everything(run, monkeypatch):
     run, data = run
-    answers = {src: tgt for src, tgt in data.pairs.train}
+    answers = dict(data.pairs.train)
     monkeypatch.setattr(
         Translator,
         '__call__',

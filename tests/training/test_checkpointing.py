@@ -1,5 +1,6 @@
 """Resuming: the same bits, from any batch; signals; settings with which a run is not resumed."""
 
+import contextlib
 import json
 import os
 import re
@@ -90,7 +91,7 @@ def test_at_any_batch_a_checkpoint_leads_to_the_same_end(toy, seed, tmp_path, co
             schedule.observe(metrics.train.nll_per_token)
             history.append((metrics.train, metrics.lr))
 
-        try:
+        with contextlib.suppress(Stop):
             fit(
                 model,
                 feed,
@@ -101,8 +102,6 @@ def test_at_any_batch_a_checkpoint_leads_to_the_same_end(toy, seed, tmp_path, co
                 on_update=watch,
                 on_epoch_end=observe,
             )
-        except Stop:
-            pass
         return history, saved
 
     seed_generators(seed)

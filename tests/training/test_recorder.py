@@ -92,13 +92,12 @@ def test_tensorboard_reads_what_is_written(tmp_path):
     ]
 
 
-def test_without_tensorboardx_is_said_what_to_type(tmp_path, monkeypatch):
+def test_a_missing_tensorboardx_is_reported_with_the_command_that_installs_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'tensorboardX.proto.event_pb2', None)  # importing it fails
-    with new_run(tmp_path / 'run', config()) as folder:
-        with pytest.raises(InputError, match=r"pip install 'd2l-seq2seq\[tensorboard\]'"):
-            Recorder(
-                folder, dataclasses.replace(config(), training=TrainingConfig(tensorboard=True))
-            )
+    settings = dataclasses.replace(config(), training=TrainingConfig(tensorboard=True))
+    message = r"pip install 'd2l-seq2seq\[tensorboard\]'"
+    with new_run(tmp_path / 'run', config()) as folder, pytest.raises(InputError, match=message):
+        Recorder(folder, settings)
 
 
 def test_training_continues_if_tensorboard_events_cannot_be_written(tmp_path, monkeypatch, caplog):
