@@ -81,18 +81,18 @@ SECTIONS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class Cell:
     """A printed cell: the book's output, ours, and whether they agree."""
 
-    cell: str
+    name: str
     book: str
     ours: str
     agrees: bool | None  # None: shown but not judged
 
 
-def _equal(cell: str, book, ours) -> Row:
-    """Return the row of values that must be equal."""
-    return Row(cell, str(book), str(ours), book == ours)
+def _equal(name: str, book, ours) -> Cell:
+    """Return the cell of values that must be equal."""
+    return Cell(name, str(book), str(ours), book == ours)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -120,15 +120,15 @@ def main(argv: list[str] | None = None) -> int:
     ctx = device_from_name(options.device)
     section = SECTIONS[options.section]
     print(f'{section.title}, corpus {corpus.name}, seed {options.seed}\n', flush=True)
-    block_rows = {'seq2seq': _seq2seq_rows, 'attention': _attention_rows}[options.section]
-    rows = [*block_rows(ctx), *_training_rows(section, corpus, options.seed, ctx)]
-    differing = [row.cell for row in rows if row.agrees is False]
-    print(f'{_table(rows)}\n')
+    block_cells = {'seq2seq': _seq2seq_cells, 'attention': _attention_cells}[options.section]
+    cells = [*block_cells(ctx), *_training_cells(section, corpus, options.seed, ctx)]
+    differing = [cell.name for cell in cells if cell.agrees is False]
+    print(f'{_table(cells)}\n')
     if differing:
-        print(f'{len(differing)} of {len(rows)} cells differ: {", ".join(differing)}')
+        print(f'{len(differing)} of {len(cells)} cells differ: {", ".join(differing)}')
         return 1
     print(
-        f'all {sum(row.agrees is True for row in rows)} judged cells agree'
+        f'all {sum(cell.agrees is True for cell in cells)} judged cells agree'
         + (
             ''
             if corpus.name == 'fra-eng'
@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _seq2seq_rows(ctx) -> list[Row]:
+def _seq2seq_cells(ctx) -> list[Cell]:
     """Return the cells of section 9.7 before training: shapes, sequence_mask and the loss."""
     from ._mxnet import np, npx
     from .book.seq2seq import MaskedSoftmaxCELoss, Seq2SeqDecoder, Seq2SeqEncoder
@@ -180,7 +180,7 @@ def _seq2seq_rows(ctx) -> list[Row]:
             filled[:, :, 0].astype(int).tolist(),
         ),
         # oneDNN's logarithm on a CPU is accurate to 3e-6; the book's GPU, to the last digit.
-        Row(
+        Cell(
             'masked loss, to 1e-5',
             str(PRINTED_LOSSES),
             str([round(x, 7) for x in losses]),
@@ -189,7 +189,7 @@ def _seq2seq_rows(ctx) -> list[Row]:
     ]
 
 
-def _attention_rows(ctx) -> list[Row]:
+def _attention_cells(ctx) -> list[Cell]:
     """Return the cell of section 10.2 before training."""
     from ._mxnet import np
     from .models.factory import build_model
@@ -208,7 +208,7 @@ def _attention_rows(ctx) -> list[Row]:
     ]
 
 
-def _training_rows(section: Section, corpus: Corpus, seed: int, ctx) -> list[Row]:
+def _training_cells(section: Section, corpus: Corpus, seed: int, ctx) -> list[Cell]:
     """Train in the book's own loop; return the cells of loss, speed and translations."""
     from tqdm import tqdm
 
@@ -239,13 +239,13 @@ def _training_rows(section: Section, corpus: Corpus, seed: int, ctx) -> list[Row
     run = Run(config, src_vocab, tgt_vocab, model)
     printed = f'{section.tokens_per_sec} on a V100' if section.tokens_per_sec else 'not known'
     return [
-        *_loss_rows(section, losses, judge=corpus.name == 'fra-eng'),
-        Row('tokens/sec', printed, f'{metric[1] / seconds:.1f} on {ctx}', None),
-        *_translation_rows(section, run, corpus, pairs, ctx),
+        *_loss_cells(section, losses, judge=corpus.name == 'fra-eng'),
+        Cell('tokens/sec', printed, f'{metric[1] / seconds:.1f} on {ctx}', None),
+        *_translation_cells(section, run, corpus, pairs, ctx),
     ]
 
 
-def _loss_rows(section: Section, losses: dict[int, float], judge: bool) -> list[Row]:
+def _loss_cells(section: Section, losses: dict[int, float], judge: bool) -> list[Cell]:
     """Return the cells of the final loss and the loss curve; only the book's corpus is judged."""
     low, high = section.final_loss
     last = section.num_epochs
@@ -257,13 +257,13 @@ def _loss_rows(section: Section, losses: dict[int, float], judge: bool) -> list[
     ]
     curve = 'inside' if not outside else f'outside at {len(outside)}, first at {outside[0]}'
     return [
-        Row(
+        Cell(
             f'loss after {last} epochs',
             f'{section.median_loss} ({low} to {high:.3f})',
             f'{final:.3f}',
             low <= final <= high if judge else None,
         ),
-        Row(
+        Cell(
             f'loss at 10, 20, ..., {last}',
             f'the band of {section.num_runs} runs',
             curve,
@@ -272,7 +272,7 @@ def _loss_rows(section: Section, losses: dict[int, float], judge: bool) -> list[
     ]
 
 
-def _translation_rows(section: Section, run, corpus: Corpus, pairs, ctx) -> list[Row]:
+def _translation_cells(section: Section, run, corpus: Corpus, pairs, ctx) -> list[Cell]:
     """Return the cells of the four sentences; another corpus is judged by its own references."""
     from .book.machine_translation import preprocess_nmt
     from .book.seq2seq import predict_s2s_ch9
@@ -283,7 +283,7 @@ def _translation_rows(section: Section, run, corpus: Corpus, pairs, ctx) -> list
         sentence = by_source.get(preprocess_nmt(src))
         if sentence:
             references[sentence].add(preprocess_nmt(tgt))
-    rows = []
+    cells = []
     for sentence, published in section.translations.items():
         accepted = published if corpus.name == 'fra-eng' else references[sentence]
         ours = predict_s2s_ch9(
@@ -292,18 +292,20 @@ def _translation_rows(section: Section, run, corpus: Corpus, pairs, ctx) -> list
         expected = ' or '.join(sorted(accepted)) or 'not in this corpus'
         source = '' if corpus.name == 'fra-eng' else ' (this corpus)'
         is_judged = section.judges_translations and accepted
-        rows.append(Row(sentence, expected + source, ours, ours in accepted if is_judged else None))
-    return rows
+        cells.append(
+            Cell(sentence, expected + source, ours, ours in accepted if is_judged else None)
+        )
+    return cells
 
 
-def _table(rows: list[Row]) -> str:
-    """Return the rows as text in columns, under a heading."""
+def _table(cells: list[Cell]) -> str:
+    """Return the cells as text in columns, under a heading."""
     verdicts = {True: 'ok', False: 'DIFFERS', None: 'not judged'}
     lines = [('', 'book', 'ours', 'verdict')]
-    lines += [(row.cell, row.book, row.ours, verdicts[row.agrees]) for row in rows]
+    lines += [(cell.name, cell.book, cell.ours, verdicts[cell.agrees]) for cell in cells]
     widths = [max(map(len, column)) for column in zip(*lines)]
     return '\n'.join(
-        ' | '.join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+        ' | '.join(text.ljust(width) for text, width in zip(line, widths)).rstrip()
         for line in lines
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Iterator
+from typing import TYPE_CHECKING, Any, Iterator
 
 from . import cli
 from ._runtime import choose_threads
@@ -118,7 +118,7 @@ def _read_blocks(path: str | None) -> Iterator[list[str]]:
         raise InputError(f'{name}: cannot be read ({error.strerror})') from error
 
 
-def _decoded_blocks(stream: BinaryIO) -> Iterator[list[str]]:
+def _decoded_blocks(stream: Any) -> Iterator[list[str]]:
     """Yield decoded lines in blocks, without their line ends."""
     rest, number = b'', 1
     for data in iter(lambda: stream.read1(BLOCK_BYTES), b''):

@@ -1,4 +1,4 @@
-"""Runs the book's own package, d2l 0.14.0, in its own environment; see engine/test_equivalence.py.
+"""Runs the book's own package, d2l 0.14.0, in its own environment; see book/test_equivalence.py.
 
 Usage: python peer_d2l_0_14.py JOB RESULT
 

@@ -32,7 +32,7 @@ from conftest import ROOT
 
 START_SECONDS, RUN_SECONDS, STOP_SECONDS = 60, 150, 20
 NUM_EPOCHS = 100  # the figure is drawn ten times
-SETTINGS = {  # of JupyterLab
+SETTINGS = {  # of JupyterLab, where they differ from its defaults
     # The page contains all cells, not only those in view.
     'notebook-extension/tracker': {'windowingMode': 'none'},
     # JupyterLab fetches no news, and does not ask whether to do so.

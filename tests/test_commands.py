@@ -193,7 +193,7 @@ def test_mistakes_get_one_line_and_exit_2(tmp_path, arguments, message):
 def test_a_folder_that_cannot_be_written(tmp_path):
     result = command('train', *SMALL, '--out', '/proc/run', cwd=tmp_path)
     assert result.returncode == 2
-    assert lines(result.stderr)[0].startswith('error: /proc/run: cannot be created (')
+    assert lines(result.stderr)[0].startswith('error: /proc/run: the folder cannot be created (')
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,10 @@ def test_attention_is_drawn(run, tmp_path):
     for arguments, message in [
         (['run', 'Go.', '--attention', 'seen.gif'], "expected a picture's name to end in"),
         ([str(run[0]), 'Go.', '--attention', 'a.svg'], 'expected a model with attention'),
-        (['run', 'Go.', '--attention', 'no/where.svg'], 'no/where.svg: the folder does not exist. Create it'),
+        (
+            ['run', 'Go.', '--attention', 'no/where.svg'],
+            'no/where.svg: the folder does not exist. Create it',
+        ),
     ]:
         result = command('translate', *arguments, cwd=tmp_path)
         assert (result.returncode, result.stdout) == (2, b'') and message in str(result.stderr)
@@ -337,7 +340,9 @@ def test_translate_survives_bytes_that_are_not_text(run):
         env={'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C'},
     )
     assert (result.returncode, len(lines(result.stdout))) == (0, 3)
-    assert lines(result.stderr)[0].startswith('line 1 is not UTF-8, and invalid bytes were replaced: ')
+    assert lines(result.stderr)[0].startswith(
+        'line 1 is not UTF-8, and invalid bytes were replaced: '
+    )
 
 
 def test_translate_warns_of_a_sentence_longer_than_in_training(run):
@@ -382,7 +387,10 @@ def test_translate_a_file(run, tmp_path):
     for arguments, message in [
         (['--input', 'none.txt'], 'none.txt: cannot be read'),
         (['--input', '.'], '.: cannot be read'),
-        (['--input', 'lines.txt', 'Go.'], '--input: cannot be combined with sentences on the command line. Pass one of'),
+        (
+            ['--input', 'lines.txt', 'Go.'],
+            '--input: cannot be combined with sentences on the command line. Pass one of',
+        ),
     ]:
         result = command('translate', str(run[0]), *arguments, cwd=tmp_path)
         assert (result.returncode, len(lines(result.stderr))) == (2, 1)
@@ -508,7 +516,9 @@ def test_evaluate_prints_a_table_and_writes_json(run, tmp_path):
     )
     assert (result.returncode, result.stderr) == (0, b'')
     out = lines(result.stdout)
-    assert out[0].startswith('corpus bundled, train split (nothing was held out, the model has seen all')
+    assert out[0].startswith(
+        'corpus bundled, train split (nothing was held out, the model has seen all'
+    )
     names = [line[:16].strip() for line in out[1:7]]
     assert names == [
         'nll_per_token',
@@ -642,7 +652,7 @@ def test_main_can_be_called(main, code, tmp_path, capsys):
 
 
 def verdicts(section, losses, judge=True):
-    return [row.agrees for row in reproduce._loss_rows(section, losses, judge)]
+    return [row.agrees for row in reproduce._loss_cells(section, losses, judge)]
 
 
 @pytest.mark.parametrize('section', reproduce.SECTIONS.values(), ids=list(reproduce.SECTIONS))
@@ -655,17 +665,19 @@ def test_reproduce_judges_the_loss(section):
     (_, high), (low, _) = section.losses[100], section.losses[110]
     off = {**inside, 100: high * 1.11, 110: low * 0.89}
     assert verdicts(section, off) == [True, False]
-    assert reproduce._loss_rows(section, off, True)[1].ours == 'outside at 2, first at 100'
+    assert reproduce._loss_cells(section, off, True)[1].ours == 'outside at 2, first at 100'
 
 
 def test_reproduce_exits_1_when_a_cell_differs(monkeypatch, capsys):
-    monkeypatch.setattr(reproduce, '_training_rows', lambda *args: [])
+    monkeypatch.setattr(reproduce, '_training_cells', lambda *args: [])
     assert reproduce.main(['--corpus', 'bundled']) == 0
     assert 'all 6 judged cells agree; the loss and the translations are not compared' in (
         capsys.readouterr().out
     )
     monkeypatch.setattr(
-        reproduce, '_training_rows', lambda *args: [reproduce.Row('Go .', 'va !', 'pars !', False)]
+        reproduce,
+        '_training_cells',
+        lambda *args: [reproduce.Cell('Go .', 'va !', 'pars !', False)],
     )
     assert reproduce.main(['--corpus', 'bundled']) == 1
     out = capsys.readouterr().out

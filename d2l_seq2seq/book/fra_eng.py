@@ -1,4 +1,4 @@
-"""The English-French corpus of d2l 0.14, section 9.5.1: its text from a disk, a cache or the network.
+"""The English-French corpus of d2l 0.14, section 9.5.1, from a disk, a cache or the network.
 
 Support for `machine_translation`.  Where the book's corpus cannot be had, a smaller one that comes
 with the package stands in for it.
@@ -46,7 +46,9 @@ def read_available_text() -> tuple[str, str]:
 
 def read_bundled() -> str:
     """Return the text of the corpus that comes with the package."""
-    return pkgutil.get_data(__package__, 'bundled.tsv').decode('utf-8')
+    data = pkgutil.get_data(__package__, 'bundled.tsv')
+    assert data is not None  # a missing file is an OSError
+    return data.decode('utf-8')
 
 
 def read_fra_eng() -> str:

@@ -53,7 +53,7 @@ def preprocess_nmt(text: str) -> str:
 def tokenize_nmt(
     text: str, num_examples: int | None = None
 ) -> tuple[list[list[str]], list[list[str]]]:
-    """Split a preprocessed text into the tokens of its sentences (section 9.5.2).
+    r"""Split a preprocessed text into the tokens of its sentences (section 9.5.2).
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def tokenize_nmt(
 
     Examples
     --------
-    >>> tokenize_nmt('go .\\tva !\\nhi .\\tsalut !')
+    >>> tokenize_nmt('go .\tva !\nhi .\tsalut !')
     ([['go', '.'], ['hi', '.']], [['va', '!'], ['salut', '!']])
     """
     lines = text.split('\n')

@@ -1,6 +1,6 @@
 """Recurrent layers and their states: support for section 9.7 and for `models`.
 
-`stacked` returns the layers of an encoder or decoder.  The other functions create, check and
+`stack_layers` returns the layers of an encoder or decoder.  The other functions create, check and
 reorder their state, which is a list of arrays of shape (num_layers, batch_size, num_hiddens): the
 hidden state and the memory cell of an LSTM, or the hidden state of a GRU or plain RNN.
 
@@ -15,7 +15,9 @@ from typing import Callable
 from .._mxnet import nn, np, operators_of, shape_of
 
 
-def stacked(layer: Callable, num_hiddens: int, num_layers: int, dropout: float) -> nn.HybridBlock:
+def stack_layers(
+    layer: Callable, num_hiddens: int, num_layers: int, dropout: float
+) -> nn.HybridBlock:
     """Return a stack of recurrent layers: Gluon's own block, or a `Stack` if there is dropout."""
     if dropout > 0:
         return Stack(layer, num_hiddens, num_layers, dropout)

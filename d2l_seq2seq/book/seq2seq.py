@@ -12,17 +12,17 @@ earlier and in another order, and the same seed would no longer give the book's 
 
 from __future__ import annotations
 
-from typing import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Callable, Iterable, Iterator
 
 from .._mxnet import autograd, gluon, init, mx, nn, np, rnn
 from .animator import Animator
 from .encoder_decoder import Decoder, Encoder, EncoderDecoder
 from .machine_translation import truncate_pad
-from .recurrent_layers import check_state, num_states, reorder_state, stacked, zero_state
+from .recurrent_layers import check_state, num_states, reorder_state, stack_layers, zero_state
 from .vocab import Vocab
 
-# isort: split
-from d2l import mxnet as d2l  # after _mxnet, which makes MXNet ready
+if TYPE_CHECKING:
+    from d2l import mxnet as d2l
 
 SENTENCES = ('Go .', 'Wow !', "I'm OK .", 'I won !')  # the sentences that the chapter translates
 
@@ -71,7 +71,7 @@ class Seq2SeqEncoder(nn.HybridBlock, Encoder):
         super().__init__(**kwargs)
         self._state_sizes = num_states(layer), num_layers, num_hiddens
         self.embedding = nn.Embedding(vocab_size, embed_size)
-        self.rnn = stacked(layer, num_hiddens, num_layers, dropout)
+        self.rnn = stack_layers(layer, num_hiddens, num_layers, dropout)
 
     def forward(self, X, *args):
         return super().forward(X)  # without args: a hybridized block warns of unused inputs
@@ -124,7 +124,7 @@ class Seq2SeqDecoder(nn.HybridBlock, Decoder):
         super().__init__(**kwargs)
         self._state_sizes = num_states(layer), num_layers, num_hiddens
         self.embedding = nn.Embedding(vocab_size, embed_size)
-        self.rnn = stacked(layer, num_hiddens, num_layers, dropout)
+        self.rnn = stack_layers(layer, num_hiddens, num_layers, dropout)
         self.dense = nn.Dense(vocab_size, flatten=False)
 
     def init_state(self, enc_outputs, *args):
@@ -249,6 +249,8 @@ def s2s_epochs_ch9(
     timer : d2l.Timer
         A timer that was started at the beginning of the epoch and is still running.
     """
+    from d2l import mxnet as d2l  # takes a second to load, and only this loop needs it
+
     if num_epochs < 1:
         raise ValueError(f'expected num_epochs of at least 1, got {num_epochs}')
     model.initialize(init.Xavier(), force_reinit=True, ctx=ctx)

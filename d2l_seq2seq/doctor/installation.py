@@ -348,14 +348,15 @@ def check_d2l(subject: str) -> Iterator[Finding]:
     version = _version('d2l')
     if not version:  # `check_packages` reports that
         return
+    from .. import book  # which takes these names from d2l
+
     try:
-        from ..book.seq2seq import d2l
+        missing = [name for name in D2L_NAMES if not hasattr(book, name)]
     except ImportError as error:
         yield Finding(
             subject, BROKEN, f'd2l {version} does not load: {describe_error(error)}', _INSTALL
         )
         return
-    missing = [name for name in D2L_NAMES if not hasattr(d2l, name)]
     if missing:
         yield Finding(subject, BROKEN, f'd2l {version} has no {", ".join(missing)}', _INSTALL)
     else:

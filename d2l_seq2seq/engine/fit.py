@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 import time
 from dataclasses import dataclass
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 from .._mxnet import mx, use_np
 from ..book.encoder_decoder import EncoderDecoder
@@ -52,8 +52,8 @@ class TrainState:
     epoch: int  # epochs done
     batch: int  # batches done of the epoch in progress
     optimizer: Adam
-    feed_state: tuple  # of the training feed's generator, before it drew the order of this epoch
-    tally: LossAccumulator  # the losses of the epoch in progress
+    feed_state: Any  # of the training feed's generator, before it drew the order of this epoch
+    losses: LossAccumulator  # the losses of the epoch in progress
     started: float  # time.perf_counter() at which this epoch was started or resumed
 
     def sums(self) -> EpochSums:
@@ -65,7 +65,7 @@ class TrainState:
             If a loss or a gradient was not finite.
         """
         now = time.perf_counter()
-        sums = self.tally.flush(now - self.started)
+        sums = self.losses.flush(now - self.started)
         self.started = now
         return sums
 
@@ -80,7 +80,7 @@ def fit(
     lr: float | Callable[[int], float],
     state: TrainState | None = None,
     rules: UpdateRules = UpdateRules(),
-    group: Workers = SingleWorker(),
+    workers: Workers = SingleWorker(),
     on_epoch_end: Callable[[EpochMetrics, TrainState], None] = lambda metrics, state: None,
     on_update: Callable[[TrainState], None] = lambda state: None,
 ) -> TrainState:
@@ -103,7 +103,7 @@ def fit(
     state : TrainState, optional
         The state to resume from, as an earlier call returned it or passed it to a callback.
     rules : UpdateRules
-    group : Workers
+    workers : Workers
         The processes that train together.  `train_feed.worker` must be the number of this process
         and their number.
     on_epoch_end : Callable
@@ -132,7 +132,7 @@ def fit(
         other batch.  The message names the update and the learning rate.
     """
     flat, packed = storage_of_model(model)
-    _check_train_feed(train_feed, flat, group)
+    _check_train_feed(train_feed, flat, workers)
     if valid_feed is not None:
         _check_undivided(valid_feed, flat)
     if rules.seed is not None and not uses_random_numbers(model):
@@ -140,13 +140,13 @@ def fit(
     if state is None:
         state = initial_state(model, train_feed, rules)
     train_feed.random_state.set_state(state.feed_state)
-    group.broadcast_arrays([flat.weights, state.optimizer.mean, state.optimizer.variance])
+    workers.broadcast_arrays([flat.weights, state.optimizer.mean, state.optimizer.variance])
     storages: list[FlatParameters | FlatCopy] = [flat]
     storages += [flat.copy_to(device) for device in train_feed.devices[1:]]
     replicas = [
         (Forward(model, storage.variables(packed), rules.dtype), storage) for storage in storages
     ]
-    step = TrainStep(replicas, state.optimizer, rules, group)
+    step = TrainStep(replicas, state.optimizer, rules, workers)
     lr_of_update = lr if callable(lr) else lambda update: lr
     for epoch in range(state.epoch + 1, num_epochs + 1):
         sums = _train_epoch(
@@ -158,8 +158,8 @@ def fit(
             lr_of_update=lr_of_update,
             on_update=on_update,
         )
-        if group.num_workers > 1:
-            group.require_equal(
+        if workers.num_workers > 1:
+            workers.require_equal(
                 flat.weights.asnumpy().tobytes(), f'their weights after epoch {epoch}'
             )
         valid = None if valid_feed is None else _sum_losses(replicas[0][0], valid_feed)
@@ -172,7 +172,7 @@ def fit(
             num_skipped=sums.num_skipped,
         )
         state.epoch, state.batch = epoch, 0
-        state.tally = LossAccumulator(skip_bad_batches=rules.skip_bad_batches)
+        state.losses = LossAccumulator(skip_bad_batches=rules.skip_bad_batches)
         state.feed_state = train_feed.random_state.get_state()
         on_epoch_end(metrics, state)
     return state
@@ -196,7 +196,7 @@ def _train_epoch(
         lr = lr_of_update(update)
         values = step(batches, lr)
         state.batch += len(batches)
-        state.tally.add(
+        state.losses.add(
             batches,
             values,
             f' in epoch {epoch}, batch {state.batch} (update {update}, learning rate {lr:g})',
@@ -217,7 +217,7 @@ def initial_state(model: EncoderDecoder, train_feed: Feed, rules: UpdateRules) -
         batch=0,
         optimizer=Adam(flat, rules.weight_decay, is_guarded=rules.skip_bad_batches),
         feed_state=train_feed.random_state.get_state(),
-        tally=LossAccumulator(skip_bad_batches=rules.skip_bad_batches),
+        losses=LossAccumulator(skip_bad_batches=rules.skip_bad_batches),
         started=time.perf_counter(),
     )
 
@@ -265,16 +265,16 @@ def _sum_losses(forward: Forward, feed: Feed) -> LossSums:
     return sum_losses((batch, forward(batch)[1][0]) for batch in feed)
 
 
-def _check_train_feed(feed: Feed, flat: FlatParameters, group: Workers) -> None:
+def _check_train_feed(feed: Feed, flat: FlatParameters, workers: Workers) -> None:
     """Raise ValueError unless the feed's first device is the model's and its worker is this one."""
     if feed.devices[0] != flat.weights.context:
         raise ValueError(
             f"expected a feed on the model's device, {flat.weights.context}, got one on "
             f'{feed.devices[0]}'
         )
-    if feed.worker != (group.rank, group.num_workers):
+    if feed.worker != (workers.rank, workers.num_workers):
         raise ValueError(
-            f'expected a feed for worker {(group.rank, group.num_workers)}, got one for '
+            f'expected a feed for worker {(workers.rank, workers.num_workers)}, got one for '
             f'{feed.worker}'
         )
 

@@ -298,7 +298,7 @@ def merge_equal_nodes(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
     return _to_symbol(graph)
 
 
-def without_shapes_json(symbol: mx.sym.Symbol) -> str:
+def to_json_without_shapes(symbol: mx.sym.Symbol) -> str:
     """Return the JSON of a graph, without shapes, so that its inputs may have any size."""
     graph = _read(symbol)
     for node in graph['nodes']:

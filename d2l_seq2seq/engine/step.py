@@ -107,7 +107,7 @@ class TrainStep:
     rules : UpdateRules
         Leave out the seed if the model draws no random numbers, because seeding takes a
         millisecond.
-    group : Workers
+    workers : Workers
         The processes that share each batch.
     """
 
@@ -116,11 +116,11 @@ class TrainStep:
         replicas: Sequence[tuple[Forward, FlatParameters | FlatCopy]],
         optimizer: Adam,
         rules: UpdateRules,
-        group: Workers = SingleWorker(),
+        workers: Workers = SingleWorker(),
     ):
         storages: list = [storage for _, storage in replicas]
         self._flat, *self._copies = storages
-        self._optimizer, self._rules, self._group = optimizer, rules, group
+        self._optimizer, self._rules, self._workers = optimizer, rules, workers
         self._replicas = {
             storage.weights.context: (forward, storage) for forward, storage in replicas
         }
@@ -143,11 +143,11 @@ class TrainStep:
             return mx.nd.zeros(len(batches) + 1, ctx=self._flat.weights.context)
         if self._rules.seed is not None:
             mx.random.seed(
-                _update_seed(self._rules.seed, self._optimizer.num_updates, self._group.rank)
+                _update_seed(self._rules.seed, self._optimizer.num_updates, self._workers.rank)
             )
         scale = self._rules.objective(batches)
         nlls, gradients = self._sum_gradients(batches, scale.weights)
-        gradients, *nlls = self._group.sum([gradients, *nlls])
+        gradients, *nlls = self._workers.sum([gradients, *nlls])
         squared_norm = mx.nd.dot(gradients, gradients)  # (1,)
         before = scale.before * (scale.weights[0] if len(batches) == 1 else 1.0)
         clip = clip_factor(before, squared_norm, self._rules.max_norm)

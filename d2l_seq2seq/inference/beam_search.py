@@ -6,7 +6,7 @@ hypotheses are independent of each other.
 
 from __future__ import annotations
 
-from typing import Generator, Iterable, Iterator, NamedTuple
+from typing import Generator, Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as onp
 
@@ -157,7 +157,9 @@ def search_tree(
             f'{len(inputs[0])} and {beam_size}'
         )
     ((steps, _),) = interleave([_search_batch(stepper, inputs, rules, beam_size)])
-    nodes, node_of_place, num_ended = [], [None], 0
+    nodes: list[TreeNode] = []
+    node_of_place: Sequence[int | None] = [None]
+    num_ended = 0
     for step in onp.concatenate(steps)[: rules.max_length, :, 0].tolist():
         if num_ended >= beam_size:
             break
@@ -177,7 +179,7 @@ def search_tree(
     return nodes
 
 
-def _search_batch(stepper, inputs, rules, beam_size) -> Generator:
+def _search_batch(stepper, inputs, rules, beam_size) -> Generator[None, None, tuple[list, list]]:
     """Search one batch, for `interleave`.
 
     Returns

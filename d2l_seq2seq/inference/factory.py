@@ -61,5 +61,5 @@ def build_rules(config: SearchConfig, tgt_vocab: Vocab, max_length: int) -> Sear
 
 def build_length_penalty(config: SearchConfig) -> Callable[[float, int], float]:
     """Return the length penalty that a configuration asks for."""
-    penalty = LENGTH_PENALTIES[config.length_penalty]
+    penalty: Callable = LENGTH_PENALTIES[config.length_penalty]
     return penalty() if config.alpha is None else penalty(config.alpha)

@@ -118,7 +118,7 @@ def sample(
 
 def _search_batch(
     stepper, inputs, rules, choose, hypotheses_per_sentence=1, random_numbers=None
-) -> Generator:
+) -> Generator[None, None, tuple[list, list]]:
     """Search one batch, for `interleave`; `choose` picks the next token of each hypothesis.
 
     Returns

@@ -180,7 +180,7 @@ class SearchRules:
         return position if self.min_length or self.no_repeat_ngram_size else min(position, 1)
 
 
-def interleave(searches: Iterable[Generator]) -> Iterator:
+def interleave(searches: Iterable[Generator[None, None, Any]]) -> Iterator:
     """Run a few searches at the same time, and yield their results in order.
 
     While the device computes for one search, the host reads the output of another.
@@ -200,7 +200,8 @@ def interleave(searches: Iterable[Generator]) -> Iterator:
     started = map(_RunningSearch, searches)
     # Output is read in the order in which the device computes it, and results are yielded in the
     # order of the searches.
-    unread, in_order = collections.deque(), collections.deque()
+    unread: collections.deque[_RunningSearch] = collections.deque()
+    in_order: collections.deque[_RunningSearch] = collections.deque()
     while True:
         num_free = min(MAX_BATCHES_RUNNING - len(unread), MAX_BATCHES_HELD - len(in_order))
         for search in itertools.islice(started, num_free):
@@ -221,7 +222,7 @@ def interleave(searches: Iterable[Generator]) -> Iterator:
 class _RunningSearch:
     """A search that has run up to where it would wait for the device."""
 
-    def __init__(self, search: Generator):
+    def __init__(self, search: Generator[None, None, Any]):
         self._search, self.is_done, self.result = search, False, None
         self.advance()
 

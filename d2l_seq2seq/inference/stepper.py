@@ -41,6 +41,7 @@ class ModelStepper(Stepper):
         self._model = model
         self._has_attention = isinstance(model.decoder, AttentionDecoder)
         self.ctx = next(iter(model.collect_params().values())).list_ctx()[0]
+        self._run: Callable
         try:
             self._run = CompiledFunctions(model)
         except (TypeError, ValueError):

@@ -347,6 +347,7 @@ class Translator:
         tokens = self.tgt_vocab.to_tokens(hypothesis.token_ids)
         if not replace_unk:
             return tokens
+        assert hypothesis.attention_weights is not None  # checked before the search
         weights = hypothesis.attention_weights[:, : len(source)]
         return [
             source[weights[step].argmax()] if token == '<unk>' else token

@@ -14,7 +14,7 @@ from typing import Callable
 
 from .._mxnet import nn, operators_of, rnn, shape_of
 from ..book.encoder_decoder import Decoder
-from ..book.recurrent_layers import check_state, num_states, reorder_state, stacked
+from ..book.recurrent_layers import check_state, num_states, reorder_state, stack_layers
 from ..book.seq2seq import Seq2SeqDecoder
 from .attention import AdditiveAttention, Attention
 
@@ -150,7 +150,7 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
         self._state_sizes = num_states(layer), num_layers, num_hiddens
         self.attention = attention or AdditiveAttention(num_hiddens, dropout)
         self.embedding = nn.Embedding(vocab_size, embed_size)
-        self.rnn = stacked(layer, num_hiddens, num_layers, dropout)
+        self.rnn = stack_layers(layer, num_hiddens, num_layers, dropout)
         self.dense = nn.Dense(vocab_size, flatten=False)
 
     def _decode(self, F, X, state):
@@ -206,7 +206,7 @@ class LuongDecoder(AttentionDecoder):
         self._state_sizes = num_states(layer), num_layers, num_hiddens
         self.attention = attention
         self.embedding = nn.Embedding(vocab_size, embed_size)
-        self.rnn = stacked(layer, num_hiddens, num_layers, dropout)
+        self.rnn = stack_layers(layer, num_hiddens, num_layers, dropout)
         self.W_c = nn.Dense(num_hiddens, activation='tanh', use_bias=False, flatten=False)
         self.dense = nn.Dense(vocab_size, flatten=False)
 

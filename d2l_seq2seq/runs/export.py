@@ -15,7 +15,7 @@ from .._mxnet import mx, npx
 from ..book.encoder_decoder import EncoderDecoder
 from ..config import DataConfig
 from ..engine.compiled import flatten, unflatten
-from ..engine.graphs import without_shapes_json
+from ..engine.graphs import to_json_without_shapes
 from ..models.decoders import AttentionDecoder
 from .checkpoint import SUBWORD_FILES, Run
 
@@ -61,7 +61,7 @@ def export_run(run: Run, folder: Path) -> None:
     signature.update(_text_signature(run.config.data, run))
     for name, graph in graphs.items():
         symbol_file, parameter_file = f'{name}-symbol.json', f'{name}-0000.params'
-        (folder / symbol_file).write_text(without_shapes_json(graph.symbol), encoding='utf-8')
+        (folder / symbol_file).write_text(to_json_without_shapes(graph.symbol), encoding='utf-8')
         npx.save(str(folder / parameter_file), _parameters(run.model, graph))
     for name, vocab in (('src_vocab.txt', run.src_vocab), ('tgt_vocab.txt', run.tgt_vocab)):
         (folder / name).write_bytes(''.join(f'{token}\n' for token in vocab.idx_to_token).encode())

@@ -181,7 +181,7 @@ def restore_state(
         state = initial_state(model, feed, rules)
         state.epoch, state.batch, state.optimizer.num_updates = _counts(values, len(feed))
         state.feed_state = _feed_state(values['feed'])
-        state.tally = LossAccumulator(_sums(values['sums']), rules.skip_bad_batches)
+        state.losses = LossAccumulator(_sums(values['sums']), rules.skip_bad_batches)
         for name, callback in callbacks.items():
             if name in values['hooks']:
                 callback.restore(values['hooks'][name])

@@ -217,7 +217,7 @@ class Trainer:
             num_epochs=self._config.training.num_epochs,
             state=self._state,
             rules=self._rules,
-            group=self._workers,
+            workers=self._workers,
             on_epoch_end=self._after_epoch,
             on_update=self._after_update,
         )

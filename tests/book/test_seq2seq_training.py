@@ -217,7 +217,7 @@ def test_a_toy_language_is_learned(seed):
 @pytest.mark.parametrize('chapter_seed', [0, 1, 2])
 def test_section_9_7_gives_the_published_results(corpus, chapter_seed):
     """The results are within the book's bands, or equal to references for the bundled corpus."""
-    rows = reproduce._training_rows(reproduce.SECTIONS['seq2seq'], corpus, chapter_seed, CTX)
+    rows = reproduce._training_cells(reproduce.SECTIONS['seq2seq'], corpus, chapter_seed, CTX)
     judged = [row for row in rows if row.agrees is not None]
     assert len(judged) == (6 if corpus.name == 'fra-eng' else 4)
     assert [row for row in judged if not row.agrees] == []
@@ -225,5 +225,5 @@ def test_section_9_7_gives_the_published_results(corpus, chapter_seed):
 
 @pytest.mark.slow
 def test_section_10_2_gives_the_published_results(fra_eng):
-    rows = reproduce._training_rows(reproduce.SECTIONS['attention'], fra_eng, 0, CTX)
+    rows = reproduce._training_cells(reproduce.SECTIONS['attention'], fra_eng, 0, CTX)
     assert [row.agrees for row in rows if row.agrees is not None] == [True, True]

@@ -303,5 +303,5 @@ def test_twenty_seeds_end_with_the_books_loss(fra_eng):
         model = new_model((len(src_vocab), len(tgt_vocab)), seed, ModelConfig())
         history, _ = fitted(model, Feed(arrays, 64, seed), 300)
         losses = {metrics.epoch: metrics.train.book_loss for metrics in history}
-        rows = reproduce._loss_rows(reproduce.SECTIONS['seq2seq'], losses, judge=True)
+        rows = reproduce._loss_cells(reproduce.SECTIONS['seq2seq'], losses, judge=True)
         assert [row for row in rows if not row.agrees] == [], seed

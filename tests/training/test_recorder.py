@@ -92,7 +92,9 @@ def test_tensorboard_reads_what_is_written(tmp_path):
     ]
 
 
-def test_a_missing_tensorboardx_is_reported_with_the_command_that_installs_it(tmp_path, monkeypatch):
+def test_a_missing_tensorboardx_is_reported_with_the_command_that_installs_it(
+    tmp_path, monkeypatch
+):
     monkeypatch.setitem(sys.modules, 'tensorboardX.proto.event_pb2', None)  # importing it fails
     settings = dataclasses.replace(config(), training=TrainingConfig(tensorboard=True))
     message = r"pip install 'd2l-seq2seq\[tensorboard\]'"
