@@ -1,9 +1,10 @@
-"""How good does a model get in a fixed time, ours and PyTorch's? python quality.py [MINUTES]
+"""Quality after a fixed training time, ours and PyTorch's: python quality.py [MINUTES]
 
-Both train the same architecture (a masked LSTM encoder, an LSTM decoder with general attention) on
-the same subwords of the whole corpus, in batches of as many tokens, with Adam at the same rate, for
-as many minutes on all cores, in whole epochs; one after the other.  Then the same search translates
-the test sentences with either's weights.  The table goes to results/quality.md.
+Both train the same architecture (a masked LSTM encoder, and an LSTM decoder with general attention)
+on the same subwords of the whole corpus, in batches with the same number of tokens, with Adam and
+the same learning rate.  They train one after the other, for the same number of minutes in whole
+epochs, on all cores.  Then the same search translates the test sentences with the weights of each.
+The table is written to results/quality.md.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as onp
-from environments import NotAvailable, python_of
 from training_speed import HERE, describe_machine
 
 from d2l_seq2seq import SearchConfig, Translator, corpus_scores, load_run, read_corpus
@@ -26,6 +26,8 @@ from d2l_seq2seq.data.pipeline import split_corpus
 from d2l_seq2seq.models.factory import set_weights
 from d2l_seq2seq.runs.folder import save_run
 
+from environments import NotAvailable, python_of
+
 OPTIONS = (
     '--num-examples all --held-out 0.01 --text-rules subwords --num-subwords 4000 '
     '--min-freq 1 --num-steps 40 --bucket-width 4 --max-tokens 2048 --embed-size 256 '
@@ -34,8 +36,37 @@ OPTIONS = (
 )
 
 
-def train_ours(minutes: float, out: Path) -> str:
-    """Train with the command; returns how far it came."""
+def main() -> None:
+    """Train both, score both, and write the table."""
+    minutes = float(sys.argv[1]) if sys.argv[1:] else 30
+    python_of('torch-2.13.0')  # fails before any training if there is no such environment
+    lines = [
+        '# Quality after a fixed training time',
+        '',
+        f'{describe_machine()}; corpus {read_corpus("auto").name}; {minutes:g} minutes each, '
+        f'one run each. Options of `train`: `{OPTIONS}`.',
+        '',
+        '| | epochs | nats per subword, last epoch | BLEU, greedy | chrF, greedy | BLEU, beam of 5 '
+        '| chrF, beam of 5 |',
+        '|---|---|---|---|---|---|---|',
+    ]
+    folder = Path(os.environ.get('QUALITY_FOLDER') or tempfile.mkdtemp())
+    ours, pytorch = folder / 'ours', folder / 'pytorch'
+    for name, run, train in (
+        ('ours', ours, lambda: train_ours(minutes, ours)),
+        ('PyTorch 2.13', pytorch, lambda: train_pytorch(minutes, ours, pytorch)),
+    ):
+        progress = train()
+        lines.append(' | '.join(['| ' + name, progress, *score_cells(run)]) + ' |')
+        print(lines[-1], flush=True)
+    text = '\n'.join(lines) + '\n'
+    print(text)
+    if minutes == 30:
+        (HERE / 'results' / 'quality.md').write_text(text)
+
+
+def train_ours(minutes: float, run_folder: Path) -> str:
+    """Train with the command; return the number of epochs and the last loss, as cells."""
     subprocess.run(
         [
             sys.executable,
@@ -45,35 +76,41 @@ def train_ours(minutes: float, out: Path) -> str:
             '--max-minutes',
             str(minutes),
             '--out',
-            out,
+            run_folder,
         ],
         check=True,
     )
-    rows = [json.loads(line) for line in (out / 'metrics.jsonl').read_text().splitlines()]
-    return f'{len(rows)} | {rows[-1]["nll_per_token"]:.3f}'
+    epochs = [json.loads(line) for line in (run_folder / 'metrics.jsonl').read_text().splitlines()]
+    return f'{len(epochs)} | {epochs[-1]["nll_per_token"]:.3f}'
 
 
-def train_pytorch(minutes: float, run: Path, out: Path) -> str:
-    """Train on the arrays of our run, and make a run of the weights; returns how far it came."""
-    ours = load_run(run, npx.cpu())
-    data = ours.config.data
+def train_pytorch(minutes: float, our_run: Path, run_folder: Path) -> str:
+    """Train with PyTorch on the data of our run, and save the weights as a run of the package.
+
+    Returns
+    -------
+    str
+        The number of epochs and the last loss, as cells of the table.
+    """
+    run = load_run(our_run, npx.cpu())
+    data = run.config.data
     pairs = split_corpus(data, read_corpus(data.corpus)).train
-    arrays = encode_tokens(
-        *tokenize_pairs(pairs, ours.tokenizer), ours.src_vocab, ours.tgt_vocab, data.num_steps
+    corpus = encode_tokens(
+        *tokenize_pairs(pairs, run.tokenizer), run.src_vocab, run.tgt_vocab, data.num_steps
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'arrays.npz'
-        onp.savez(path, *arrays)
+        onp.savez(path, *corpus)
         job = {
             'arrays': str(path),
             'minutes': minutes,
             'weights': str(Path(folder) / 'weights.npz'),
-            'src_vocab_size': len(ours.src_vocab),
-            'tgt_vocab_size': len(ours.tgt_vocab),
-            'model': vars(ours.config.model),
+            'src_vocab_size': len(run.src_vocab),
+            'tgt_vocab_size': len(run.tgt_vocab),
+            'model': vars(run.config.model),
             'max_tokens': data.max_tokens,
             'bucket_width': data.bucket_width,
-            'lr': ours.config.training.lr,
+            'lr': run.config.training.lr,
         }
         Path(folder, 'job.json').write_text(json.dumps(job))
         result = subprocess.run(
@@ -87,52 +124,24 @@ def train_pytorch(minutes: float, run: Path, out: Path) -> str:
             text=True,
         )
         with onp.load(Path(folder) / 'weights.npz') as weights:
-            set_weights(ours.model, weights)
-    save_run(out, ours)
+            set_weights(run.model, weights)
+    save_run(run_folder, run)
     report = json.loads(result.stdout.splitlines()[-1])
     return f'{report["epochs"]} | {report["nll_per_token"]:.3f}'
 
 
-def judge(run: Path) -> list[str]:
-    """Scores of the test sentences, greedy and with a beam of 5, as cells of the table."""
-    loaded = load_run(run, npx.cpu())
-    translator = Translator.of(loaded)
-    pairs = split_corpus(loaded.config.data, read_corpus(loaded.config.data.corpus)).test
-    references = group_references(pairs, loaded.tokenizer)
+def score_cells(run_folder: Path) -> list[str]:
+    """Return the scores of the test sentences, greedy and with a beam of 5, as cells."""
+    run = load_run(run_folder, npx.cpu())
+    translator = Translator.of(run)
+    pairs = split_corpus(run.config.data, read_corpus(run.config.data.corpus)).test
+    references = group_references(pairs, run.tokenizer)
     cells = []
     for search in (SearchConfig(), SearchConfig(beam_size=5)):
         scores = corpus_scores(translator(list(references), search), list(references.values()))
         cells += [f'{scores[name].value:.1f}' for name in ('BLEU', 'chrF')]
     print(scores['BLEU'].signature, scores['chrF'].signature, len(references), flush=True)
     return cells
-
-
-def main() -> None:
-    """Train both, judge both, write the table."""
-    minutes = float(sys.argv[1]) if sys.argv[1:] else 30
-    python_of('torch-2.13.0')
-    lines = [
-        '# Quality in a fixed time',
-        '',
-        f'{describe_machine()}; corpus {read_corpus("auto").name}; {minutes:g} minutes each, '
-        f'one run each. Options of `train`: `{OPTIONS}`.',
-        '',
-        '| | epochs | nats per subword in the last | BLEU, greedy | chrF | BLEU, beam 5 | chrF |',
-        '|---|---|---|---|---|---|---|',
-    ]
-    folder = Path(os.environ.get('QUALITY_FOLDER') or tempfile.mkdtemp())
-    for name, train in (
-        ('ours', lambda: train_ours(minutes, folder / 'ours')),
-        ('PyTorch 2.13', lambda: train_pytorch(minutes, folder / 'ours', folder / 'pytorch')),
-    ):
-        progress = train()
-        cells = judge(folder / ('ours' if name == 'ours' else 'pytorch'))
-        lines.append(' | '.join(['| ' + name, progress, *cells]) + ' |')
-        print(lines[-1], flush=True)
-    text = '\n'.join(lines) + '\n'
-    print(text)
-    if minutes == 30:
-        (HERE / 'results' / 'quality.md').write_text(text)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
-"""Contestants of a benchmark: processes that each run an epoch when it is their turn.
+"""Processes that are compared with each other in turns, one epoch at a time.
 
-A contestant holds a `Turns`, the benchmark a `Contestant` for each of them.  Nothing here imports
-the package, so that peers can use it in their own environments.
+The benchmark has a `Contestant` for each process, and the process has a `Turns`.  This file does
+not import the package, so that it can be used in other environments.
 """
 
 from __future__ import annotations
@@ -14,29 +14,22 @@ import time
 from pathlib import Path
 
 
-class Turns:
-    """A contestant's side: wait for a turn, train an epoch, report it."""
-
-    def __init__(self):
-        self._start = None
-
-    def wait(self) -> None:
-        """Return when the next epoch may begin; ends the process when the benchmark is over."""
-        if not sys.stdin.readline():
-            os._exit(0)
-        self._start = time.perf_counter()
-
-    def end(self, loss: float) -> None:
-        """Report the epoch that began when `wait` returned, and its loss as the book counts it.
-
-        The device has to be idle.
-        """
-        report = {'seconds': time.perf_counter() - self._start, 'loss': float(loss)}
-        print('epoch ' + json.dumps(report), flush=True)
-
-
 class Contestant:
-    """A process that trains the benchmark's model in its own way."""
+    """A process that does the work of a benchmark in its own way.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the tables.
+    python, script : Path
+        The interpreter and the script to run.
+    job : Path
+        The first argument of the script: a JSON file that describes the work.
+    threads : int, optional
+        Number of threads, as ``OMP_NUM_THREADS``; with None the variable is not set.
+    *arguments : str
+        More arguments of the script.
+    """
 
     def __init__(
         self, name: str, python: Path, script: Path, job: Path, threads: int | None, *arguments: str
@@ -54,7 +47,7 @@ class Contestant:
         )
 
     def run_epochs(self, num_epochs: int) -> tuple[float, float]:
-        """Seconds of an epoch, the mean over `num_epochs`, and the last one's loss."""
+        """Return the mean seconds per epoch over some epochs, and the loss of the last one."""
         reports = [self._run_epoch() for _ in range(num_epochs)]
         return sum(report['seconds'] for report in reports) / num_epochs, reports[-1]['loss']
 
@@ -70,3 +63,36 @@ class Contestant:
         """End the process."""
         self._process.stdin.close()
         self._process.wait(60)
+
+
+class Turns:
+    """The turns of a contestant, seen from its own process: wait, run an epoch, report it."""
+
+    def __init__(self):
+        self._start = None
+
+    def wait(self) -> None:
+        """Wait until the next epoch may begin; end the process if the benchmark is over."""
+        if not sys.stdin.readline():
+            os._exit(0)
+        self._start = time.perf_counter()
+
+    def end(self, loss: float) -> None:
+        """Report the epoch that began when `wait` returned.
+
+        The device must be idle.
+
+        Parameters
+        ----------
+        loss : float
+            The loss of the epoch, as the book prints it.
+        """
+        report = {'seconds': time.perf_counter() - self._start, 'loss': float(loss)}
+        print('epoch ' + json.dumps(report), flush=True)
+
+
+def describe_threads(threads: int | None) -> str:
+    """Return a number of threads in words; None is the default of the process."""
+    if threads is None:
+        return 'default threads'
+    return f'{threads} thread' if threads == 1 else f'{threads} threads'

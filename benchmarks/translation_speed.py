@@ -1,11 +1,11 @@
-"""How fast is translating? python translation_speed.py [SIZE ...]
+"""The speed of translation, compared with PyTorch: python translation_speed.py [SIZE ...]
 
-SIZE is chapter or attention.  Beside us stand the book's loop and PyTorch.  The chapter's model is
-trained by `train` and has the same weights in all contestants; the attention model of 512 units has
-random ones, so that every translation takes all 20 steps.  Everyone gets the same sentences as text
-and returns text.  The contestants take turns in which each translates in all its ways: PyTorch at
-its default number of threads and at one, we at one and at all of the cores; our better setting is
-compared with each of the others.  The tables go to results/translation_speed.md.
+SIZE is chapter or attention.  The chapter's model is trained by `train`, and all contestants use
+its weights.  The attention model of 512 units has random weights, so that every translation takes
+all 20 steps.  All contestants get the same sentences as text and return text.  They run in turns,
+in each of which a contestant translates in all its modes.  PyTorch runs with its default number of
+threads and with one, and we run with one thread and with all cores; the faster of our two is
+compared with each of the others.  The tables are written to results/translation_speed.md.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from environments import NotAvailable, python_of
-from rounds import Contestant
+from rounds import Contestant, describe_threads
 from training_speed import HERE, describe_machine
 
 from d2l_seq2seq import DataConfig, ModelConfig, RunConfig, build_model, initialize, read_corpus
@@ -33,37 +32,92 @@ from d2l_seq2seq.runs.checkpoint import Run
 from d2l_seq2seq.runs.folder import save_run
 from d2l_seq2seq.runs.layout import list_checkpoints
 
+from environments import NotAvailable, python_of
+
 NUM_ROUNDS = 7
-BOOK_WAY = 'one by one'
+BOOK = "the book's loop"
+BOOK_MODE, BATCH_MODE, BEAM_MODE = 'one by one', 'batches of 64', 'beam 5, batches of 64'
 NUM_SENTENCES = 10_000
 
 
 @dataclass(frozen=True)
 class Size:
-    """A model to translate with."""
+    """A model, and the number of sentences to translate with it."""
 
     description: str
-    ways: dict[str, int]  # how to translate: sentences in a turn, of our side and of PyTorch's
-    num_book: int  # sentences that the book's loop gets in a turn
+    modes: dict[str, int]  # number of sentences per turn in each mode, for us and for PyTorch
+    num_book: int  # number of sentences per turn for the book's loop
 
 
 SIZES = {
     'chapter': Size(
-        "the chapter's, trained; embed 32, hidden 32, 2 layers, 10 steps",
-        {'one by one': 500, 'batches of 64': NUM_SENTENCES, 'beam 5, batches of 64': 3200},
-        300,
+        "the chapter's model, trained; embed_size 32, num_hiddens 32, 2 layers, 10 steps",
+        {BOOK_MODE: 500, BATCH_MODE: NUM_SENTENCES, BEAM_MODE: 3200},
+        num_book=300,
     ),
     'attention': Size(
-        'general attention, random weights; embed 256, hidden 512, 2 layers, 10,000 '
+        'general attention, random weights; embed_size 256, num_hiddens 512, 2 layers, 10,000 '
         'words, 20 steps',
-        {'one by one': 10, 'batches of 64': 128, 'beam 5, batches of 64': 64},
-        5,
+        {BOOK_MODE: 10, BATCH_MODE: 128, BEAM_MODE: 64},
+        num_book=5,
     ),
 }
 
 
+def main() -> None:
+    """Measure the sizes named on the command line, or all."""
+    names = sys.argv[1:] or list(SIZES)
+    lines = [
+        '# Translation speed',
+        '',
+        f'{describe_machine()}; medians of {NUM_ROUNDS} interleaved rounds.',
+    ]
+    for name in names:
+        lines += ['', *measure(name)]
+    text = '\n'.join(lines) + '\n'
+    print(text)
+    if names == list(SIZES):
+        (HERE / 'results' / 'translation_speed.md').write_text(text)
+
+
+def measure(name: str) -> list[str]:
+    """Return the table of a size, as lines of Markdown."""
+    size = SIZES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        run, job = Path(folder) / 'run', Path(folder) / 'job.json'
+        make_run(name, run)
+        job.write_text(
+            json.dumps(
+                {
+                    'run': str(run),
+                    'checkpoint': str(list_checkpoints(run)[-1]),
+                    'sources': read_sources(name),
+                    'modes': size.modes,
+                    'num_book': size.num_book,
+                }
+            )
+        )
+        groups = start_contestants(job)
+        speeds, lengths = defaultdict(list), {}
+        for number in range(NUM_ROUNDS + 1):
+            for contestant in itertools.chain(*groups.values()):
+                is_book = contestant.name == BOOK
+                modes = {BOOK_MODE: size.num_book} if is_book else size.modes
+                for mode, count in modes.items():
+                    seconds, lengths[contestant.name, mode] = contestant.run_epochs(1)
+                    if number > 0:  # graphs are compiled in the first round
+                        speeds[contestant.name, mode].append(count / seconds)
+        for contestant in itertools.chain(*groups.values()):
+            contestant.close()
+    return [
+        f'Model: {size.description}; corpus {read_corpus("auto").name}.',
+        '',
+        *make_table(size, groups, speeds, lengths),
+    ]
+
+
 def make_run(name: str, folder: Path) -> None:
-    """A run of this size."""
+    """Make a run with the model of a size."""
     if name == 'chapter':
         subprocess.run(
             [sys.executable, '-m', 'd2l_seq2seq.train', '--out', folder],
@@ -85,136 +139,71 @@ def make_run(name: str, folder: Path) -> None:
     save_run(folder, Run(config, *vocabs, model))
 
 
-def sources(name: str) -> list[str]:
-    """Sentences that the model's `num_steps` have room for, spaces around their punctuation."""
-    corpus = [' '.join(tokenize_chapter(src)) for src, _ in read_corpus('auto').pairs]
+def read_sources(name: str) -> list[str]:
+    """Return sentences that fit the model's `num_steps`, with spaces before their punctuation."""
+    sentences = [' '.join(tokenize_chapter(src)) for src, _ in read_corpus('auto').pairs]
     if name == 'chapter':
-        return corpus[:NUM_SENTENCES]
-    short = [sentence for sentence in corpus if len(sentence.split()) <= 20]
+        return sentences[:NUM_SENTENCES]
+    short = [sentence for sentence in sentences if len(sentence.split()) <= 20]
     return short[:: max(1, len(short) // NUM_SENTENCES)]
 
 
 def start_contestants(job: Path) -> dict[str, list[Contestant]]:
-    """The contestants by the name they stand for, each at its settings."""
+    """Start the contestants; those of a group differ only in their number of threads."""
     peers, torch = HERE / 'peers', python_of('torch-2.13.0')
-    cores = os.cpu_count()
-    return {
+    ours = Path(sys.executable), peers / 'ours_translate.py', job
+    groups = {
         'ours': [
+            Contestant(f'ours, {describe_threads(threads)}', *ours, threads)
+            for threads in (1, os.cpu_count())
+        ],
+        BOOK: [Contestant(BOOK, *ours, None, 'book')],
+    }
+    for kind in ('plain', 'strong'):
+        groups[f'PyTorch 2.13 {kind}'] = [
             Contestant(
-                f'ours, {threads} threads',
-                Path(sys.executable),
-                peers / 'ours_translate.py',
+                f'PyTorch 2.13 {kind}, {describe_threads(threads)}',
+                torch,
+                peers / 'pytorch_translate.py',
                 job,
                 threads,
+                kind,
             )
-            for threads in (1, cores)
-        ],
-        "the book's loop": [
-            Contestant(
-                "the book's loop",
-                Path(sys.executable),
-                peers / 'ours_translate.py',
-                job,
-                None,
-                'book',
-            )
-        ],
-        **{
-            f'PyTorch 2.13, {kind}': [
-                Contestant(
-                    f'PyTorch 2.13 {kind}, {threads or "default"} threads',
-                    torch,
-                    peers / 'pytorch_translate.py',
-                    job,
-                    threads,
-                    kind,
-                )
-                for threads in (None, 1)
-            ]
-            for kind in ('plain', 'strong')
-        },
-    }
+            for threads in (None, 1)
+        ]
+    return groups
 
 
-def measure(name: str) -> list[str]:
-    """A table for one size, as lines of Markdown."""
-    size = SIZES[name]
-    with tempfile.TemporaryDirectory() as folder:
-        run, job = Path(folder) / 'run', Path(folder) / 'job.json'
-        make_run(name, run)
-        job.write_text(
-            json.dumps(
-                {
-                    'run': str(run),
-                    'checkpoint': str(list_checkpoints(run)[-1]),
-                    'sources': sources(name),
-                    'ways': size.ways,
-                    'num_book': size.num_book,
-                }
-            )
-        )
-        groups = start_contestants(job)
-        speeds, lengths = defaultdict(list), {}
-        for number in range(NUM_ROUNDS + 1):
-            for contestant in itertools.chain(*groups.values()):
-                is_book = contestant.name == "the book's loop"
-                for way, count in [(BOOK_WAY, size.num_book)] if is_book else size.ways.items():
-                    seconds, lengths[contestant.name, way] = contestant.run_epochs(1)
-                    if number > 0:  # the first compiles
-                        speeds[contestant.name, way].append(count / seconds)
-        for contestant in itertools.chain(*groups.values()):
-            contestant.close()
-    return [
-        f'Model: {size.description}; corpus {read_corpus("auto").name}.',
-        '',
-        *table(size, groups, speeds, lengths),
+def make_table(size: Size, groups, speeds, lengths) -> list[str]:
+    """Return the sentences per second of all contestants, and the ratios of our speed to theirs."""
+    lines = [
+        '| mode | | sentences/s | our speed / its speed | tokens per sentence |',
+        '|---|---|---|---|---|',
     ]
-
-
-def table(size: Size, groups, speeds, lengths) -> list[str]:
-    """Sentences a second of everyone, and how many times as many our better setting has."""
-    lines = ['| way | | sentences/s | ours over it | tokens a sentence |', '|---|---|---|---|---|']
-    best = {}
-    for way in size.ways:
-        best[way] = max(
-            (speeds[contestant.name, way] for contestant in groups['ours']), key=statistics.median
+    our_speeds = {}  # of the faster number of threads
+    for mode in size.modes:
+        our_speeds[mode] = max(
+            (speeds[contestant.name, mode] for contestant in groups['ours']), key=statistics.median
         )
         rows = [
-            (contestant.name, way)
+            (contestant.name, mode)
             for group in groups.values()
             for contestant in group
-            if contestant.name != "the book's loop"
+            if contestant.name != BOOK
         ]
-        if way != 'beam 5, batches of 64':  # the book's loop translates one by one, for all that
-            rows.append(("the book's loop", BOOK_WAY))
-        for name, own_way in rows:
-            own = speeds[name, own_way]
-            ratio = statistics.median(ours / theirs for ours, theirs in zip(best[way], own))
-            shown = '' if name.startswith('ours') else f'{ratio:.2f}'
-            lines.append(
-                f'| {way} | {name} | {statistics.median(own):,.0f} | {shown} '
-                f'| {lengths[name, own_way]:.3f} |'
+        if mode != BEAM_MODE:  # the book's loop translates one by one, also compared with batches
+            rows.append((BOOK, BOOK_MODE))
+        for name, own_mode in rows:
+            ratio = statistics.median(
+                ours / theirs for ours, theirs in zip(our_speeds[mode], speeds[name, own_mode])
             )
-    cost = statistics.median(best['batches of 64']) / statistics.median(
-        best['beam 5, batches of 64']
-    )
+            cell = '' if name.startswith('ours') else f'{ratio:.2f}'
+            lines.append(
+                f'| {mode} | {name} | {statistics.median(speeds[name, own_mode]):,.0f} | {cell} '
+                f'| {lengths[name, own_mode]:.3f} |'
+            )
+    cost = statistics.median(our_speeds[BATCH_MODE]) / statistics.median(our_speeds[BEAM_MODE])
     return [*lines, '', f'A beam of 5 takes {cost:.1f} times as long as greedy search.']
-
-
-def main() -> None:
-    """Measure the sizes named on the command line, or all."""
-    names = sys.argv[1:] or list(SIZES)
-    lines = [
-        '# Translation speed',
-        '',
-        f'{describe_machine()}; medians of {NUM_ROUNDS} rounds in turn.',
-    ]
-    for name in names:
-        lines += ['', *measure(name)]
-    text = '\n'.join(lines) + '\n'
-    print(text)
-    if names == list(SIZES):
-        (HERE / 'results' / 'translation_speed.md').write_text(text)
 
 
 if __name__ == '__main__':

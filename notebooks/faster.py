@@ -32,7 +32,7 @@ import itertools
 import numpy
 from d2l_seq2seq import (EncoderDecoder, Feed, MaskedSoftmaxCELoss, ModelConfig, build_model,
                          encode_pairs, fit, initialize, read_corpus)
-from d2l_seq2seq.book.seq2seq import d2l, s2s_epochs_ch9
+from d2l_seq2seq.book.seq2seq import s2s_epochs_ch9
 from d2l_seq2seq.data.encoding import first_examples
 from d2l_seq2seq.data.feed import DeviceBatch, load_pairs
 from d2l_seq2seq.engine import step
@@ -42,6 +42,7 @@ from d2l_seq2seq.engine.step import label_cross_entropy, logits_gradient
 from matplotlib.figure import Figure
 
 import mxnet  # after d2l_seq2seq, which makes MXNet ready
+from d2l import mxnet as d2l
 from mxnet import autograd, gluon
 
 # %% tags=["parameters"]

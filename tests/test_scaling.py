@@ -1,6 +1,6 @@
-"""The formulas of the model of the training's speed: counts by hand, and what has to be monotonous.
+"""The model of the training speed: counts by hand, and times that grow with their arguments.
 
-What the benchmark measures is not tested.
+The measurements of the benchmark are not tested.
 """
 
 import sys
@@ -48,7 +48,7 @@ NETWORK = 1e9
 
 
 @pytest.mark.parametrize('sizes', [(32, 162, 32, 2), (8, 20, 5, 1), (16, 30, 4, 3)])
-def test_weights_are_those_of_the_model(sizes):
+def test_number_of_weights_is_that_of_the_model(sizes):
     num_hiddens, vocab_size, embed_size, num_layers = sizes
     model = build_model(
         ModelConfig(num_hiddens=num_hiddens, embed_size=embed_size, num_layers=num_layers),
@@ -63,13 +63,13 @@ def test_weights_are_those_of_the_model(sizes):
 
 
 def test_flops_by_hand():
-    """One unit, one layer, a batch of one: four gates of 2 weights over 2 + 1 steps, 3 passes."""
+    """One hidden unit, one layer, one sentence: four gates, 2 weights, 2 + 1 steps, 3 passes."""
     tiny = Setting(1, 1, 3, 2, 1, num_layers=1)
     assert recurrent_flops(tiny) == 3 * 2 * (4 * 2) * (2 + 1)
     assert dense_flops(tiny) == 3 * 2 * 3 * 1  # one label, three words
 
 
-def test_padding_is_left_out_of_the_dense_layer_alone():
+def test_only_the_dense_layer_leaves_out_padding():
     padded = Setting(64, 32, 162, 10, 32, label_share=0.5)
     assert dense_flops(padded) == dense_flops(CHAPTER) / 2
     assert recurrent_flops(padded) == recurrent_flops(CHAPTER)
@@ -86,24 +86,24 @@ def test_padding_is_left_out_of_the_dense_layer_alone():
         {'num_layers': 3},
     ],
 )
-def test_what_is_larger_takes_longer(larger):
+def test_a_larger_setting_takes_longer(larger):
     setting = Setting(**{**vars(CHAPTER), **larger})
     costs = dict.fromkeys(ALL_TERMS, 1e-9)
     assert compute_seconds(costs, setting) > compute_seconds(costs, CHAPTER)
     assert machine_seconds(setting, 1, MACHINE) > machine_seconds(CHAPTER, 1, MACHINE)
 
 
-def test_costs_are_found_again():
-    """Those that made the times, also where one is 0 and another would be negative."""
+def test_fit_recovers_the_costs():
+    """The costs that made the times are found, even if one is 0 or would be negative."""
     rng = onp.random.RandomState(0)
     features = [dict(zip('abc', row)) for row in rng.uniform(1, 9, (12, 3))]
-    found = fit_costs(features, [2 * row['a'] + 3 * row['c'] for row in features])
-    assert found == pytest.approx({'a': 2, 'b': 0, 'c': 3}, abs=1e-9)
-    found = fit_costs(features, [2 * row['a'] + 3 * row['c'] - 0.1 * row['b'] for row in features])
-    assert found['b'] == 0 and min(found.values()) >= 0
+    costs = fit_costs(features, [2 * row['a'] + 3 * row['c'] for row in features])
+    assert costs == pytest.approx({'a': 2, 'b': 0, 'c': 3}, abs=1e-9)
+    costs = fit_costs(features, [2 * row['a'] + 3 * row['c'] - 0.1 * row['b'] for row in features])
+    assert costs['b'] == 0 and min(costs.values()) >= 0
 
 
-def test_one_by_itself_has_nothing_to_send():
+def test_a_single_device_or_worker_sends_nothing():
     assert gather_seconds(1000, 1, MACHINE) == 0
     assert server_seconds(1e9, 1, 1, NETWORK, MACHINE) == 0
     assert ring_seconds(1e9, 1, NETWORK, MACHINE) == 0
@@ -111,7 +111,7 @@ def test_one_by_itself_has_nothing_to_send():
 
 
 def test_sums_by_hand():
-    """A gigabyte each way: a worker's link takes 2 s, the only server of 4 workers 8 s."""
+    """A gigabyte in each direction: 2 s on a worker's link, 8 s on the only server of 4 workers."""
     assert server_seconds(1e9, 4, 1, NETWORK, MACHINE) == pytest.approx(8 + 1e-3)
     assert server_seconds(1e9, 4, 4, NETWORK, MACHINE) == pytest.approx(2 + 1e-3)
     assert server_seconds(1e9, 4, 16, NETWORK, MACHINE) == pytest.approx(2 + 1e-3)
@@ -119,14 +119,14 @@ def test_sums_by_hand():
     assert ring_seconds(1e9, 4, NETWORK, fast) == pytest.approx(2 * 3 / 4 + 6e-4)
 
 
-def test_more_servers_never_take_longer_and_more_workers_do():
+def test_more_servers_never_take_longer_and_more_workers_always_do():
     times = [server_seconds(1e9, 64, servers, NETWORK, MACHINE) for servers in (1, 8, 64)]
     assert times == sorted(times, reverse=True)
     times = [server_seconds(1e9, workers, 1, NETWORK, MACHINE) for workers in (1, 2, 64)]
     assert times == sorted(set(times))
 
 
-def test_a_small_vector_stays_whole():
+def test_a_small_vector_is_not_split():
     assert servers_used(999_999, 8) == 1 and servers_used(1_000_000, 8) == 8
 
 

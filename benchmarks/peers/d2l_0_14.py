@@ -1,4 +1,4 @@
-"""The contestant d2l 0.14.0, its own train_s2s_ch9: python d2l_0_14.py JOB"""
+"""The contestant d2l 0.14.0, with its own train_s2s_ch9: python d2l_0_14.py JOB"""
 
 import json
 import sys
@@ -18,7 +18,7 @@ turns = Turns()
 
 
 class TurnTaking:
-    """The data loader; each time the loop asks for an epoch of it, the turn is handed on."""
+    """A data loader that ends one turn and waits for the next whenever an epoch begins."""
 
     def __init__(self, loader):
         self.loader = loader
@@ -26,14 +26,15 @@ class TurnTaking:
     def __iter__(self):
         nd.waitall()
         if len(Recorded.made) > 1:
-            loss_sum, num_tokens = Recorded.made[-2].data  # the last one is this epoch's, empty
+            # The last accumulator is that of the epoch that begins, which is still empty.
+            loss_sum, num_tokens = Recorded.made[-2].data
             turns.end(loss_sum / num_tokens)
         turns.wait()
         return iter(self.loader)
 
 
 arrays = [
-    np.array(array) if array.ndim == 2 else np.array(array, dtype='int64')
+    np.array(array, dtype='float32' if array.ndim == 2 else 'int64')  # as load_data_nmt has them
     for array in onp.load(job['arrays']).values()
 ]
 mx_random.seed(0)

@@ -21,8 +21,8 @@ src, _, tgt, _ = np.load(job['arrays']).values()
 tf.keras.utils.set_random_seed(job['seed'])
 
 
-class HandOver(keras.callbacks.Callback):
-    """An epoch at a time."""
+class TurnTaking(keras.callbacks.Callback):
+    """A callback that makes each epoch a turn."""
 
     def on_epoch_begin(self, epoch, logs=None):
         turns.wait()
@@ -49,5 +49,5 @@ model.fit(
     batch_size=job['batch_size'],
     epochs=10**6,
     verbose=0,
-    callbacks=[HandOver()],
+    callbacks=[TurnTaking()],
 )

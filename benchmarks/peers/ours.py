@@ -1,6 +1,7 @@
 """The contestant `fit`: python ours.py JOB
 
-The job names the arrays and, by their names in `config.py`, what differs from the book's settings.
+The job has the arrays, and the settings that differ from the book's under the names of the fields
+in `config.py`.
 """
 
 import dataclasses
@@ -18,41 +19,49 @@ from d2l_seq2seq._runtime import choose_threads  # noqa: E402
 choose_threads(job['batch_size'], job['num_hiddens'])
 import numpy as onp  # noqa: E402
 
-from d2l_seq2seq import BucketFeed, Feed, ModelConfig, TrainingConfig, build_model, fit, initialize  # noqa: E402
+from d2l_seq2seq import (  # noqa: E402
+    BucketFeed,
+    Feed,
+    ModelConfig,
+    TrainingConfig,
+    build_model,
+    fit,
+    initialize,
+)
 from d2l_seq2seq._mxnet import mx, npx, seed_generators  # noqa: E402
 from d2l_seq2seq.data.encoding import EncodedCorpus  # noqa: E402
-from d2l_seq2seq.data.pipeline import update_rules  # noqa: E402
-from d2l_seq2seq.models.factory import INITIALIZERS
+from d2l_seq2seq.models.factory import INITIALIZERS  # noqa: E402
+from d2l_seq2seq.training.trainer import update_rules  # noqa: E402
 
 
-def config_of(config_class):
-    """The configuration that the job's fields of it make up."""
+def read_config(config_class):
+    """Return a configuration with the values that the job has for its fields."""
     names = {field.name for field in dataclasses.fields(config_class)} & set(job)
     return config_class(**{name: job[name] for name in names})
 
 
-arrays = EncodedCorpus(*(array for array in onp.load(job['arrays']).values()))
-config, training = config_of(ModelConfig), config_of(TrainingConfig)
+corpus = EncodedCorpus(*onp.load(job['arrays']).values())
+config, training = read_config(ModelConfig), read_config(TrainingConfig)
 seed_generators(training.seed)
 model = build_model(config, job['src_vocab_size'], job['tgt_vocab_size'])
 initialize(model, npx.cpu(), INITIALIZERS[config.initializer]())
 
 
-def between_epochs(metrics, state):
-    """Hand the turn on."""
+def take_turns(metrics, state):
+    """End a turn after an epoch, and wait for the next."""
     mx.nd.waitall()
     turns.end(getattr(metrics.train, job.get('reported_loss', 'book_loss')))
     turns.wait()
 
 
-common = arrays, job['batch_size'], training.seed, npx.cpu()
-feed = BucketFeed(*common, job['bucket_width']) if job.get('bucket_width') else Feed(*common)
+arguments = corpus, job['batch_size'], training.seed, npx.cpu()
+feed = BucketFeed(*arguments, job['bucket_width']) if job.get('bucket_width') else Feed(*arguments)
 turns.wait()
 fit(
     model,
     feed,
     num_epochs=10**6,
     lr=training.lr,
-    on_epoch_end=between_epochs,
+    on_epoch_end=take_turns,
     rules=update_rules(training, npx.cpu()),
 )

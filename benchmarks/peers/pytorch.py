@@ -1,9 +1,10 @@
-"""The contestants in PyTorch: python pytorch.py JOB plain|strong
+"""The contestants of training_speed.py in PyTorch: python pytorch.py JOB plain|strong
 
-`plain` is the book's loop in its torch edition.  `strong` has what makes `fit` fast: the dense
-layer on labels alone, decoder inputs cut to the longest, clipping without waiting, the fused Adam,
-denormals flushed, freed memory kept, losses read once an epoch.  Where the job asks for buckets,
-both take their batches from the same buckets as `fit`.
+`plain` is the loop of the book's PyTorch edition.  `strong` uses the techniques that make `fit`
+fast: the dense layer is computed for labels only, decoder inputs are cut to the longest of the
+batch, clipping does not wait, Adam is fused, denormal numbers are flushed to zero, freed memory is
+kept, and losses are read once per epoch.  If the job asks for buckets, both take their batches from
+the same buckets as `fit`.
 """
 
 import json
@@ -44,21 +45,21 @@ class Seq2Seq(nn.Module):
         self.tgt_embedding = nn.Embedding(job['tgt_vocab_size'], embed_size)
         self.decoder = nn.LSTM(embed_size, num_hiddens, num_layers)
         self.dense = nn.Linear(num_hiddens, job['tgt_vocab_size'])
-        for name, weight in self.named_parameters():  # Gluon's Xavier
+        for weight in self.parameters():  # Gluon's Xavier
             if weight.dim() == 2:
                 nn.init.xavier_uniform_(weight)
             else:
                 nn.init.zeros_(weight)
 
     def features(self, src, tgt):
-        """The decoder's outputs, (num_steps, batch_size, num_hiddens)."""
+        """Return the decoder's outputs, of shape (num_steps, batch_size, num_hiddens)."""
         _, state = self.encoder(self.src_embedding(src.T))
         outputs, _ = self.decoder(self.tgt_embedding(tgt.T), state)
         return outputs
 
 
 class BatchNumbers:
-    """A sampler of batches: lists of sentence numbers, in another order at each iteration."""
+    """A sampler of batches: lists of sentence numbers, in a new order at each iteration."""
 
     def __init__(self):
         width = job.get('bucket_width')
@@ -68,8 +69,8 @@ class BatchNumbers:
             lengths = torch.stack([arrays[1], arrays[3]], dim=1)
             widths = torch.minimum(-(-lengths // width) * width, limits)
             self._buckets = [
-                (widths == these).all(dim=1).nonzero().squeeze(1)
-                for these in torch.unique(widths, dim=0)
+                (widths == bucket).all(dim=1).nonzero().squeeze(1)
+                for bucket in torch.unique(widths, dim=0)
             ]
 
     def __iter__(self):
@@ -82,18 +83,19 @@ class BatchNumbers:
 
 
 def cut(sentences, valid_len):
-    """Sentences up to the width of their bucket, or whole where there are no buckets."""
+    """Cut sentences to the width of their bucket; without buckets, return them unchanged."""
     width = job.get('bucket_width')
     return sentences[:, : -(-int(valid_len.max()) // width) * width] if width else sentences
 
 
 def plain_epochs(model):
-    """Losses of epoch after epoch, as the book's figure.
+    """Train epoch by epoch, and yield the loss of each as the book prints it.
 
-    The operations are those of d2l 1.0.3's torch edition (`train_seq2seq`, `MaskedSoftmaxCELoss`,
-    `grad_clipping`, `Accumulator`), one for one.  It doesn't divide the clipped gradient by the
-    batch's number of labels.  Adam is blind to that where all batches have as many; where they
-    differ, as with buckets, the losses go another way than the others'.
+    The operations are exactly those of d2l 1.0.3 for PyTorch (`train_seq2seq`,
+    `MaskedSoftmaxCELoss`, `grad_clipping`, `Accumulator`).  That code does not divide the clipped
+    gradient by the number of labels of the batch.  For Adam this makes no difference if all batches
+    have the same number of labels.  If the numbers differ, as with buckets, the losses differ from
+    those of the other contestants.
     """
     dataset = torch.utils.data.TensorDataset(*arrays)
     loader = torch.utils.data.DataLoader(dataset, batch_sampler=BatchNumbers())
@@ -128,7 +130,11 @@ def plain_epochs(model):
 
 
 def strong_epochs(model):
-    """The same mathematics without waiting and without padding in the head."""
+    """Train with the same mathematics, without waiting and without padding in the last layer.
+
+    Yields the loss of each epoch as the book prints it.  The clipped gradient is divided by the
+    number of labels, as in `fit`.
+    """
     torch.set_flush_denormal(True)
     reuse_memory()
     optimizer = torch.optim.Adam(model.parameters(), lr=job['lr'], fused=True)

@@ -1,8 +1,8 @@
 """Training in PyTorch for a fixed time: python pytorch_quality.py JOB
 
-The attention model as one would write it in PyTorch: packed sequences, nn.LSTM with dropout, the
-loss over all label positions with padding ignored, clipping, Adam.  The weights are written under
-the names that a run of ours has for them.
+The attention model as it is usually written in PyTorch, with packed sequences, nn.LSTM with
+dropout, the loss over all label positions with padding ignored, clipping, and Adam.  The weights
+are written under the names that they have in a run of the package.
 """
 
 import json
@@ -18,7 +18,7 @@ job = json.loads(Path(sys.argv[1]).read_text())
 arrays = [torch.from_numpy(array).long() for array in np.load(job['arrays']).values()]
 config = job['model']
 torch.manual_seed(0)
-CLOSED = 100.0  # what our masked layers' last column holds
+SATURATED = 100.0  # as in models.recurrent: the last column of the weights of a masked layer
 
 
 class AttentionModel(nn.Module):
@@ -47,7 +47,7 @@ class AttentionModel(nn.Module):
                 nn.init.zeros_(weight)
 
     def forward(self, src, lengths, tgt):
-        """Logits (batch_size, num_steps, vocab_size)."""
+        """Return the logits, of shape (batch_size, num_steps, vocab_size)."""
         packed = nn.utils.rnn.pack_padded_sequence(
             self.src_embedding(src.T), lengths, enforce_sorted=False
         )
@@ -61,22 +61,28 @@ class AttentionModel(nn.Module):
 
 
 def batches():
-    """Numbers of the sentences of each batch: of similar length, as many tokens in each."""
+    """Return the sentence numbers of each batch.
+
+    The sentences of a batch have similar lengths, and batches have about the same number of tokens.
+    """
     width = job['bucket_width']
     limits = torch.tensor([arrays[0].shape[1], arrays[2].shape[1]])
     lengths = torch.stack([arrays[1], arrays[3]], dim=1)
     widths = torch.minimum(-(-lengths // width) * width, limits)
-    found = []
+    result = []
     for bucket in torch.unique(widths, dim=0):
         members = (widths == bucket).all(1).nonzero().squeeze(1)
         members = members[torch.randperm(len(members))]
-        found += members.split(max(1, job['max_tokens'] // int(bucket.max())))
-    return [found[number] for number in torch.randperm(len(found))]
+        result += members.split(max(1, job['max_tokens'] // int(bucket.max())))
+    return [result[number] for number in torch.randperm(len(result))]
 
 
 def named_weights(model):
-    """The weights by our names; a masked layer has a column more, which keeps its memory."""
-    named = {
+    """Return the weights by their names in the package.
+
+    A masked layer of the package has an additional column, which makes it keep its memory cell.
+    """
+    weights = {
         'encoder.embedding.weight': model.src_embedding.weight,
         'decoder.embedding.weight': model.tgt_embedding.weight,
         'decoder.attention.W.weight': model.keys.weight,
@@ -84,13 +90,9 @@ def named_weights(model):
         'decoder.dense.weight': model.dense.weight,
         'decoder.dense.bias': model.dense.bias,
     }
-    closed = torch.cat(
-        [
-            torch.tensor([-CLOSED, CLOSED, 0.0, 0.0])[number : number + 1].repeat(
-                config['num_hiddens']
-            )
-            for number in range(4)
-        ]
+    # One row per hidden unit of each gate, in the order input, forget, cell, output.
+    last_column = torch.tensor([-SATURATED, SATURATED, 0.0, 0.0]).repeat_interleave(
+        config['num_hiddens']
     )[:, None]
     for side, layers in (('encoder', model.encoder), ('decoder', model.decoder)):
         for number in range(config['num_layers']):
@@ -99,7 +101,7 @@ def named_weights(model):
                 if side == 'encoder'
                 else f'decoder.rnn.layer{number}._unfused.0'
             )
-            own = {
+            layer_weights = {
                 ours: getattr(layers, f'{theirs}_l{number}')
                 for ours, theirs in (
                     ('i2h_weight', 'weight_ih'),
@@ -109,9 +111,11 @@ def named_weights(model):
                 )
             }
             if side == 'encoder':
-                own['i2h_weight'] = torch.cat([own['i2h_weight'], closed], 1)
-            named.update({f'{prefix}.{name}': value for name, value in own.items()})
-    return {name: value.detach().numpy() for name, value in named.items()}
+                layer_weights['i2h_weight'] = torch.cat(
+                    [layer_weights['i2h_weight'], last_column], 1
+                )
+            weights.update({f'{prefix}.{name}': value for name, value in layer_weights.items()})
+    return {name: value.detach().numpy() for name, value in weights.items()}
 
 
 model, width = AttentionModel(), job['bucket_width']

@@ -1,8 +1,9 @@
-"""Translating in PyTorch with the weights of our run: python pytorch_translate.py JOB plain|strong
+"""Translation in PyTorch with the weights of our run: python pytorch_translate.py JOB plain|strong
 
-Greedy search and a beam search on tensors, in batches of similar length; the same search as ours,
-so that both give the same translations.  `plain` takes all steps, as the book's torch edition does
-of a sentence without an end; `strong` looks after each step whether every sentence has ended.
+Greedy search and beam search on tensors, in batches of similar length.  The searches are the same
+as ours, so that both give the same translations.  `plain` always takes all steps, as the book's
+PyTorch edition does for a sentence that does not end.  `strong` checks after each step whether all
+sentences have ended.
 """
 
 import json
@@ -41,7 +42,7 @@ arrays = {name: torch.from_numpy(array) for name, array in np.load(run / 'weight
 
 
 def lstm(prefix, is_masked):
-    """Our layers' weights in an LSTM; a masked layer's column for the padding is left out."""
+    """Return an LSTM with the weights of our layers, without a masked layer's padding column."""
     kept = slice(None, -1) if is_masked else slice(None)
     names = [
         f'{prefix}.{f"rnn.forward{n}.rnn._unfused.0" if is_masked else f"rnn._unfused.{n}"}.'
@@ -67,7 +68,7 @@ class Model:
         self.weights = {name: array for name, array in arrays.items() if 'rnn' not in name}
 
     def encode(self, src, lengths):
-        """The state (hidden, cell), and for attention keys, values and the mask."""
+        """Return the state (hidden, cell), and keys, values and mask, or None without attention."""
         X = nn.functional.embedding(src.T, self.weights['encoder.embedding.weight'])
         if not has_attention:
             _, state = self.encoder(X)
@@ -80,13 +81,13 @@ class Model:
         return state, (keys, values, mask)
 
     def step(self, tokens, state, memory):
-        """Logits (num_rows, vocab_size) and the state."""
+        """Return the logits, of shape (num_hypotheses, vocab_size), and the state."""
         X = nn.functional.embedding(tokens[None], self.weights['decoder.embedding.weight'])
         outputs, state = self.decoder(X, state)
         outputs = outputs[0]
         if memory is not None:
             keys, values, mask = memory
-            num_rows = len(outputs) // len(keys)  # a sentence's rows share keys and values
+            num_rows = len(outputs) // len(keys)  # hypotheses per sentence; they share the keys
             queries = outputs.view(len(keys), num_rows, -1)
             scores = (queries @ keys.transpose(1, 2)).masked_fill(mask, -1e9)
             context = (scores.softmax(-1) @ values).view(len(outputs), -1)
@@ -101,23 +102,23 @@ class Model:
 
 
 def greedy(model, src, lengths):
-    """Token ids of each sentence."""
+    """Return the token ids of the translation of each sentence, by greedy search."""
     state, memory = model.encode(src, lengths)
     tokens = torch.full((len(src),), BOS)
     has_ended = torch.zeros(len(src), dtype=torch.bool)
-    found = []
+    steps = []
     for _ in range(num_steps):
         logits, state = model.step(tokens, state, memory)
         tokens = logits.argmax(1)
-        found.append(tokens)
+        steps.append(tokens)
         has_ended |= tokens == EOS
         if ends_early and has_ended.all():
             break
-    return [row[: row.index(EOS)] if EOS in row else row for row in torch.stack(found, 1).tolist()]
+    return [row[: row.index(EOS)] if EOS in row else row for row in torch.stack(steps, 1).tolist()]
 
 
 def beam(model, src, lengths, size=5, alpha=0.75):
-    """Token ids of each sentence's best hypothesis."""
+    """Return the token ids of the best hypothesis of each sentence, by beam search."""
     count = len(src)
     state, memory = model.encode(src, lengths)
     state = tuple(part.repeat_interleave(size, 1) for part in state)
@@ -147,7 +148,7 @@ def beam(model, src, lengths, size=5, alpha=0.75):
 
 
 def backtrack(history, count, size, alpha):
-    """The best ended hypothesis of each sentence, or the best open one where none has ended."""
+    """Return the best finished hypothesis of each sentence, or the best open one if none ended."""
     results = []
     for sentence in range(count):
         ended = [
@@ -166,7 +167,7 @@ def backtrack(history, count, size, alpha):
 
 
 def translate(model, sentences, search, batch_size):
-    """The translations of sentences, in batches of similar length."""
+    """Return the translations of sentences, which are translated in batches of similar length."""
     words = [sentence.split() for sentence in sentences]
     order = sorted(range(len(words)), key=lambda number: len(words[number]))
     texts = [''] * len(words)
@@ -181,7 +182,7 @@ def translate(model, sentences, search, batch_size):
     return texts
 
 
-WAYS = {
+MODES = {
     'one by one': (greedy, 1),
     'batches of 64': (greedy, 64),
     'beam 5, batches of 64': (beam, 64),
@@ -189,8 +190,8 @@ WAYS = {
 with torch.inference_mode():
     model = Model()
     while True:
-        for way, count in job['ways'].items():
-            search, batch_size = WAYS[way]
+        for mode, count in job['modes'].items():
+            search, batch_size = MODES[mode]
             turns.wait()
             texts = translate(model, job['sources'][:count], search, batch_size)
             turns.end(sum(len(text.split()) for text in texts) / len(texts))

@@ -1,10 +1,10 @@
-"""d2l 0.14.0 made fit for a process without a notebook; for scripts that run in its environment."""
+"""d2l 0.14.0, changed so that it needs no notebook, for scripts in its environment."""
 
 from d2l import mxnet as d2l
 
 
 class NoPlot:
-    """In place of the animator, which needs a notebook."""
+    """A replacement for the animator, which works in notebooks only."""
 
     def __init__(self, **kwargs):
         pass
@@ -14,7 +14,7 @@ class NoPlot:
 
 
 class Recorded(d2l.Accumulator):
-    """Remembers every accumulator made; the training loop makes one for each epoch."""
+    """An accumulator that is kept in a list; the training loop makes one for each epoch."""
 
     made = []
 

@@ -1,10 +1,11 @@
-"""How long an update of `fit` takes at many sizes: python updates.py JOB
+"""The time of an update of `fit` at many sizes: python updates.py JOB
 
-The job has the settings and the number of rounds; in each round every setting has its turn of some
-updates.  Prints a line of JSON: for each setting and round the processor's seconds for an update,
-of the thread that gives orders and of those that carry them out, and the rate of adding up vectors
-of two devices.  Meant for OMP_NUM_THREADS=1: then the greater of the two is what an update takes on
-a machine that does nothing else.
+The job has the settings and the number of rounds.  In each round, every setting is trained for a
+few updates.  The script prints a line of JSON with two values.  ``seconds`` has, for each setting
+and round, the processor seconds per update of the thread that gives the orders and of the threads
+that carry them out.  ``gather_rate`` is the rate of adding up the vectors of two devices.  The
+script is meant for OMP_NUM_THREADS=1: then an update on an otherwise idle machine takes the larger
+of the two times.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from d2l_seq2seq import Feed, ModelConfig, build_model, fit, initialize  # noqa:
 from d2l_seq2seq._mxnet import mx, npx  # noqa: E402
 from d2l_seq2seq.data.encoding import EncodedCorpus  # noqa: E402
 
-WARM_UP = 2  # updates of each turn that are not counted: graphs are compiled in them
+WARM_UP = 2  # updates at the start of a turn that are not counted: graphs are compiled in them
 
 
-class Paced:
-    """A model that is trained a few updates at a time."""
+class PacedTraining:
+    """The training of a model, a few updates at a time."""
 
     def __init__(self, setting: dict, num_updates: int):
         self._num_updates = num_updates + WARM_UP
@@ -34,11 +35,11 @@ class Paced:
         )
         self._model = build_model(config, setting['vocab_size'], setting['vocab_size'])
         initialize(self._model, npx.cpu())
-        self._feed = Feed(self._sentences(**setting), setting['batch_size'], 0)
+        self._feed = Feed(self._random_corpus(**setting), setting['batch_size'], 0)
         self._state = None
 
-    def _sentences(self, batch_size, vocab_size, num_steps, label_share, **_):
-        """Random words; each label position is padding as often as `label_share` leaves it."""
+    def _random_corpus(self, batch_size, vocab_size, num_steps, label_share, **_):
+        """Return random sentences; `label_share` of their label positions are not padding."""
         rng = onp.random.RandomState(0)
         shape = batch_size * self._num_updates, num_steps
         src, tgt = rng.randint(4, vocab_size, (2, *shape))
@@ -46,13 +47,13 @@ class Paced:
         # Every second sentence is shorter, so that the longest is as long as without padding.
         lengths = full - (onp.arange(shape[0]) % 2) * round(2 * (1 - label_share) * (num_steps - 1))
         tgt = onp.where(onp.arange(num_steps) < lengths[:, None], tgt, 1)
-        return EncodedCorpus(*(value.astype('int32') for value in (src, full, tgt, lengths)))
+        return EncodedCorpus(*(array.astype('int32') for array in (src, full, tgt, lengths)))
 
     def turn(self) -> tuple[float, float]:
-        """Seconds an update: of the thread that gives orders, of the others."""
+        """Train, and return the seconds per update of the main thread and of the others."""
         times = []
 
-        def watch(state):
+        def record_time(state):
             if state.batch in (WARM_UP, self._num_updates):
                 mx.nd.waitall()
                 times.append((time.thread_time(), time.process_time()))
@@ -64,14 +65,14 @@ class Paced:
             num_epochs=epoch + 1,
             lr=0.001,
             state=self._state,
-            on_update=watch,
+            on_update=record_time,
         )
-        own, total = ((end - start) / (self._num_updates - WARM_UP) for start, end in zip(*times))
-        return own, total - own
+        main, total = ((end - start) / (self._num_updates - WARM_UP) for start, end in zip(*times))
+        return main, total - main
 
 
 def gather_rate() -> float:
-    """Bytes a second of bringing a vector to another device, adding it, and bringing it back."""
+    """Return the bytes per second of copying a vector to a device, adding it, and copying back."""
     home, away = (mx.nd.ones(1 << 22, ctx=mx.cpu(number)) for number in (0, 1))
     times = []
     for _ in range(7):
@@ -85,8 +86,10 @@ def gather_rate() -> float:
 
 
 job = json.loads(Path(sys.argv[1]).read_text())
-paced = [Paced(setting, count) for setting, count in zip(job['settings'], job['num_updates'])]
-for one in paced:
-    one.turn()
-rounds = [[one.turn() for one in paced] for _ in range(job['num_rounds'])]
+trainings = [
+    PacedTraining(setting, count) for setting, count in zip(job['settings'], job['num_updates'])
+]
+for training in trainings:
+    training.turn()
+rounds = [[training.turn() for training in trainings] for _ in range(job['num_rounds'])]
 print(json.dumps({'seconds': list(zip(*rounds)), 'gather_rate': gather_rate()}))
