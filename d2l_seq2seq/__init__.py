@@ -2,7 +2,7 @@
 
 The public names are listed here and resolved on first use (PEP 562), so that ``import d2l_seq2seq``
 takes a few milliseconds and loads neither MXNet nor d2l.  The first name that needs MXNet loads it
-and makes it ready; see ``_mxnet.py``.
+and prepares it; see ``_mxnet.py``.
 """
 
 import importlib
@@ -98,7 +98,7 @@ def __getattr__(name):
     if name not in _MODULES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     value = getattr(importlib.import_module(f'{__name__}.{_MODULES[name]}'), name)
-    globals()[name] = value  # so that the next access does not come here
+    globals()[name] = value  # so that the next access does not call this function
     return value
 
 

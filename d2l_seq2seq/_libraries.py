@@ -1,11 +1,10 @@
 """The packages and shared libraries that MXNet needs, found without loading MXNet.
 
 `installed_wheels` lists the distributions of MXNet in this environment, and some constants say how
-to install the right one.  `load_cuda_libraries` loads the CUDA libraries of the GPU build, which
-that build does not contain.  The system's linker finds those of an installed CUDA.  The extra
-``cu112`` installs them as NVIDIA's wheels, in folders that the linker does not search; but the
-linker uses a library that the process has already loaded, wherever it came from, so loading them
-first is enough.
+to install the right one.  `load_cuda_libraries` loads the CUDA libraries that the GPU build needs
+and does not contain.  The system's linker finds those of an installed CUDA.  The extra ``cu112``
+installs them as NVIDIA's wheels, in folders that the linker does not search; but the linker uses a
+library that the process has already loaded, wherever it came from, so loading them first is enough.
 The module `_mxnet` decides when to do that.
 """
 
@@ -18,7 +17,7 @@ import os
 import sys
 from typing import Iterable
 
-# Python 3.13 has no NumPy below 2, which MXNet's metadata requires.
+# MXNet's metadata requires a NumPy below 2, and there is none for Python 3.13.
 NEEDS_NO_DEPS = sys.version_info >= (3, 13)
 _PIP_INSTALL = 'pip install --no-deps' if NEEDS_NO_DEPS else 'pip install'
 HOW_TO_INSTALL = (
@@ -45,8 +44,8 @@ _WHEELS = (
 
 DRIVER = 'libcuda.so.1'  # installed by NVIDIA's driver only
 # The folder of each wheel in `nvidia`, and the library to load from it.  A library comes after the
-# ones that it needs.  The parts of cuDNN, half of all there is to load, are not listed: they lie in
-# the same folder, and cuDNN finds them when it first computes.
+# ones that it needs.  The parts of cuDNN, half of all bytes, are not listed: they are in the same
+# folder, and cuDNN loads them when it first computes.
 CUDA_LIBRARIES = (
     ('cuda_runtime', 'libcudart.so.11.0'),
     ('cuda_nvrtc', 'libnvrtc.so.11.2'),

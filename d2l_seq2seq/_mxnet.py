@@ -5,7 +5,7 @@ following once, whether or not the user has called ``npx.set_np()``:
 
 1. check that exactly one MXNet is installed;
 2. add the names that MXNet 1.9.1 looks up in NumPy and newer NumPy releases lack;
-3. load MXNet, and with it the CUDA libraries that were installed as wheels, where it needs them;
+3. load MXNet, and with it the CUDA libraries that were installed as wheels, if it needs them;
 4. start MXNet's threads in the mode that treats denormal numbers as zero;
 5. switch on the NumPy interface, which the book uses.
 
@@ -56,7 +56,7 @@ def _check_wheels(wheels: list[str], has_module: bool) -> None:
         raise MXNetImportError('MXNet is not installed', f'Type: {HOW_TO_INSTALL}.')
     if len(wheels) > 1:
         raise MXNetImportError(
-            f'{" and ".join(wheels)} are installed over each other',
+            f'{" and ".join(wheels)} are installed on top of each other',
             f'Type: pip uninstall -y {" ".join(wheels)}; then: {HOW_TO_INSTALL}.',
         )
 
@@ -128,7 +128,7 @@ def _import_mxnet(wheels: list[str]) -> None:
         ) from error
     except _libraries.MissingLibrary as error:
         raise MXNetImportError(
-            f'a CUDA library does not load ({error})', "Type: pip install 'd2l-seq2seq[cu112]'."
+            f'a CUDA library does not load ({error})', "Type: pip install 'd2l-seq2seq[cu112]'"
         ) from error
     except OSError as error:
         raise MXNetImportError(
@@ -203,7 +203,7 @@ def seed_generators(seed: int) -> None:
 def operators_of(X: Any) -> types.ModuleType:
     """Return MXNet's operators for arrays if X is an array, otherwise those for symbols.
 
-    It is what Gluon passes to ``hybrid_forward`` as ``F``.
+    Gluon passes the same module to ``hybrid_forward`` as ``F``.
     """
     return mx.nd if isinstance(X, np.ndarray) else mx.sym
 
@@ -222,6 +222,6 @@ def shape_of(X: Any) -> tuple[int, ...]:
     if not shape or min(shape) < 0:
         raise TypeError(
             'expected an array or a symbol of known shape, got a symbol of unknown shape; a block '
-            'that runs step by step cannot be hybridized (fit traces it without that)'
+            'that runs step by step cannot be hybridized (fit can trace it without hybridizing it)'
         )
     return shape

@@ -1,6 +1,6 @@
 """Handling of SIGINT and SIGTERM: Ctrl-C, and the signal with which batch systems end a job.
 
-`Interruption` lets a training stop at a point from which it can be resumed.  `ReceivedSignals`
+`Interruption` lets training stop at a point from which it can be resumed.  `ReceivedSignals`
 records the signals for a supervisor of other processes.  Both install their handlers in a ``with``
 block and restore the previous ones after it.
 """

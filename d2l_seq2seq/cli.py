@@ -1,4 +1,4 @@
-"""The command line: options made from configuration fields, and one line for the user's mistakes.
+"""The command line: options generated from configuration fields, and error messages of one line.
 
 A command parses its options before it imports anything heavy, so that ``-h`` answers at once and a
 typing error costs no loading time.
@@ -21,7 +21,7 @@ from .fields import FLAG, Domain
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """A formatter that shows defaults, except where there is none or it is off."""
+    """A formatter that shows the default of an option unless it is None, False or empty."""
 
     def _get_help_string(self, action):
         is_shown = action.default is not None and action.default is not False
@@ -30,7 +30,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that reports a mistake in one line, without the usage before it."""
+    """An argument parser that reports an error in one line, without the usage."""
 
     def __init__(self, **kwargs):
         super().__init__(formatter_class=_HelpFormatter, allow_abbrev=False, **kwargs)
@@ -46,19 +46,19 @@ def parser_for(command: str, description: str) -> Parser:
 
 
 def add_presets(parser: Parser, presets: dict[str, dict]) -> None:
-    """Add an option that chooses the defaults of the others; see `parse_with_preset`."""
+    """Add the option ``--preset``, which sets the defaults of others; see `parse_with_preset`."""
     parser.add_argument(
         '--preset',
         choices=list(presets),
         default=next(iter(presets)),
-        help='set of defaults for the options below',
+        help='set of defaults for the other options',
     )
 
 
 def parse_with_preset(
     parser: Parser, presets: dict[str, dict], argv: list[str] | None
 ) -> argparse.Namespace:
-    """Parse options whose defaults are those of the preset that is among them."""
+    """Parse the options, with the defaults of the preset that ``--preset`` selects."""
     preset_parser = Parser(add_help=False)
     preset_parser.add_argument('--preset', default='')
     preset = preset_parser.parse_known_args(argv)[0].preset
@@ -67,7 +67,7 @@ def parse_with_preset(
 
 
 def explicit_options(parser: Parser, argv: list[str] | None) -> dict[str, Any]:
-    """Return the options that are on the command line, without the defaults of the others."""
+    """Return the options given on the command line, without the defaults of the others."""
     absent = object()
     parser.set_defaults(**dict.fromkeys(vars(parser.parse_args(argv)), absent))
     return {
@@ -84,7 +84,7 @@ def add_options(parser: Parser, config_class: type, only: Sequence[str] | None =
 
 
 def _add_option(group: argparse._ArgumentGroup, field: dataclasses.Field) -> None:
-    """Add the option of a field, with dashes in its name; a flag gets ``--no-...`` as well."""
+    """Add the option of a field, with dashes in its name; a flag also gets ``--no-...``."""
     option, text = field.name.replace('_', '-'), field.metadata['help']
     domain = field.metadata['domain']
     if domain is FLAG:
@@ -106,7 +106,7 @@ def _add_option(group: argparse._ArgumentGroup, field: dataclasses.Field) -> Non
 
 
 def reader(domain: Domain) -> Callable[[str], Any]:
-    """Return the function by which argparse converts the text of an option to a value."""
+    """Return a function that converts the text of an option to a value, for argparse."""
 
     def read(text: str) -> Any:
         try:
@@ -122,14 +122,14 @@ def reader(domain: Domain) -> Callable[[str], Any]:
 
 
 def whole_number(text: str) -> int:
-    """Convert the text of an option that is not a configuration's to a number of at least 0."""
+    """Convert the text of an option to a whole number of at least 0, for argparse."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f'expected a whole number of at least 0, got {text!r}')
     return int(text)
 
 
 def config_from(config_class: type, options: argparse.Namespace) -> Any:
-    """Return the configuration that the options of `add_options` make up."""
+    """Return the configuration given by the options that `add_options` added."""
     names = [field.name for field in dataclasses.fields(config_class)]
     return config_class(**{name: getattr(options, name) for name in names})
 
@@ -138,13 +138,13 @@ def run(main: Callable[[], int | None]) -> None:
     """Run a command and end the process with its exit code.
 
     The exit code is what `main` returns, or 0; 2 after bad input, which is reported in one line;
-    130 after Ctrl-C.  It is not an error when the reader of the output closes it early, as ``head``
+    130 after Ctrl-C.  It is not an error if the reader of the output closes it early, as ``head``
     does.
     """
     logging.basicConfig(level=logging.WARNING, format='%(message)s', stream=sys.stderr)
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding='utf-8', errors='replace')  # whatever the locale is
+            stream.reconfigure(encoding='utf-8', errors='replace')  # in every locale
     try:
         code = _exit_code(main)
     except Exception:
@@ -162,7 +162,7 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 def _exit_code(main: Callable[[], int | None]) -> int:
-    """Run a command and return its exit code, after a line about a mistake of the user."""
+    """Run a command and return its exit code; report the user's mistakes in one line."""
     try:
         code = main() or 0
         sys.stdout.flush()
@@ -175,14 +175,14 @@ def _exit_code(main: Callable[[], int | None]) -> int:
         return 130
     except BrokenPipeError:
         if _is_joined_worker():
-            return 141  # the code of SIGPIPE: the job has to end
+            return 141  # the exit code after SIGPIPE, which ends the whole job
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return 0
-    except OSError as error:  # such as a folder without permission on the way to a file
+    except OSError as error:  # for example, a parent folder without permission
         if error.filename is None:
             raise
         print(
-            f'error: {error.filename}: cannot be used ({error.strerror}). Name another path.',
+            f'error: {error.filename}: cannot be used ({error.strerror}). Choose another path.',
             file=sys.stderr,
         )
         return 2

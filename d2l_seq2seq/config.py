@@ -1,7 +1,7 @@
 """The settings of a run and of a search, as frozen dataclasses.
 
-Every default stands here, once, and is the book's (d2l 0.14, section 9.7.4).  The commands make
-their options from the fields.
+Each default is defined here only, and is the book's (d2l 0.14, section 9.7.4).  The options of the
+commands are generated from the fields.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class DataConfig(Checked):
         may_change=True,
     )
     num_examples: int | None = field(
-        1000, optional(whole(1), 'all'), 'number of sentence pairs, plus one as in the book, or all'
+        1000,
+        optional(whole(1), 'all'),
+        'number of sentence pairs to use, or all; one more is used, as in the book',
     )
     held_out: float = field(
         0.0,
@@ -60,15 +62,15 @@ class DataConfig(Checked):
     bucket_width: int | None = field(
         None,
         optional(whole(1), 'none'),
-        'batch sentences whose lengths, rounded up to multiples of this number, are the same; none '
-        'batches sentences of any length together, as the book does',
+        'put sentences into the same batch only if their lengths, rounded up to multiples of this '
+        'number, are equal; none puts sentences of any length together, as the book does',
     )
     max_tokens: int | None = field(
         None,
         optional(whole(1), 'none'),
         'maximum number of tokens per batch, instead of batch_size; needs bucket_width',
     )
-    num_steps: int = field(10, STEPS, 'length that each sentence is cut or padded to, in tokens')
+    num_steps: int = field(10, STEPS, 'number of tokens to which each sentence is cut or padded')
     text_rules: str = field(
         'chapter',
         one_of('chapter', 'words', 'subwords', 'opengenus'),
@@ -76,32 +78,36 @@ class DataConfig(Checked):
         '(SentencePiece) or opengenus',
     )
     num_subwords: int = field(8000, whole(30, 1 << 20), 'maximum size of each subword vocabulary')
-    min_freq: int = field(3, COUNT, 'replace words that occur less often with <unk>')
-    reverse_source: bool = field(False, FLAG, 'feed source sentences in reverse order')
+    min_freq: int = field(
+        3, COUNT, 'minimum number of occurrences of a token; rarer tokens become <unk>'
+    )
+    reverse_source: bool = field(False, FLAG, 'reverse the tokens of each source sentence')
     share_vocab: bool = field(False, FLAG, 'use one vocabulary for both sides')
 
     def __post_init__(self):
         super().__post_init__()
         if self.max_tokens is not None and self.bucket_width is None:
             raise InputError(
-                'max_tokens: expected a bucket_width, because such a batch has sentences of '
-                'similar length',
+                'max_tokens: expected bucket_width as well, because max_tokens needs batches of '
+                'sentences of similar length',
                 'Add --bucket-width 4.',
             )
 
 
 @dataclass(frozen=True)
 class ModelConfig(Checked):
-    """The kind and the sizes of encoder and decoder."""
+    """The kinds and the sizes of the encoder and the decoder."""
 
-    embed_size: int = field(32, SIZE, 'size of a word vector')
+    embed_size: int = field(32, SIZE, 'size of the embedding of a token')
     num_hiddens: int = field(32, SIZE, 'number of hidden units per recurrent layer')
     num_layers: int = field(2, LAYERS, 'number of recurrent layers')
-    dropout: float = field(0.0, PROBABILITY, 'dropout probability between recurrent layers')
+    dropout: float = field(
+        0.0, PROBABILITY, 'dropout probability between recurrent layers, and of attention weights'
+    )
     cell: str = field(
         'lstm', one_of('rnn', 'gru', 'lstm'), 'kind of recurrent layer: rnn, gru or lstm'
     )
-    masked: bool = field(False, FLAG, 'mask padding in the encoder, which the book does not')
+    masked: bool = field(False, FLAG, 'mask padding in the encoder (the book does not)')
     bidirectional: bool = field(
         False, FLAG, 'read source sentences in both directions; implies masked'
     )
@@ -137,15 +143,15 @@ class ModelConfig(Checked):
             )
         if self.attention != 'none' and self.context_every_step:
             raise InputError(
-                f'context_every_step: cannot be combined with attention, got {self.attention}, '
-                'which computes a context of its own',
-                'Leave out one of them.',
+                f'context_every_step: cannot be combined with {self.attention} attention, which '
+                'computes its own context',
+                'Leave out --context-every-step or --attention.',
             )
 
 
 @dataclass(frozen=True)
 class TrainingConfig(Checked):
-    """The optimization, its schedule, and what is validated and saved."""
+    """The optimization, the learning-rate schedule, the validation and the checkpoints."""
 
     lr: float = field(0.005, POSITIVE, 'learning rate of Adam')
     lr_schedule: str = field(
@@ -162,10 +168,10 @@ class TrainingConfig(Checked):
         0.0, PROBABILITY, 'decoupled weight decay, as in AdamW; biases are not decayed'
     )
     label_smoothing: float = field(
-        0.0, PROBABILITY, 'probability mass spread evenly over the vocabulary in the targets'
+        0.0, PROBABILITY, 'share of the target probability to spread evenly over the vocabulary'
     )
     batches_per_update: int = field(
-        1, whole(1, 10_000), 'number of batches whose gradients are added up for an update'
+        1, whole(1, 10_000), 'number of batches whose gradients are added up for each update'
     )
     skip_bad_batches: bool = field(
         False, FLAG, 'skip batches whose loss or gradient is not finite, instead of stopping'
@@ -177,18 +183,19 @@ class TrainingConfig(Checked):
         'skip_bad_batches',
     )
     num_epochs: int = field(300, COUNT, 'number of passes over the training pairs', may_change=True)
-    seed: int = field(0, whole(0, 2**31 - 1), 'seed of initialization and shuffling')
+    seed: int = field(0, whole(0, 2**31 - 1), 'seed of initialization, shuffling and dropout')
     device: str = field(
         'auto',
         DEVICES,
-        'auto, cpu, cpu(N), gpu or gpu(N), or several separated by commas that share each batch',
+        'device to run on: auto, cpu, cpu(N), gpu or gpu(N); train accepts several, separated by '
+        'commas, which share each batch',
         may_change=True,
     )
     kvstore: str = field(
         'none',
         one_of('none', 'dist_sync'),
-        'none, or dist_sync to share each batch among the workers that python -m '
-        'd2l_seq2seq.launch starts',
+        'none, or dist_sync to share each batch among the workers started by python -m '
+        'd2l_seq2seq.launch',
         may_change=True,
     )
     objective: str = field(
@@ -197,15 +204,19 @@ class TrainingConfig(Checked):
         "normalization of the loss: book (the book's) or per-token (the mean over labels)",
     )
     max_norm: float | None = field(
-        1.0, POSITIVE_OR_NONE, 'norm to which the gradient is clipped, or none'
+        1.0, POSITIVE_OR_NONE, 'maximum norm of the gradient, which is clipped to it, or none'
     )
     teacher_forcing: float = field(
         1.0,
         FRACTION,
-        "probability that the decoder reads the target's token instead of its own during training",
+        'probability that the decoder reads the target token in training, instead of the token '
+        'that it predicted',
     )
     validate: bool = field(
-        False, FLAG, 'evaluate the held-out validation sentences; holds out 0.05 by default'
+        False,
+        FLAG,
+        'evaluate the model on held-out sentences during training; sets held_out to 0.05 if it is '
+        '0',
     )
     validate_every: int = field(10, COUNT, 'number of epochs between validations')
     early_stopping: str = field(
@@ -219,18 +230,19 @@ class TrainingConfig(Checked):
     max_minutes: float | None = field(
         None,
         POSITIVE_OR_NONE,
-        'stop before the epoch that would exceed this time, or none',
+        'stop before an epoch that would exceed this time, or none',
         may_change=True,
     )
     save_every: int = field(10, COUNT, 'number of epochs between checkpoints', may_change=True)
     save_minutes: float = field(
-        10.0, POSITIVE, 'minutes between checkpoints within an epoch', may_change=True
+        10.0, POSITIVE, 'number of minutes between checkpoints within an epoch', may_change=True
     )
     keep: int = field(3, COUNT, 'number of latest checkpoints to keep', may_change=True)
     keep_best: str = field(
         'nll',
         one_of('nll', 'bleu'),
-        'metric of the best validated checkpoint, which is kept too; overridden by early_stopping',
+        'metric that selects the best validated checkpoint, which is also kept: nll or bleu; '
+        'overridden by early_stopping',
     )
     tensorboard: bool = field(False, FLAG, 'write TensorBoard event files', may_change=True)
 
@@ -259,17 +271,22 @@ class SearchConfig(Checked):
         'maximum number of tokens in a translation; auto is the num_steps of training, or about '
         'twice the source length for longer sentences',
     )
-    no_repeat_ngram: int = field(0, whole(0), 'forbid repeated n-grams of this size; 0 allows them')
-    sample: bool = field(False, FLAG, 'sample tokens instead of searching for the likeliest')
+    no_repeat_ngram: int = field(
+        0, whole(0), 'forbid repeated n-grams of this size; 0 allows repetition'
+    )
+    sample: bool = field(False, FLAG, 'sample tokens instead of searching for the most likely ones')
     temperature: float = field(
-        1.0, TEMPERATURE, 'temperature of sampling; below 1 favors likely tokens'
+        1.0, TEMPERATURE, 'temperature of sampling; values below 1 favor likely tokens'
     )
     top_k: int | None = field(
-        None, optional(whole(1), 'all'), 'sample from this many of the likeliest tokens, or all'
+        None, optional(whole(1), 'all'), 'number of most likely tokens to sample from, or all'
     )
     seed: int = field(0, whole(0, 2**31 - 1), 'seed of sampling')
     replace_unk: bool = field(
-        False, FLAG, 'replace <unk> with the most attended source word; needs attention'
+        False,
+        FLAG,
+        'replace <unk> with the source token that has the largest attention weight; needs a model '
+        'with attention',
     )
     batch_size: int = field(64, whole(1, 4096), 'number of sentences to translate at once')
 
@@ -282,13 +299,14 @@ class SearchConfig(Checked):
             )
         if not self.sample and self.n_best > self.beam_size:
             raise InputError(
-                f'n_best: expected at most beam_size, which is {self.beam_size}, got {self.n_best}',
-                'Raise --beam-size, or add --sample.',
+                f'n_best: expected at most beam_size ({self.beam_size}), got {self.n_best}',
+                'Increase --beam-size, or add --sample.',
             )
         if self.max_length is not None and self.min_length >= self.max_length:
             raise InputError(
-                f'min_length: expected less than max_length, which is {self.max_length}, got '
-                f'{self.min_length}'
+                f'min_length: expected less than max_length ({self.max_length}), got '
+                f'{self.min_length}',
+                'Decrease --min-length, or increase --max-length.',
             )
 
 
@@ -308,17 +326,17 @@ class RunConfig:
             )
 
     def updated(self, values: dict[str, Any]) -> RunConfig:
-        """Return the configuration of the same run with other values of fields that may change.
+        """Return this configuration with new values of fields that may change when resuming.
 
         Parameters
         ----------
         values : dict of str to Any
-            By field name.  Names that are not a field's are ignored.
+            Values by field name.  Other names are ignored.
 
         Raises
         ------
         InputError
-            If a field would change that may not.
+            If another field would change.
         """
         parts, conflicts = {}, []
         for name, part in vars(self).items():
@@ -343,7 +361,10 @@ class RunConfig:
         return RunConfig(**parts)
 
     def shared_by_workers(self) -> RunConfig:
-        """Return what all workers must agree on: all but the corpus file and the device."""
+        """Return the settings on which all workers must agree, without the corpus and the device.
+
+        These two are set to ``auto``.
+        """
         return dataclasses.replace(
             self,
             data=dataclasses.replace(self.data, corpus='auto'),
@@ -356,10 +377,10 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, values: Any) -> RunConfig:
-        """Return the configuration that `to_dict` of this version or an earlier one made.
+        """Return the configuration from the result of `to_dict`, of this or an earlier version.
 
-        A field that the earlier version did not have gets its default, which is what that version
-        did.
+        A field that the earlier version did not have gets its default, which is how that version
+        behaved.
 
         Raises
         ------
@@ -376,7 +397,7 @@ class RunConfig:
 
 
 def resolve_implications(config: RunConfig) -> tuple[RunConfig, list[str]]:
-    """Set what other settings imply, and say so.
+    """Change the settings that follow from other settings.
 
     Returns
     -------
@@ -412,7 +433,7 @@ def resolve_implications(config: RunConfig) -> tuple[RunConfig, list[str]]:
     return resolved, notes
 
 
-# The values of fields that --preset stands for.  Options on the command line override them.
+# The field values that each --preset sets.  Options on the command line override them.
 PRESETS = {
     'chapter': {},
     # The OpenGenus article: one embedding for both sides, one layer of 512 units, Keras's defaults.
@@ -437,7 +458,7 @@ PRESETS = {
 
 
 def _check_keys(name: str, values: Any, known: Iterable[str]) -> None:
-    """Raise `InputError` unless `values` is an object that has known keys only."""
+    """Raise `InputError` unless `values` is a JSON object with known keys only."""
     if not isinstance(values, dict) or not set(values) <= set(known):
         keys = ', '.join(sorted(values)) if isinstance(values, dict) else type(values).__name__
         raise InputError(f'{name}: expected the fields {", ".join(sorted(known))}, got {keys}')

@@ -1,6 +1,6 @@
 """Devices: words such as ``auto``, ``cpu`` or ``gpu(0),gpu(1)`` converted to MXNet contexts.
 
-`try_gpu` is the function of d2l 0.14, section 5.6.  The other functions read the option
+`try_gpu` is the function of d2l 0.14, section 5.6.  The other functions parse the option
 ``--device`` of the commands.
 """
 
@@ -36,7 +36,10 @@ def device_from_name(name: str) -> mx.Context:
         return try_gpu()
     match = re.fullmatch(r'(cpu|gpu)(?:\((\d+)\))?', name)
     if match is None:
-        raise InputError(f'expected a device (auto, cpu, cpu(N), gpu or gpu(N)), got {name!r}')
+        raise InputError(
+            f'expected one device (auto, cpu, cpu(N), gpu or gpu(N)), got {name!r}',
+            'Correct --device.',
+        )
     kind, index = match.group(1), int(match.group(2) or 0)
     if kind == 'cpu':
         return npx.cpu(index)

@@ -1,7 +1,8 @@
 """Errors that the user can fix, and a check of values that were read from a file.
 
-The library raises `InputError` for bad input of every kind.  The commands print it in one line and
-exit with 2.  Any other exception is a defect of the package and keeps its traceback.
+`InputError` stands for mistakes that the user can fix, in options, files or settings.  The commands
+print it in one line and exit with 2.  Any other exception that ends a command is a bug and keeps
+its traceback.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ class InputError(ValueError):
     problem : str
         What is wrong, without a full stop at the end: ``runs/x: not a run folder``.
     hint : str
-        What to do about it, in whole sentences: ``Pass the folder that train wrote.``
+        What to do about it, in complete sentences: ``Pass the folder that train wrote.``  A shell
+        command comes last and without a full stop, so that it can be copied: ``Type: rm x``
 
     Examples
     --------
@@ -44,7 +46,7 @@ def check_types(values: Any, types: Mapping[str, Any]) -> None:
     Parameters
     ----------
     values : Any
-        Should be a dict.
+        The object, which should be a dict.
     types : mapping of str to type or tuple of types
         The expected type of each field.  An int is accepted for a float; a bool is neither.
 

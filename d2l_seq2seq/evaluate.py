@@ -1,4 +1,4 @@
-"""``python -m d2l_seq2seq.evaluate``: evaluate a trained model on its held-out sentences."""
+"""``python -m d2l_seq2seq.evaluate``: evaluate a trained model on a part of its corpus."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _parser() -> cli.Parser:
         'Evaluate a trained model: translate the sentences of one part of its corpus and score '
         'the translations.',
     )
-    parser.add_argument('run', metavar='RUN', help='run folder, as written by train')
+    parser.add_argument('run', metavar='RUN', help='folder that train wrote')
     parser.add_argument(
         '--split',
         choices=['auto', 'train', 'valid', 'test'],
@@ -36,12 +36,12 @@ def _parser() -> cli.Parser:
         type=cli.whole_number,
         default=5,
         metavar='COUNT',
-        help='number of translations with the lowest BLEU to print',
+        help='number of translations to print, those with the lowest BLEU',
     )
     parser.add_argument(
         '--json',
         metavar='FILE',
-        help='file to write the figures to (default: RUN/evaluation.json)',
+        help='file to write the metrics to (default: RUN/evaluation.json)',
     )
     parser.add_argument(
         '--device', default='auto', help='device to run on: auto, cpu, cpu(N), gpu or gpu(N)'
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
     config = read_run_config(Path(options.run))
     corpus = read_corpus(config.data.corpus)
 
-    # MXNet takes seconds to load, and it keeps the number of threads that it finds when it loads.
+    # MXNet takes seconds to load, and reads the number of threads only then.
     choose_threads(search.batch_size * search.beam_size, config.model.num_hiddens)
     from .data.pipeline import split_corpus
     from .device import device_from_name
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> None:
     if split == 'auto':
         split = 'test' if config.data.held_out else 'train'
         note = (
-            '' if config.data.held_out else ' (nothing was held out, the model has seen all of it)'
+            '' if config.data.held_out else ' (nothing was held out; the model was trained on it)'
         )
     pairs = getattr(split_corpus(config.data, corpus), split)
     if not pairs:
@@ -91,23 +91,23 @@ def main(argv: list[str] | None = None) -> None:
     evaluation = evaluate(translator, pairs, search)
     print(
         f'corpus {corpus.name}, {split} split{note}: {evaluation.num_pairs:,} pairs, '
-        f'{len(evaluation.sentences):,} different sources'
+        f'{len(evaluation.sentences):,} distinct sources'
     )
     _print_table(evaluation)
     _print_worst(evaluation, options.worst)
-    figures = {
+    metrics = {
         'corpus': corpus.name,
         'split': split,
         'search': dataclasses.asdict(search),
         **evaluation.to_dict(),
     }
     path = Path(options.json or Path(options.run) / 'evaluation.json')
-    _write_figures(figures, path)
-    print(f'\nfigures: {path}')
+    _write_metrics(metrics, path)
+    print(f'\nmetrics: {path}')
 
 
 def _print_table(evaluation: Evaluation) -> None:
-    """Print the figures, and how they were computed."""
+    """Print the metrics, and how they were computed."""
     num_sources = len(evaluation.sentences)
     table = [
         ('nll_per_token', f'{evaluation.losses.nll_per_token:.3f}', 'nats, with teacher forcing'),
@@ -130,20 +130,20 @@ def _print_table(evaluation: Evaluation) -> None:
 def _print_worst(evaluation: Evaluation, count: int) -> None:
     """Print the translations with the lowest BLEU."""
     if count:
-        print(f'\nthe {min(count, len(evaluation.sentences))} worst translations:')
+        print(f'\nworst translations ({min(count, len(evaluation.sentences))}):')
     for sentence in evaluation.worst(count):
         references = ' | '.join(sentence.references)
         print(f'{sentence.source} => {sentence.translation} ({references})')
 
 
-def _write_figures(figures: dict, path: Path) -> None:
+def _write_metrics(metrics: dict, path: Path) -> None:
     from .runs.atomic import write_file
 
     try:
-        write_file(path, (json.dumps(figures, indent=1) + '\n').encode())
+        write_file(path, (json.dumps(metrics, indent=1) + '\n').encode())
     except OSError as error:
         raise InputError(
-            f'{path}: cannot be written ({error.strerror})', 'Name another file with --json.'
+            f'{path}: cannot be written ({error.strerror})', 'Choose another file with --json.'
         ) from error
 
 

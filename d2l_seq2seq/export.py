@@ -1,4 +1,4 @@
-"""The command ``python -m d2l_seq2seq.export``: write a trained run in MXNet's own file formats."""
+"""``python -m d2l_seq2seq.export``: write a trained model in MXNet's own file formats."""
 
 from __future__ import annotations
 
@@ -11,16 +11,30 @@ from .errors import InputError
 def _parser() -> cli.Parser:
     parser = cli.parser_for(
         'export',
-        'Write the encoder and the decoder step of a run as MXNet graphs and parameters, which '
-        'gluon.SymbolBlock.imports reads without this package, and the vocabularies as plain text.',
+        'Write a trained model in formats that other programs can read without this package: the '
+        'encoder and the decoder step as MXNet graphs and parameters, for '
+        'gluon.SymbolBlock.imports, and the vocabularies as plain text.',
     )
-    parser.add_argument('run', metavar='RUN', help='the folder that train wrote')
-    parser.add_argument('folder', metavar='DIR', help='the folder to write, new or empty')
+    parser.add_argument('run', metavar='RUN', help='folder that train wrote')
+    parser.add_argument(
+        'folder', metavar='DIR', help='folder to write the files to, which must be new or empty'
+    )
     return parser
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Export a run as the command line says."""
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        The options; those of the process by default.
+
+    Raises
+    ------
+    InputError
+        If the run cannot be used, or the folder cannot be written.
+    """
     options = _parser().parse_args(argv)
     from ._mxnet import mx, npx
     from .runs.atomic import write_folder
@@ -32,8 +46,9 @@ def main(argv: list[str] | None = None) -> None:
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(
-                f'{folder}: expected a new or an empty folder, got one with files in it',
-                'Name another folder.',
+                f'{folder}: expected a new or empty folder, found '
+                f'{"files in it" if folder.is_dir() else "a file"}',
+                'Choose another folder.',
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
         write_folder(folder, {}, lambda partial: export_run(run, partial))
@@ -42,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
         # MXNet's own error is a long stack trace.
         reason = getattr(error, 'strerror', 'MXNet could not write its file; is the disk full?')
         raise InputError(
-            f'{folder}: cannot be written ({reason})', 'Name another folder.'
+            f'{folder}: cannot be written ({reason})', 'Choose another folder.'
         ) from error
     print(f'{folder}: {", ".join(names)}')
 

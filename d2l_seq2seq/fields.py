@@ -1,7 +1,8 @@
 """The fields of a configuration: default, help text, and the set of values that each accepts.
 
-A set of values has a description and a test, and knows how an argument of the command line is
-parsed.  The same check guards the command line, a configuration file and a call from Python.
+A set of values is a `Domain`: it has a description and a test, and it parses an argument of the
+command line.  The same check applies to the command line, a configuration file and a call from
+Python.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from .errors import InputError
 
 @dataclass(frozen=True)
 class Domain:
-    """A set of values: how it is described, how its values are parsed, and which belong to it."""
+    """A set of values, with its description, a parser and a test of membership."""
 
     description: str
     parse: Callable[[str], Any]
     contains: Callable[[Any], bool]
-    none_word: str | None = None  # stands for None on the command line
+    none_word: str | None = None  # the word for None on the command line
 
     def check(self, name: str, value: Any) -> None:
         """Raise `InputError` unless `value` belongs to the set."""
@@ -50,7 +51,7 @@ def one_of(*words: str) -> Domain:
 
 
 def optional(domain: Domain, none_word: str) -> Domain:
-    """Return a set with None added, which is `none_word` on the command line."""
+    """Return a set with None added, which is written `none_word` on the command line."""
     return Domain(
         f"{domain.description}, or '{none_word}'",
         lambda text: None if text == none_word else domain.parse(text),
@@ -72,7 +73,7 @@ SIZE = whole(1, 1 << 16)
 LAYERS = whole(1, 10)  # MXNet 1.9.1 supports ten layers
 STEPS = whole(2, 10_000)
 COUNT = whole(1, 10**9)
-WORD = Domain('a word', str, lambda value: isinstance(value, str) and value != '')
+WORD = Domain('a text that is not empty', str, lambda value: isinstance(value, str) and value != '')
 FLAG = Domain('true or false', bool, lambda value: isinstance(value, bool))
 POSITIVE = numbers('a number above 0', lambda value: value > 0)
 POSITIVE_OR_NONE = optional(POSITIVE, 'none')
@@ -92,7 +93,7 @@ DEVICES = Domain(
 
 
 def field(default: Any, domain: Domain, help: str, may_change: bool = False) -> Any:
-    """Return a dataclass field that carries what the command line needs to know about it.
+    """Return a dataclass field with the metadata that the command line needs.
 
     Parameters
     ----------
@@ -100,16 +101,17 @@ def field(default: Any, domain: Domain, help: str, may_change: bool = False) -> 
     domain : Domain
         The values that the field accepts.
     help : str
-        For ``-h``.
+        The help text for ``-h``.
     may_change : bool
-        True: a run may be resumed with another value, because it does not affect what is learned.
+        If True, a run may be resumed with another value, because the value does not affect what is
+        learned.
     """
     metadata = {'domain': domain, 'help': help, 'may_change': may_change}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 class Checked:
-    """A base for dataclasses that refuse a value outside of its field's domain."""
+    """A base class for dataclasses that reject a value outside the domain of its field."""
 
     def __post_init__(self):
         for checked in dataclasses.fields(self):

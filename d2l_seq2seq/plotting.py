@@ -52,15 +52,15 @@ def unrolled_diagram(
 ) -> Figure:
     """Draw an encoder and a decoder unrolled over time, with a cell for each token.
 
-    It shows what Figures 9.7.1 (training) and 9.7.3 (prediction) of d2l 0.14 show.
+    The diagram corresponds to Figures 9.7.1 (training) and 9.7.3 (prediction) of d2l 0.14.
 
     Parameters
     ----------
     source, target : sequence of str
         Tokens; the target without ``<bos>`` and ``<eos>``.
     feeds_back : bool
-        True: the decoder reads its own last token, as in prediction.  False: it reads the target,
-        as in training.
+        If True, the decoder reads the token that it predicted last, as in prediction.  If False, it
+        reads the target, as in training.
     """
     figure, ax = _canvas(0.75 * (len(source) + len(target) + 3), 2.2)
     for x, token in enumerate(source):

@@ -1,7 +1,7 @@
-"""``python -m d2l_seq2seq.reproduce``: compare each printed cell of a section with the book.
+"""``python -m d2l_seq2seq.reproduce``: compare the printed output of a section with the book's.
 
-The book's figures are those of d2l 0.14, and of all published runs of the section with the same
-model (d2l 0.7 to 0.14): the band of their loss curves, and the translations that they printed.
+The book's output is that of d2l 0.14, and of all published runs of the section with the same model
+(d2l 0.7 to 0.14): the range of their loss curves, and the translations that they printed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from .config import DataConfig, ModelConfig, RunConfig, TrainingConfig
 from .data.corpus import Corpus, read_corpus
 
 PRINTED_LOSSES = [2.3025851, 1.1512926, 0.0]
-SLACK = 0.1  # the band is widened by 10 % at both ends
+SLACK = 0.1  # the range is widened by 10 % at both ends
 
 
 @dataclass(frozen=True)
 class Section:
-    """The figures that the published runs of a section printed."""
+    """The output of the published runs of a section."""
 
     title: str
     model: ModelConfig
@@ -31,7 +31,7 @@ class Section:
     final_loss: tuple[float, float]  # accepted limits, rounded to three digits as printed
     tokens_per_sec: float | None  # printed in the book, on a V100
     translations: dict[str, set[str]]
-    # False if some runs printed translations that no other run did: one more proves nothing.
+    # False if some runs printed translations that no other run printed, so a difference is normal.
     judges_translations: bool
 
 
@@ -82,7 +82,7 @@ SECTIONS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A printed cell: the book's output, ours, and whether they agree."""
+    """A cell of the book: its printed output, ours, and whether they agree."""
 
     name: str
     book: str
@@ -91,29 +91,45 @@ class Cell:
 
 
 def _equal(name: str, book, ours) -> Cell:
-    """Return the cell of values that must be equal."""
+    """Return a cell whose values must be equal."""
     return Cell(name, str(book), str(ours), book == ours)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a section and print the table; return 1 if a cell differs, otherwise 0."""
+    """Run the command: run a section and print the table.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        The options; those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit code: 1 if a cell differs, otherwise 0.
+
+    Raises
+    ------
+    InputError
+        If an option or the corpus cannot be used.
+    """
     parser = cli.parser_for(
         'reproduce',
-        'Run a section of the book with its own settings, and compare each printed cell with the '
+        "Run a section of the book with its own settings, and compare each cell's output with the "
         'book.',
     )
     parser.add_argument(
         '--section',
         choices=list(SECTIONS),
         default='seq2seq',
-        help='section 9.7 (seq2seq) or 10.2 (attention)',
+        help='section to run: 9.7 (seq2seq) or 10.2 (attention)',
     )
     cli.add_options(parser, DataConfig, only=['corpus'])
     cli.add_options(parser, TrainingConfig, only=['seed', 'device'])
     options = parser.parse_args(argv)
     corpus = read_corpus(options.corpus)
 
-    # MXNet takes seconds to load, and keeps the number of threads that is chosen before.
+    # MXNet takes seconds to load, and reads the number of threads only then.
     choose_threads(DataConfig().batch_size, ModelConfig().num_hiddens)
     from .device import device_from_name
 
@@ -132,8 +148,8 @@ def main(argv: list[str] | None = None) -> int:
         + (
             ''
             if corpus.name == 'fra-eng'
-            else '; the loss and the translations are not compared, because that needs the '
-            "book's corpus"
+            else '; the loss and the translations are not compared with the book, because that '
+            "needs the book's corpus"
         )
     )
     return 0
@@ -179,7 +195,7 @@ def _seq2seq_cells(ctx) -> list[Cell]:
             [[1, -1, -1], [1, 1, -1]],
             filled[:, :, 0].astype(int).tolist(),
         ),
-        # oneDNN's logarithm on a CPU is accurate to 3e-6; the book's GPU, to the last digit.
+        # oneDNN's logarithm on a CPU is accurate to 3e-6; that of the book's GPU, to the last digit.
         Cell(
             'masked loss, to 1e-5',
             str(PRINTED_LOSSES),
@@ -209,7 +225,7 @@ def _attention_cells(ctx) -> list[Cell]:
 
 
 def _training_cells(section: Section, corpus: Corpus, seed: int, ctx) -> list[Cell]:
-    """Train in the book's own loop; return the cells of loss, speed and translations."""
+    """Train with the book's own loop; return the cells of loss, speed and translations."""
     from tqdm import tqdm
 
     from ._mxnet import seed_generators
@@ -231,7 +247,7 @@ def _training_cells(section: Section, corpus: Corpus, seed: int, ctx) -> list[Ce
     epochs = s2s_epochs_ch9(model, data_iter, config.training.lr, section.num_epochs, ctx)
     for epoch, metric, timer in tqdm(
         epochs, total=section.num_epochs, unit=' epochs', leave=False, disable=None
-    ):  # a bar on a terminal only
+    ):  # shows a bar on a terminal only
         seconds = timer.stop()
         animator.add(epoch, metric[0] / metric[1])
     animator.close()
@@ -265,7 +281,7 @@ def _loss_cells(section: Section, losses: dict[int, float], judge: bool) -> list
         ),
         Cell(
             f'loss at 10, 20, ..., {last}',
-            f'the band of {section.num_runs} runs',
+            f'the range of {section.num_runs} runs',
             curve,
             not outside if judge else None,
         ),
@@ -273,7 +289,7 @@ def _loss_cells(section: Section, losses: dict[int, float], judge: bool) -> list
 
 
 def _translation_cells(section: Section, run, corpus: Corpus, pairs, ctx) -> list[Cell]:
-    """Return the cells of the four sentences; another corpus is judged by its own references."""
+    """Return the cells of the four translations; another corpus has its own references."""
     from .book.machine_translation import preprocess_nmt
     from .book.seq2seq import predict_s2s_ch9
 

@@ -1,4 +1,4 @@
-"""``python -m d2l_seq2seq.train``: train a model and keep it in a run folder."""
+"""``python -m d2l_seq2seq.train``: train a model and save it in a run folder."""
 
 from __future__ import annotations
 
@@ -48,25 +48,35 @@ def _parser() -> cli.Parser:
     parser.add_argument(
         '--out',
         metavar='RUN',
-        help='write the run to this folder, which must be new or empty',
-        # The process id keeps runs apart that are started in the same second.
+        help='folder to write the run to, which must be new or empty',
+        # The process id distinguishes runs that are started in the same second.
         default=time.strftime(f'runs/%Y-%m-%d_%H-%M-%S_{os.getpid()}'),
     )
     parser.add_argument(
         '--resume',
         metavar='RUN',
-        help='resume this run from its latest checkpoint with its saved settings',
+        help='run to resume, from its latest checkpoint and with its saved settings',
     )
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train as the options say.
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        The options; those of the process by default.
 
     Returns
     -------
     int
-        The exit code; 130 or 143 after a signal.
+        The exit code: 130 or 143 after a signal, otherwise 0.
+
+    Raises
+    ------
+    InputError
+        If an option, the run or its corpus cannot be used, or training fails.
     """
     options = cli.parse_with_preset(_parser(), PRESETS, argv)
     notes: list[str] = []
@@ -79,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     if config.training.validate:
         require_sacrebleu()
 
-    # MXNet takes seconds to load, and keeps the number of threads that is chosen before.
+    # MXNet takes seconds to load, and reads the number of threads only then.
     choose_threads(config.data.batch_size, config.model.num_hiddens)
     from .device import devices_from_names
     from .engine.workers import join_workers
@@ -149,32 +159,32 @@ def _print_nothing(text: str) -> None:
 
 
 def _resumed_config(path: Path, explicit: dict[str, Any]) -> tuple[RunConfig, list[str]]:
-    """Return a run's settings with those of the command line, and a line for each that changed.
+    """Return a run's settings, updated from the command line, and a line for each change.
 
     Raises
     ------
     InputError
-        If there is no run, or the command line has settings that may not change.
+        If there is no run, or the command line changes a setting that may not change.
     """
     for name in ('out', 'preset'):
         if name in explicit:
             raise InputError(
                 f'--resume {path}: cannot be combined with --{name}',
-                'A run is resumed in its own folder and with its own settings.',
+                f'Leave out --{name}; a run is resumed in its own folder and with its own settings.',
             )
     if is_checkpoint(path):
         raise InputError(
-            f'--resume {path}: expected the folder of a run, got one of its checkpoints',
-            f'Type: --resume {path.parent.parent}',
+            f'--resume {path}: expected a run folder, got one of its checkpoints',
+            f'Pass --resume {path.parent.parent} instead.',
         )
     if not (path / CONFIG_FILE).is_file():
         raise InputError(
             f'--resume {path}: not a run folder (no {CONFIG_FILE})',
-            f'Start a run with --out {path}.',
+            'Pass the folder that train wrote, or start a new run with --out.',
         )
     if 'corpus' in explicit:
         explicit = {**explicit, 'corpus': resolve_corpus_name(explicit['corpus'])}
-        if explicit['corpus'] == 'auto':  # which has found a corpus before: keep that one
+        if explicit['corpus'] == 'auto':  # keep the corpus that the run found before
             del explicit['corpus']
     try:
         saved = read_run_config(path)
@@ -196,9 +206,9 @@ def _changes(saved: RunConfig, config: RunConfig) -> list[str]:
 
 
 def _require_agreement(config: RunConfig, reason: str | None, workers: Workers) -> None:
-    """Raise `InputError` if workers have other settings, or find the run in another state."""
+    """Raise `InputError` unless all workers have the same settings and find the same run."""
     workers.require_equal(
-        f'{config.shared_by_workers()} {reason}'.encode(), 'settings, or in the state of the run'
+        f'{config.shared_by_workers()} {reason}'.encode(), 'their settings or their copy of the run'
     )
 
 
@@ -212,7 +222,7 @@ def _read_corpus(config: RunConfig, workers: Workers) -> tuple[RunConfig, Corpus
     corpus = read_corpus(config.data.corpus)
     if workers.rank == 0:
         workers.barrier()
-    # The settings name what is trained on, from any folder, and not how it was found.
+    # The saved settings name the corpus that was found, with absolute paths, rather than auto.
     data = dataclasses.replace(config.data, corpus=resolve_corpus_name(corpus.name))
     return dataclasses.replace(config, data=data), corpus
 
@@ -240,14 +250,14 @@ def _report_data(data: TrainingData, corpus: Corpus, report: Report) -> None:
         )
     report(
         f'corpus {corpus.name}: {len(data.train.src):,} sentence pairs{held_out}, '
-        f'{len(data.src_vocab):,} source and {len(data.tgt_vocab):,} target tokens'
+        f'vocabularies of {len(data.src_vocab):,} source and {len(data.tgt_vocab):,} target tokens'
     )
 
 
 def _report_outcome(
     outcome: Outcome, config: RunConfig, devices: list, workers: Workers, report: Report
 ) -> None:
-    """Report the figures of the last epoch, and how the training ended."""
+    """Report the metrics of the last epoch, and how training ended."""
     last = outcome.last
     if last is not None:
         per_worker = ''
@@ -273,7 +283,7 @@ def _report_files(folder: RunFolder, report: Report) -> None:
 
 
 def _print_translations(run: Run, pairs: Sequence[tuple]) -> None:
-    """Translate the chapter's four sentences, or the first four if the corpus has not got them."""
+    """Translate the chapter's four sentences, or the first four if the corpus lacks them."""
     from .book.seq2seq import SENTENCES
     from .inference.translator import Translator
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # loads MXNet
 
 logger = logging.getLogger(__name__)
 
-BLOCK_BYTES = 1 << 18  # read at most at a time; all complete lines are translated before the next
+BLOCK_BYTES = 1 << 18  # maximum size of a read; its complete lines are translated before the next
 MAX_LINE_BYTES = 1 << 16  # a longer line is probably not a sentence
 
 
@@ -27,16 +27,16 @@ def _parser() -> cli.Parser:
         'translate',
         'Translate sentences with a trained model. Each input line gives one output line.',
     )
-    parser.add_argument('run', metavar='RUN', help='run folder, as written by train')
+    parser.add_argument('run', metavar='RUN', help='folder that train wrote')
     parser.add_argument(
         'sentences',
         metavar='SENTENCE',
         nargs='*',
         default=[],
-        help='sentence to translate; without any, read lines from standard input',
+        help='sentence to translate; if there is none, lines are read from standard input',
     )
     parser.add_argument(
-        '--input', metavar='FILE', help='translate the lines of this file instead of SENTENCE'
+        '--input', metavar='FILE', help='translate the lines of this file instead of sentences'
     )
     parser.add_argument(
         '--scores',
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     config = read_run_config(Path(options.run))
 
-    # MXNet takes seconds to load, and it keeps the number of threads that it finds when it loads.
+    # MXNet takes seconds to load, and reads the number of threads only then.
     choose_threads(search.batch_size * search.beam_size, config.model.num_hiddens)
     from .device import device_from_name
     from .inference.translator import Translator
@@ -133,7 +133,7 @@ def _decoded_blocks(stream: Any) -> Iterator[list[str]]:
 
 
 def _decode(line: bytes, number: int) -> str:
-    """Return a line as text, whatever bytes it has; log what is lost."""
+    """Return a line as text, whatever bytes it has, and log a warning if some of them are lost."""
     if len(line) > MAX_LINE_BYTES:
         logger.warning(
             'line %s is longer than %s bytes and was cut', f'{number:,}', f'{MAX_LINE_BYTES:,}'
@@ -147,7 +147,7 @@ def _decode(line: bytes, number: int) -> str:
     except UnicodeDecodeError:
         text = line.decode('utf-8', errors='replace')
         logger.warning(
-            'line %s is not UTF-8, and invalid bytes were replaced: %s', f'{number:,}', text[:40]
+            'line %s is not UTF-8; invalid bytes were replaced: %s', f'{number:,}', text[:40]
         )
         return text
 
@@ -159,7 +159,7 @@ def _check_attention_plot(path: str, translator: Translator) -> None:
     picture_suffix(path)
     if not Path(path).resolve().parent.is_dir():
         raise InputError(
-            f'{path}: the folder does not exist', 'Create it, or name a file in another folder.'
+            f'{path}: the folder does not exist', 'Create it, or choose another folder.'
         )
     if not translator.has_attention:
         raise InputError(

@@ -127,7 +127,7 @@ model = build_model(
                 initializer='keras'), len(pseudo_vocab), len(pseudo_vocab))
 initialize(model, ctx, KerasDefaults())
 fit(model, Feed(pseudo_corpus, preset['batch_size'], seed, ctx), num_epochs=article_epochs,
-    lr=preset['lr'], rules=UpdateRules(per_token_objective, max_norm=None),
+    lr=preset['lr'], rules=UpdateRules(objective=per_token_objective, max_norm=None),
     on_epoch_end=lambda metrics, state: print(
         f'epoch {metrics.epoch}: loss {metrics.train.nll_per_token:.4f}'))
 print(f'ln 100 = {math.log(100):.4f}')
@@ -160,7 +160,7 @@ for number, (name, attention) in enumerate(attention_kinds.items()):
                     share_embedding=True, initializer='keras'), len(vocab), len(vocab))
     initialize(model, ctx, KerasDefaults())
     fit(model, BucketFeed(corpus, batch_size, seed, ctx, width=4), num_epochs=num_epochs, lr=lr,
-        rules=UpdateRules(per_token_objective),
+        rules=UpdateRules(objective=per_token_objective),
         on_epoch_end=lambda metrics, state: animator.add(metrics.epoch, numpy.where(
             numpy.arange(2) == number, metrics.train.nll_per_token, None).tolist()))
     translators[name] = Translator(model, vocab, vocab, num_steps, tokenizer)

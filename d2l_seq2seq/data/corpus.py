@@ -85,10 +85,12 @@ def _two_files(name: str) -> tuple[str, str] | None:
     if Path(name).exists():
         return None
     parts = name.split(',')
-    candidates = [(','.join(parts[:end]), ','.join(parts[end:])) for end in range(1, len(parts))]
+    splits = [(','.join(parts[:end]), ','.join(parts[end:])) for end in range(1, len(parts))]
+    candidates = [pair for pair in splits if all(pair)]
+    if not candidates:
+        return None
     return max(
-        filter(all, candidates),
-        default=None,
+        candidates,
         key=lambda pair: (
             sum(Path(path).exists() for path in pair),
             len(set(map(os.path.isabs, pair))) == 1,

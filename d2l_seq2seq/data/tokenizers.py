@@ -194,7 +194,7 @@ def train_subwords(config: DataConfig, pairs: Sequence[tuple[str, str]]) -> Subw
 
 
 # For each name: a tokenizer, how its vocabulary is built, and how its tokens are joined.
-_TOKENIZERS = {
+_TOKENIZERS: dict[str, tuple[Callable, Callable, Callable]] = {
     'chapter': (tokenize_chapter, chapter_vocab, ' '.join),
     'words': (tokenize_words, chapter_vocab, detokenize_words),
     'opengenus': (tokenize_opengenus, opengenus_vocab, ' '.join),

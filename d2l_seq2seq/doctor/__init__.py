@@ -4,7 +4,7 @@ The command prints one line per finding, and a hint below it if something needs 
 output is meant to be pasted into bug reports, so the home folder appears in it as ``~``.
 
 `installation` checks the packages, MXNet and its results; `machine` checks threads, speed, memory,
-disk and the book's corpus; `speed` measures a second of training; `report` defines findings.
+disk and the book's corpus; `speed` measures the speed of training; `report` defines findings.
 """
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ def _mxnet_wheels() -> list[str]:
 
 
 def _failure_in_subprocess() -> str:
-    """Load MXNet and compute in a subprocess, and describe a crash of it or a timeout.
+    """Load MXNet and compute in a subprocess, and describe a crash or a timeout.
 
     A library for another processor or driver may end its process without a message.  The result is
     '' if the process ends by itself, even with an ordinary error.
@@ -265,7 +265,8 @@ def _failure_in_subprocess() -> str:
         return f'does not load within {LOAD_TIMEOUT} seconds'
     if result.returncode >= 0:
         return ''
-    return f'loading it and computing ends the process ({signal.Signals(-result.returncode).name})'
+    name = signal.Signals(-result.returncode).name
+    return f'the process crashes when it loads MXNet or computes with it ({name})'
 
 
 def check_features(subject: str) -> Iterator[Finding]:
@@ -344,11 +345,11 @@ def example_losses(ctx=None) -> list[float]:
 
 
 def check_d2l(subject: str) -> Iterator[Finding]:
-    """Check that the book's package loads, and has the names that the chapter's code uses."""
+    """Check that the package d2l loads, and has the names that the chapter's code uses."""
     version = _version('d2l')
     if not version:  # `check_packages` reports that
         return
-    from .. import book  # which takes these names from d2l
+    from .. import book  # imports these names from d2l
 
     try:
         missing = [name for name in D2L_NAMES if not hasattr(book, name)]

@@ -96,7 +96,7 @@ def check_memory(subject: str) -> Iterator[Finding]:
     """Report the main memory that this process may use, and how much of it is available."""
     total = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
     match = re.search(r'MemAvailable: *(\d+) kB', _read_text('/proc/meminfo'))
-    if match is None:  # for instance on a Mac
+    if match is None:  # for example on macOS
         yield Finding(subject, INFO, f'{total / 1e9:.1f} GB')
         return
     available = int(match.group(1)) * 1024
@@ -113,7 +113,7 @@ def check_memory(subject: str) -> Iterator[Finding]:
         subject,
         f'{total / 1e9:.1f} GB, {available / 1e9:.1f} GB available',
         available >= MIN_FREE_MEMORY,
-        'End other programs, or train with a smaller --batch-size.',
+        'Close other programs, or train with a smaller --batch-size.',
     )
 
 
@@ -140,14 +140,14 @@ def check_disk(subject: str) -> Iterator[Finding]:
             subject,
             WARNING,
             f'{folder}, where runs are saved, cannot be written to ({error.strerror})',
-            'Name another folder with --out.',
+            'Choose another folder with --out.',
         )
         return
     yield _ok_or_warning(
         subject,
         f'{free / 1e9:.1f} GB free in {folder}, where runs are saved',
         free >= MIN_FREE_DISK,
-        'Free some space, or name another folder with --out.',
+        'Free some space, or choose another folder with --out.',
     )
 
 
@@ -156,7 +156,7 @@ def _ok_or_warning(subject: str, text: str, is_ok: bool, hint: str) -> Finding:
 
 
 def check_corpus(subject: str) -> Iterator[Finding]:
-    """Check the book's corpus where `read_corpus` looks for it: a named file, cache, download."""
+    """Check for the book's corpus where `read_corpus` looks: named file, cache, then download."""
     from ..book.fra_eng import DATA_VARIABLE, cached_fra_eng
 
     named = os.environ.get(DATA_VARIABLE)
@@ -178,18 +178,18 @@ def check_corpus(subject: str) -> Iterator[Finding]:
 
 def _finding_on_disk(subject: str, path: Path, text: str, hint: str = '') -> Finding:
     """Check that a file or folder holds the book's corpus; `hint` replaces the error's own."""
-    from ..book.fra_eng import find_fra_eng
+    from ..book.fra_eng import DATA_VARIABLE, find_fra_eng
 
     try:
         find_fra_eng(path)
     except InputError as error:
         return Finding(subject, WARNING, error.problem, hint or error.hint)
-    except OSError as error:  # for instance, a folder on the way without permission
+    except OSError as error:  # for example, a parent folder without permission
         return Finding(
             subject,
             WARNING,
-            f'{path} cannot be read ({error.strerror})',
-            hint or 'Correct its permissions, or name a copy.',
+            f'{path}: cannot be read ({error.strerror})',
+            hint or f'Correct its permissions, or set {DATA_VARIABLE} to a copy.',
         )
     return Finding(subject, OK, text)
 
@@ -211,8 +211,8 @@ def _finding_of_download(subject: str, path: Path) -> Finding:
         return Finding(
             subject,
             OK,
-            f"the book's corpus, not downloaded yet: {FRA_ENG_URL} can be reached, and {path} "
-            'will keep the file',
+            f"the book's corpus, not downloaded yet: {FRA_ENG_URL} can be reached, and the file "
+            f'will be saved as {path}',
         )
     return Finding(
         subject,
@@ -223,7 +223,7 @@ def _finding_of_download(subject: str, path: Path) -> Finding:
 
 
 def _call_within(seconds: float, function: Callable[[], object]) -> None:
-    """Call a function and wait for it up to a time, because name resolution has no timeout.
+    """Call a function and wait for it for a limited time, because name resolution has no timeout.
 
     Raises
     ------

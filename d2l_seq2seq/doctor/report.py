@@ -11,7 +11,7 @@ from typing import Callable, Iterator, Mapping
 
 from ..errors import InputError
 
-# The severities.  INFO is neither good nor bad; WARNING means that everything works, but less well.
+# The severities.  INFO is neutral; WARNING means that everything works, but not as well as it could.
 OK, INFO, WARNING, BROKEN = 'ok', 'info', 'warning', 'broken'
 _MAX_MESSAGE_LENGTH = 400  # characters of another package's message
 _REINSTALL_OR_REPORT = (
@@ -26,7 +26,7 @@ class Finding:
     subject: str  # the name of the check
     severity: str  # OK, INFO, WARNING or BROKEN
     text: str  # one line, without a full stop at the end
-    hint: str = ''  # what to do about it, in whole sentences
+    hint: str = ''  # what to do about it, as in `InputError`
 
 
 Check = Callable[[str], Iterator[Finding]]
@@ -43,7 +43,7 @@ def run_checks(checks: Mapping[str, Check]) -> Iterator[Finding]:
     Yields
     ------
     Finding
-        An exception in a check becomes a BROKEN finding, and the next check runs.
+        If a check raises an exception, a BROKEN finding that describes it.
     """
     for subject, check in checks.items():
         try:

@@ -50,7 +50,7 @@ class _TimeIsUp(Exception):
 
 
 class _Stopwatch:
-    """A callback of `fit` that times its updates for about a second and then stops it."""
+    """A callback of `fit` that times the updates for about a second and then stops the training."""
 
     def __init__(self):
         self.milliseconds = None  # per update; set at the end
@@ -58,7 +58,7 @@ class _Stopwatch:
         self._start = None  # time and number of updates at the start of the measurement
 
     def after_update(self, state: TrainState) -> None:
-        """Start or end the measurement if it is time to."""
+        """Start or end the measurement when it is time to do so."""
         now, num_updates = time.perf_counter(), state.optimizer.num_updates
         if self._start is None:
             # Graphs are built during the first epoch, so the measurement starts after it, or after

@@ -11,7 +11,7 @@ from .beam_search import beam_search
 from .sampling import greedy_search, sample
 from .search import BookLengthPenalty, GNMTLengthPenalty, SearchRules, no_length_penalty
 
-LENGTH_PENALTIES = {
+LENGTH_PENALTIES: dict[str, Callable] = {
     'book': BookLengthPenalty,
     'gnmt': GNMTLengthPenalty,
     'none': lambda alpha=None: no_length_penalty,
@@ -61,5 +61,5 @@ def build_rules(config: SearchConfig, tgt_vocab: Vocab, max_length: int) -> Sear
 
 def build_length_penalty(config: SearchConfig) -> Callable[[float, int], float]:
     """Return the length penalty that a configuration asks for."""
-    penalty: Callable = LENGTH_PENALTIES[config.length_penalty]
+    penalty = LENGTH_PENALTIES[config.length_penalty]
     return penalty() if config.alpha is None else penalty(config.alpha)

@@ -27,14 +27,24 @@ ROLES = 'scheduler', 'server', 'worker'
 
 
 def main(argv: list[str] | None = None, server_command: list[str] = SERVER_COMMAND) -> int:
-    """Run a job, or print the variables of its processes; return the exit code.
+    """Run the command: run a job, or print the variables of its processes.
 
     Parameters
     ----------
     argv : list of str, optional
-        The arguments; those of the process by default.
+        The options; those of the process by default.
     server_command : list of str
         The command that the scheduler and each server run.
+
+    Returns
+    -------
+    int
+        The exit code; see `supervise`.
+
+    Raises
+    ------
+    InputError
+        If an option or the command of the workers cannot be used.
     """
     argv = sys.argv[1:] if argv is None else argv
     # Everything after the first -- belongs to the command of the workers.
@@ -59,8 +69,8 @@ def _build_parser() -> cli.Parser:
     parser = cli.parser_for(
         'launch',
         "Run a command as several workers on this machine, connected by MXNet's parameter server. "
-        'If one process fails, the others are ended and its exit code is returned. The transport '
-        'is neither authenticated nor encrypted.',
+        'If a process fails, the others are terminated, and launch exits with its exit code. The '
+        'transport is neither authenticated nor encrypted.',
     )
     parser.usage = '%(prog)s [options] -- COMMAND ...'
     count = cli.reader(whole(1, 1024))
@@ -70,7 +80,7 @@ def _build_parser() -> cli.Parser:
         type=count,
         default=2,
         metavar='COUNT',
-        help='number of processes that run the command',
+        help='number of workers, which run the command',
     )
     parser.add_argument(
         '-s',
@@ -78,7 +88,7 @@ def _build_parser() -> cli.Parser:
         type=count,
         default=1,
         metavar='COUNT',
-        help='number of processes that add up what the workers send',
+        help='number of servers, which add up the gradients of the workers',
     )
     parser.add_argument(
         '--host',
@@ -104,14 +114,14 @@ def _build_parser() -> cli.Parser:
         type=cli.reader(POSITIVE),
         default=30,
         metavar='SECONDS',
-        help='time that the workers have to exit after Ctrl-C or SIGTERM, which are passed on to '
-        'them',
+        help='time within which the workers must exit after Ctrl-C or SIGTERM, which are passed on '
+        'to them',
     )
     parser.add_argument(
         '--all-output',
         action='store_true',
-        help='show the standard output of every worker, with its number before each line, instead '
-        'of that of worker 0 only',
+        help='show the standard output of all workers, with the number of the worker before each '
+        'line, instead of that of worker 0 only',
     )
     parser.add_argument(
         '--print-env',
@@ -119,8 +129,8 @@ def _build_parser() -> cli.Parser:
         choices=[*ROLES, 'all'],
         const='all',
         metavar='ROLE',
-        help='run nothing; print the environment variables that a scheduler, server or worker, or '
-        'all of them, need on the machines of a cluster',
+        help='print the environment variables that processes on the machines of a cluster need, '
+        'and run nothing; ROLE is scheduler, server, worker or all (default: all)',
     )
     return parser
 
@@ -130,13 +140,13 @@ def _check_command(command: list[str]) -> None:
     if not command:
         raise InputError(
             'expected a command after --, got none',
-            f'Type, for example: {sys.executable} -m d2l_seq2seq.launch -n 2 -- {sys.executable} '
-            '-m d2l_seq2seq.train --kvstore dist_sync.',
+            f'For example, type: {sys.executable} -m d2l_seq2seq.launch -n 2 -- {sys.executable} '
+            '-m d2l_seq2seq.train --kvstore dist_sync',
         )
     if shutil.which(command[0]) is None:
         raise InputError(
-            f'{command[0]}: expected a command, got a name that is neither in the PATH nor an '
-            'executable file',
+            f'{command[0]}: expected a command, got a name that is neither found in the PATH nor '
+            'an executable file',
             'Pass the path of the command.',
         )
 
@@ -153,17 +163,17 @@ def _local_cluster(options: argparse.Namespace) -> Cluster:
 
 
 def _remote_cluster(options: argparse.Namespace) -> Cluster:
-    """Return a cluster on several machines, whose scheduler is at the address of the options."""
+    """Return a cluster on several machines, with the address of its scheduler from the options."""
     if options.host is None or options.port is None:
         raise InputError(
             '--print-env: expected --host and --port as well',
-            'Pass the machine of the scheduler and a port that is free there.',
+            "Pass the address of the scheduler's machine and a free port of it.",
         )
     if options.host == '0.0.0.0' or not re.fullmatch(r'[A-Za-z0-9.-]+', options.host):
         raise InputError(
             f'--host {options.host}: expected an IPv4 address or a name that the other machines '
             'know',
-            'Pass one of a private network.',
+            'Pass an address in a private network.',
         )
     return Cluster(options.num_workers, options.num_servers, options.host, options.port)
 
@@ -193,7 +203,7 @@ def _print_variables(cluster: Cluster, chosen_role: str, worker_command: str) ->
         for name, value in cluster.variables(role).items():
             print(f'export {name}={value}')
         if role != 'scheduler':
-            print('# export DMLC_INTERFACE=eth0  # if there are several: the private network')
+            print('# export DMLC_INTERFACE=eth0  # the network interface, if there are several')
         elif host_is_name:
             print(
                 'export DMLC_USE_KUBERNETES=1  # listen on all interfaces, because ps-lite cannot '

@@ -80,8 +80,8 @@ def local_tasks(
     server_command : list of str
         The command that the scheduler and each server run.
     all_output : bool
-        True shows the standard output of every worker, with its number before each line.  False
-        shows that of worker 0 only, unchanged.
+        If True, show the standard output of every worker, with its number before each line.  If
+        False, show that of worker 0 only, unchanged.
 
     Returns
     -------
@@ -161,8 +161,8 @@ def _worker_outputs(number: int, all_output: bool) -> list[Destination | int | N
 class JoinMonitor:
     """The servers and workers that have not reached the scheduler yet, according to its log.
 
-    The group has formed when there are none left.  A process that joins from an unknown port
-    belongs to another job, or found its own port in use.
+    When all have reached it, the group has formed.  A process that joins from an unknown port
+    belongs to another job, or its own port was already in use.
 
     Parameters
     ----------
@@ -197,26 +197,26 @@ class JoinMonitor:
         """
         if self._intruder:
             return (
-                f'{self._intruder} joined, which does not belong to this job: another program took '
-                'a port of this job, or uses its scheduler. Start the job again.'
+                f'{self._intruder} joined but does not belong to this job: another program took a '
+                'port of this job, or uses its scheduler. Start the job again.'
             )
         missing = ', '.join(self._missing.values())
         if not missing or timeout is None or seconds < timeout:
             return None
         return (
             f'the group did not form within {timeout:g} s: {missing} did not reach the scheduler. '
-            'Make sure that the command creates a dist_sync store, read the output above, or wait '
-            'longer with --start-timeout.'
+            'Make sure that the command creates a dist_sync store, read the output above, or allow '
+            'more time with --start-timeout.'
         )
 
 
 def resolve_address(host: str) -> str:
-    """Return the IPv4 address of this machine that a name or an address stands for.
+    """Return the IPv4 address of this machine for a name or an address.
 
     Raises
     ------
     InputError
-        If this machine cannot listen on it, or it stands for all addresses.
+        If this machine cannot listen on it, or it means all addresses.
     """
     try:
         addresses = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
@@ -227,12 +227,12 @@ def resolve_address(host: str) -> str:
         raise InputError(
             f'--host {host}: expected an IPv4 address or a name of this machine, got one that it '
             f'cannot listen on ({error.strerror})',
-            f'Omit the option to use {LOOPBACK}.',
+            f'Leave out --host to use {LOOPBACK}.',
         ) from None
     if address == '0.0.0.0':
         raise InputError(
             f'--host {host}: expected one address of this machine, got all of them',
-            'Pass a private address.',
+            'Pass an address in a private network.',
         )
     return address
 
@@ -246,7 +246,7 @@ def check_port(host: str, port: int) -> None:
         raise InputError(
             f'--port {port}: expected a port on which {host} can listen, got one that is not '
             f'available ({error.strerror})',
-            'Pass another port, or omit the option.',
+            'Pass another port, or leave out --port to use a free one.',
         ) from None
 
 
@@ -276,7 +276,7 @@ def find_free_ports(host: str, count: int, excluded: int | None = None) -> list[
         raise InputError(
             f'--host {host}: expected {count} free ports from {_PORTS[0]} to {_PORTS[-1]}, got '
             f'{len(ports)}',
-            'Stop other programs.',
+            'Close other programs.',
         )
     return ports
 

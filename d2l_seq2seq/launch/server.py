@@ -1,7 +1,7 @@
 """``python -m d2l_seq2seq.launch.server``: a scheduler or a server of MXNet's parameter server.
 
-MXNet works as one of them while it is imported, if ``DMLC_ROLE`` says so.  The launcher runs this
-program, as do the process managers of a cluster.  No other module imports it.
+If ``DMLC_ROLE`` names one of these roles, MXNet takes it on while it is imported.  The launcher runs
+this program, as do the process managers of a cluster.  No other module imports it.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def main() -> None:
 
 
 def _check_environment() -> None:
-    """Raise `InputError` if a variable is missing, without which MXNet would not serve."""
+    """Raise `InputError` if a variable is missing that a scheduler or a server needs."""
     names = list(Cluster(1, 1, '', 0).variables('server'))
     is_complete = all(name in os.environ for name in names)
     if not is_complete or os.environ['DMLC_ROLE'] not in ('scheduler', 'server'):
         raise InputError(
             f'expected DMLC_ROLE=scheduler or server and {", ".join(names[1:])} in the environment',
-            'Set the variables that python -m d2l_seq2seq.launch --print-env writes.',
+            'Set the variables that python -m d2l_seq2seq.launch --print-env prints.',
         )
 
 

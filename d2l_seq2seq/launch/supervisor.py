@@ -6,7 +6,7 @@ leads its own session and process group, so that it can be ended together with i
 so that Ctrl-C in a terminal reaches this process only, which passes it on.  A watchdog kills the
 remaining processes if this process itself is killed.
 
-This module knows nothing of MXNet, nor of what the processes communicate.
+This module depends neither on MXNet nor on what the processes communicate.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ POLL_INTERVAL = 0.05  # seconds between two checks of the processes
 TERMINATE_TIMEOUT = 5  # seconds from SIGTERM to SIGKILL after a process has failed
 FINISH_TIMEOUT = 2  # seconds for the other processes to exit after the workers, then for output
 KILL_TIMEOUT = 2  # seconds for killed processes to disappear and for their output to be written
-START_FAILED = 124  # the exit code of the command `timeout` when time has run out
+START_FAILED = 124  # the exit code of the command `timeout` when its time limit is reached
 KILLED = 128 + signal.SIGKILL  # the exit code when the workers did not stop in time
 
 
@@ -193,7 +193,7 @@ class _Job:
         self._processes.append(_Process(task, self._watchdog))
 
     def forward_output(self) -> None:
-        """Start to copy the output of all processes.
+        """Start copying the output of all processes.
 
         Call this after the last process has been started, because it starts threads, and a process
         with threads must not fork.
@@ -234,7 +234,8 @@ class _Job:
             for process in failed
             if process.task.is_worker or self.running(only_workers=True)
         ]
-        return min(relevant, key=lambda process: not process.task.is_worker, default=None)
+        relevant.sort(key=lambda process: not process.task.is_worker)
+        return relevant[0] if relevant else None
 
     def finish(self, signals: ReceivedSignals) -> None:
         """Wait until the other processes exit and all output is written, even to a slow reader."""
@@ -250,14 +251,14 @@ class _Job:
             time.sleep(POLL_INTERVAL)
 
     def terminate(self, signals: ReceivedSignals) -> None:
-        """Send SIGTERM to the workers that were not signalled yet, and wait for them to exit."""
+        """Send SIGTERM to the workers that got no signal yet, and wait for them to exit."""
         for process in self.running(only_workers=True):
             if not process.was_signalled:  # a second signal would end it without saving
                 process.send_signal(signal.SIGTERM)
         self._wait(TERMINATE_TIMEOUT, signals, only_workers=True)
 
     def _wait(self, timeout: float, signals: ReceivedSignals, only_workers: bool = False) -> None:
-        """Wait until the processes have exited, the time is over or another signal arrives."""
+        """Wait until the processes have exited, the timeout expires or another signal arrives."""
         deadline, num_signals = time.monotonic() + timeout, len(signals.received)
         while (
             self.running(only_workers)

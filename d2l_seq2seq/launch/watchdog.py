@@ -1,7 +1,7 @@
 """A process that kills other process groups when the process that started it has disappeared.
 
-The file is a module of the package and also the program that the watchdog process runs, by its path
-and without the package.  It uses the standard library only.
+This file is both a module of the package and the program of the watchdog process, which runs it by
+its path, without importing the package.  It uses the standard library only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Watchdog:
     """A context manager that runs a watchdog process.
 
     The watchdog kills the registered process groups if this process ends without leaving the
-    context, for instance by SIGKILL.  It notices that by the end of its standard input, which works
+    context, for example by SIGKILL.  It detects this by the end of its standard input, which works
     on every system.  Processes survive only if the watchdog is killed at the same moment.
     """
 

@@ -138,14 +138,12 @@ def require_new_folder(path: str | Path) -> None:
             f'{path}: expected a new or an empty folder, got a run ({state})',
             f'Pass --resume {path} to resume it, or name another folder with --out.',
         )
-    obstacle = (
-        path
-        if not path.is_dir()
-        else next((entry for entry in path.iterdir() if not entry.name.startswith('.')), None)
-    )
-    if obstacle is not None:
+    obstacles = [path]
+    if path.is_dir():
+        obstacles = [entry for entry in path.iterdir() if not entry.name.startswith('.')]
+    if obstacles:
         raise InputError(
-            f'{path}: expected a new or an empty folder, found {obstacle}',
+            f'{path}: expected a new or an empty folder, found {obstacles[0]}',
             'Name another folder with --out.',
         )
 

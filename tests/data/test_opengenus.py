@@ -125,7 +125,7 @@ def train_on_pseudo_data(seed, num_epochs):
         Feed(arrays, 32, seed),
         num_epochs=num_epochs,
         lr=0.001,
-        rules=UpdateRules(per_token_objective, max_norm=None),
+        rules=UpdateRules(objective=per_token_objective, max_norm=None),
         on_epoch_end=lambda metrics, state: losses.append(metrics.train.nll_per_token),
     )
     return losses
