@@ -195,7 +195,7 @@ def _seq2seq_cells(ctx) -> list[Cell]:
             [[1, -1, -1], [1, 1, -1]],
             filled[:, :, 0].astype(int).tolist(),
         ),
-        # oneDNN's logarithm on a CPU is accurate to 3e-6; that of the book's GPU, to the last digit.
+        # oneDNN's logarithm on a CPU is accurate to 3e-6, that of the book's GPU to the last digit.
         Cell(
             'masked loss, to 1e-5',
             str(PRINTED_LOSSES),
@@ -232,7 +232,7 @@ def _training_cells(section: Section, corpus: Corpus, seed: int, ctx) -> list[Ce
     from .book.animator import Animator
     from .book.seq2seq import s2s_epochs_ch9
     from .data.encoding import first_examples
-    from .data.feed import load_pairs
+    from .data.pipeline import load_pairs
     from .models.factory import build_model
     from .runs.checkpoint import Run
 

@@ -110,15 +110,14 @@ def _train(
     from .training import trainer
 
     report = _print_line if workers.rank == 0 else _print_nothing
-    path = Path(options.resume or options.out)
-    is_new = options.resume is None
+    path, is_new = Path(options.resume or options.out), options.resume is None
     with contextlib.ExitStack() as stack:
         reason = None
-        if is_new and workers.rank == 0:
-            require_new_folder(path)
         if not is_new:
-            folder = _open_folder(stack, path, None, workers)
+            folder = stack.enter_context(_existing_folder(path, workers))
             reason = completion_reason(path, config.training.num_epochs)
+        elif workers.rank == 0:
+            require_new_folder(path)
         _require_agreement(config, reason, workers)
         if reason:
             report(f'run {path}: already finished ({reason})')
@@ -127,10 +126,16 @@ def _train(
         for note in notes:
             report(note)
         if is_new:
-            folder = _open_folder(stack, path, config, workers)
-        data = _encode(config, corpus, folder, is_new)
-        _report_data(data, corpus, report)
-        folder.write_config(config)
+            folder = stack.enter_context(_new_folder(path, config, workers))
+        try:
+            data = _encode(config, corpus)
+            _report_data(data, corpus, report)
+        except BaseException:
+            if is_new:
+                folder.discard()
+            raise
+        if not is_new:
+            folder.write_config(config)
         outcome = trainer.train(config, data, folder, devices, workers)
         _report_outcome(outcome, config, devices, workers, report)
         if workers.rank == 0 and outcome.exit_code == 0 and config.data.corpus != 'pseudo':
@@ -139,15 +144,24 @@ def _train(
     return outcome.exit_code
 
 
-def _open_folder(
-    stack: contextlib.ExitStack, path: Path, config: RunConfig | None, workers: Workers
-) -> RunFolder:
-    """Open the folder of a new run, whose settings are `config`, or of an existing one."""
-    from .runs.folder import ReadOnlyRunFolder, existing_run, new_run
+def _new_folder(
+    path: Path, config: RunConfig, workers: Workers
+) -> contextlib.AbstractContextManager[RunFolder]:
+    """Create the folder of a new run; workers other than the first only read it."""
+    from .runs.folder import ReadOnlyRunFolder, new_run
 
     if workers.rank > 0:
-        return ReadOnlyRunFolder(path, is_new=config is not None)
-    return stack.enter_context(new_run(path, config) if config else existing_run(path))
+        return contextlib.nullcontext(ReadOnlyRunFolder(path, is_new=True))
+    return new_run(path, config)
+
+
+def _existing_folder(path: Path, workers: Workers) -> contextlib.AbstractContextManager[RunFolder]:
+    """Open the folder of a run that is resumed; workers other than the first only read it."""
+    from .runs.folder import ReadOnlyRunFolder, existing_run
+
+    if workers.rank > 0:
+        return contextlib.nullcontext(ReadOnlyRunFolder(path, is_new=False))
+    return existing_run(path)
 
 
 def _print_line(text: str) -> None:
@@ -170,7 +184,7 @@ def _resumed_config(path: Path, explicit: dict[str, Any]) -> tuple[RunConfig, li
         if name in explicit:
             raise InputError(
                 f'--resume {path}: cannot be combined with --{name}',
-                f'Leave out --{name}; a run is resumed in its own folder and with its own settings.',
+                f'Leave out --{name}: a run is resumed in its own folder with its own settings.',
             )
     if is_checkpoint(path):
         raise InputError(
@@ -188,7 +202,7 @@ def _resumed_config(path: Path, explicit: dict[str, Any]) -> tuple[RunConfig, li
             del explicit['corpus']
     try:
         saved = read_run_config(path)
-        config = saved.updated(explicit)
+        config, _ = resolve_implications(saved.updated(explicit))
     except InputError as error:
         raise error.within(f'--resume {path}') from error
     return config, _changes(saved, config)
@@ -227,18 +241,13 @@ def _read_corpus(config: RunConfig, workers: Workers) -> tuple[RunConfig, Corpus
     return dataclasses.replace(config, data=data), corpus
 
 
-def _encode(config: RunConfig, corpus: Corpus, folder: RunFolder, is_new: bool) -> TrainingData:
-    """Encode the corpus; a new run is removed again if that fails."""
+def _encode(config: RunConfig, corpus: Corpus) -> TrainingData:
+    """Seed the generators and encode the corpus."""
     from ._mxnet import seed_generators
     from .data import pipeline
 
     seed_generators(config.training.seed)
-    try:
-        return pipeline.encode_corpus(config.data, corpus)
-    except BaseException:
-        if is_new:
-            folder.discard()
-        raise
+    return pipeline.encode_corpus(config.data, corpus)
 
 
 def _report_data(data: TrainingData, corpus: Corpus, report: Report) -> None:

@@ -34,7 +34,8 @@ from d2l_seq2seq import (EncoderDecoder, Feed, MaskedSoftmaxCELoss, ModelConfig,
                          encode_pairs, fit, initialize, read_corpus)
 from d2l_seq2seq.book.seq2seq import s2s_epochs_ch9
 from d2l_seq2seq.data.encoding import first_examples
-from d2l_seq2seq.data.feed import DeviceBatch, load_pairs
+from d2l_seq2seq.data.feed import DeviceBatch
+from d2l_seq2seq.data.pipeline import load_pairs
 from d2l_seq2seq.engine import step
 from d2l_seq2seq.engine.optimizer import Adam
 from d2l_seq2seq.engine.profiling import operator_times, stage_times

@@ -311,6 +311,18 @@ def test_ctrl_c_keeps_the_training(tmp_path):
     assert command('translate', str(tmp_path / 'run'), 'Go.').returncode == 0
 
 
+def test_a_reader_that_closes_before_the_training_leaves_nothing(tmp_path):
+    arguments = ' '.join(SMALL)
+    result = subprocess.run(
+        f'{sys.executable} -m d2l_seq2seq.train {arguments} --out {tmp_path / "run"} | true',
+        shell=True,
+        capture_output=True,
+        cwd=ROOT,
+        timeout=60,
+    )
+    assert result.stderr == b'' and list(tmp_path.iterdir()) == []
+
+
 def test_ctrl_c_before_the_training_leaves_nothing(tmp_path, monkeypatch, capsys):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt

@@ -1,11 +1,20 @@
 """The settings: the book's defaults, and one clear line for a value out of range."""
 
 import dataclasses
+import inspect
 import json
 
 import pytest
 
-from d2l_seq2seq import DataConfig, InputError, ModelConfig, RunConfig, TrainingConfig
+from d2l_seq2seq import (
+    DataConfig,
+    InputError,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+    load_data_nmt,
+)
+from d2l_seq2seq.book.machine_translation import MIN_FREQ
 from d2l_seq2seq.config import PRESETS, resolve_implications
 
 
@@ -45,6 +54,13 @@ def test_values_out_of_range_are_refused(config_class, field, value):
     with pytest.raises(InputError, match=f'{field}: expected .*, got') as error:
         config_class(**{field: value})
     assert '\n' not in str(error.value)
+
+
+def test_the_books_own_defaults_are_the_same():
+    """The book's files do not read the configuration, so these values are there twice."""
+    assert DataConfig.min_freq == MIN_FREQ
+    parameters = inspect.signature(load_data_nmt).parameters
+    assert parameters['num_examples'].default == DataConfig.num_examples
 
 
 def test_json_round_trip():

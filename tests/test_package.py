@@ -1,6 +1,8 @@
 """The package as a whole: what importing costs, what is public, whose signatures are the book's."""
 
+import ast
 import inspect
+import re
 import subprocess
 import sys
 
@@ -16,17 +18,41 @@ COMMANDS = ['average', 'doctor', 'evaluate', 'export', 'launch', 'reproduce', 't
 TOOLKIT = ('config', 'fields', 'data', 'models', 'engine', 'runs', 'inference', 'training')
 
 
-@pytest.mark.parametrize('package, owner', [('d2l', 'book'), ('mxnet', '_mxnet.py')])
-def test_one_place_imports(package, owner):
-    """d2l is used by the book's functions only, and MXNet is made ready before its first use."""
-    users = {
-        path.relative_to(PACKAGE).parts[0]
+def imported_packages(path):
+    """Return the names of the top-level packages that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split('.')[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module.split('.')[0]
+
+
+@pytest.mark.parametrize('package, owner', [('d2l', 'book/seq2seq.py'), ('mxnet', '_mxnet.py')])
+def test_one_file_imports(package, owner):
+    """d2l is used by the book's loop only, and MXNet is made ready before its first use."""
+    users = [
+        path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob('*.py')
-        for line in path.read_text(encoding='utf-8').splitlines()
-        if line.split()[:2] in (['import', package], ['from', package])
-        or line.strip().startswith((f'import {package}.', f'from {package}.'))
+        if package in imported_packages(path)
+    ]
+    assert users == [owner]
+
+
+def test_the_readme_shows_the_tree_of_the_package():
+    readme = (ROOT / 'README.md').read_text(encoding='utf-8')
+    tree = readme.split('## Architecture')[1].split('```')[1]
+    shown = {
+        name.rstrip('/')
+        for line in tree.splitlines()
+        if line.startswith(('├──', '└──'))
+        for name in re.findall(r'[\w.]+/|[\w]+\.py', line)
     }
-    assert users == {owner}
+    entries = {
+        path.name
+        for path in PACKAGE.iterdir()
+        if path.suffix == '.py' or (path.is_dir() and path.name != '__pycache__')
+    }
+    assert shown == entries - {'__init__.py'}
 
 
 def test_every_folder_of_tests_mirrors_one_of_the_package():
@@ -89,6 +115,11 @@ def test_help_loads_nothing_heavy(command):
         "try:\n    command.main(['-h'])\nexcept SystemExit as stop:\n    assert stop.code == 0"
     )
     assert loaded_after(code) == set()
+
+
+def test_translating_loads_neither_matplotlib_nor_d2l():
+    loaded = loaded_after('from d2l_seq2seq import Translator, Seq2SeqEncoder, load_run')
+    assert loaded & {'matplotlib', 'd2l', 'IPython', 'pandas'} == set()
 
 
 def test_the_book_needs_nothing_of_the_toolkit():

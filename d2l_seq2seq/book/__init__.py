@@ -8,8 +8,9 @@ and attention:
 [7, 8, 9, 1, 1]
 
 It is the specification of these sections: with the same seed and data, its functions and blocks
-give the bits of d2l 0.14.0.  Later releases of d2l use the same names with other contracts.  The
-helpers whose contract is unchanged, such as `Timer` and `plot`, are d2l's own.
+return bit for bit what those of d2l 0.14.0 return.  Later releases of d2l use the same names for
+functions and classes that behave differently.  Helpers that behave as before, such as `Timer` and
+`plot`, are imported from d2l.
 
 =====================  =======  ======================================================
 File                   Section  Contents
@@ -57,7 +58,7 @@ _MODULES = {
     'truncate_pad': '.machine_translation',
     'try_gpu': '..device',
 }
-# Names of d2l.mxnet whose contract is the same in d2l 0.14.0 and in the releases that setup.cfg
+# Names of d2l.mxnet whose behavior is the same in d2l 0.14.0 and in the releases that setup.cfg
 # allows, apart from the name of grad_clipping's first argument (net instead of model).  d2l 0.14.0
 # has no show_heatmaps; later editions plot attention weights with it.
 _D2L_NAMES = (
@@ -82,12 +83,12 @@ def __getattr__(name):
     if name in _MODULES:
         module = importlib.import_module(_MODULES[name], __name__)
     elif name in _D2L_NAMES:
-        importlib.import_module('.._mxnet', __name__)  # makes MXNet ready before d2l imports it
+        importlib.import_module('.._mxnet', __name__)  # prepares MXNet before d2l imports it
         module = importlib.import_module('d2l.mxnet')
     else:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     value = getattr(module, name)
-    globals()[name] = value  # later look-ups do not come here
+    globals()[name] = value  # so that the next access does not call this function
     return value
 
 

@@ -12,15 +12,15 @@ import io
 import itertools
 import sys
 from pathlib import Path
-from typing import Sequence
+from typing import TYPE_CHECKING, Sequence
 
-import matplotlib
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 from ..errors import InputError
 
 _FORMATS = ('.svg', '.png', '.pdf')
-# By default a file contains its date and random ids, so no two files of a figure are equal.
+# By default a file contains its date and random ids, so two files of the same figure differ.
 _REPRODUCIBLE = {'svg.hashsalt': 'd2l_seq2seq'}
 _NO_DATE = {'.svg': {'Date': None}, '.png': {}, '.pdf': {'CreationDate': None}}
 
@@ -71,6 +71,8 @@ class Animator:
         ncols=1,
         figsize=(3.5, 2.5),
     ):
+        from matplotlib.figure import Figure  # only plots need it, and it takes a while to load
+
         self.fig = Figure(figsize=figsize, layout='tight')
         self.axes = list(self.fig.subplots(nrows, ncols, squeeze=False).flat)
         self.X, self.Y, self.fmts = None, None, fmts
@@ -152,7 +154,7 @@ class Animator:
 
 
 def picture_suffix(path: str | Path) -> str:
-    """Return the suffix of a picture's file name in lower case.
+    """Return the suffix of the file name of a picture, in lower case.
 
     Raises
     ------
@@ -162,7 +164,7 @@ def picture_suffix(path: str | Path) -> str:
     suffix = Path(path).suffix.lower()
     if suffix not in _FORMATS:
         raise InputError(
-            f"{path}: expected a picture's name to end in {', '.join(_FORMATS)}, got "
+            f'{path}: expected a file name that ends in .svg, .png or .pdf, got '
             f'{suffix or "no suffix"}'
         )
     return suffix
@@ -173,6 +175,8 @@ def figure_bytes(figure: Figure, suffix: str) -> bytes:
 
     The same figure always gives the same bytes.
     """
+    import matplotlib
+
     buffer = io.BytesIO()
     with matplotlib.rc_context(_REPRODUCIBLE):
         figure.savefig(buffer, format=suffix[1:], metadata=_NO_DATE[suffix])

@@ -3,9 +3,9 @@
 An attention layer compares a query with the key of every key-value pair.  The scores become
 weights that sum to 1, and the result is the mean of the values with these weights.
 
-With the same seed and inputs, the layers here give the bits of d2l 0.14.0.  `models.attention`
-contains the layers that the package trains with: its `AdditiveAttention` computes the same contexts
-as `MLPAttention` and also returns the weights.
+With the same seed and inputs, the layers here return bit for bit what those of d2l 0.14.0 return.
+`models.attention` contains the layers that the package trains with: its `AdditiveAttention`
+computes the same contexts as `MLPAttention` and also returns the weights.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ class Encoder(nn.Block):
     """The interface of encoders: a source sequence becomes outputs and a state (section 9.6.1).
 
     A subclass defines ``forward(X, *args)``.  Its result is passed to `Decoder.init_state`
-    unchanged, so the encoder and its decoder agree on the form.
+    unchanged, so the encoder and its decoder must agree on its form.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), source token ids.
@@ -29,7 +29,7 @@ class Encoder(nn.Block):
     reads_padding = True
 
     def forward(self, X, *args):
-        raise NotImplementedError(f'{type(self).__name__} has to define forward(X, *args)')
+        raise NotImplementedError(f'{type(self).__name__} must define forward(X, *args)')
 
 
 class Decoder(nn.Block):
@@ -59,11 +59,11 @@ class Decoder(nn.Block):
             The source valid lengths of shape (batch_size,), for decoders that use them.
         """
         raise NotImplementedError(
-            f'{type(self).__name__} has to define init_state(enc_outputs, *args)'
+            f'{type(self).__name__} must define init_state(enc_outputs, *args)'
         )
 
     def forward(self, X, state):
-        raise NotImplementedError(f'{type(self).__name__} has to define forward(X, state)')
+        raise NotImplementedError(f'{type(self).__name__} must define forward(X, state)')
 
     def reorder(self, state, rows):
         """Return the state with its rows selected and reordered, as a beam search requires.
@@ -79,7 +79,7 @@ class Decoder(nn.Block):
             Row numbers.
         """
         raise NotImplementedError(
-            f'{type(self).__name__} has to define reorder(state, rows) for a beam search'
+            f'{type(self).__name__} must define reorder(state, rows) for a beam search'
         )
 
 

@@ -1,7 +1,7 @@
-"""The English-French corpus of d2l 0.14, section 9.5.1, from a disk, a cache or the network.
+"""The English-French corpus of d2l 0.14, section 9.5.1, from disk, a cache or the network.
 
-Support for `machine_translation`.  Where the book's corpus cannot be had, a smaller one that comes
-with the package stands in for it.
+Support for `machine_translation`.  If the book's corpus is not available, a smaller one that comes
+with the package is used instead.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ FRA_ENG_URL = 'http://d2l-data.s3-accelerate.amazonaws.com/fra-eng.zip'
 FRA_ENG_TEXT_SHA256 = '0bb85dbaa1c896844649094d7eaf2e34bee34e84fe362b26ce7e8f2e12aae104'
 DATA_VARIABLE = 'D2L_SEQ2SEQ_DATA'
 DOWNLOAD_TIMEOUT = 10  # seconds without a byte
-MAX_TEXT_BYTES = 1 << 26  # six times the book's text; a zip that unpacks to more is not the book's
+MAX_TEXT_BYTES = 1 << 26  # six times the book's text; a longer text in a zip is not unpacked
 _ZIP_SIGNATURE = b'PK\x03\x04'
 
 
 def read_available_text() -> tuple[str, str]:
-    """Return the book's corpus where it can be had, and otherwise the bundled one.
+    """Return the book's corpus if it is available, otherwise the bundled one.
 
     Returns
     -------
     name : str
-        ``fra-eng`` or ``bundled``.  In the second case a warning says why.
+        ``fra-eng`` or ``bundled``.  In the second case, a warning in the log gives the reason.
     text : str
     """
     try:
@@ -68,7 +68,7 @@ def read_fra_eng() -> str:
 
 
 def find_fra_eng(path: Path) -> bytes:
-    """Return the book's text from a zip, a text file, or a folder that holds either.
+    """Return the book's text from a zip, a text file, or a folder that contains either.
 
     Raises
     ------
@@ -78,11 +78,11 @@ def find_fra_eng(path: Path) -> bytes:
     candidates = [path / 'fra-eng.zip', path / 'fra.txt'] if path.is_dir() else [path]
     for candidate in candidates:
         if candidate.is_file():
-            return _verified_text(_read(candidate), candidate)
+            return _verified_text(read_bytes(candidate), candidate)
     if path.is_dir():
         raise InputError(
             f'{DATA_VARIABLE}: neither {candidates[0]} nor {candidates[1]} exists',
-            'Name a folder that holds fra-eng.zip, or unset the variable.',
+            'Set it to a folder that contains fra-eng.zip, or unset it.',
         )
     raise InputError(
         f'{DATA_VARIABLE}: {path} does not exist', 'Correct the variable, or unset it.'
@@ -105,7 +105,7 @@ def _read_from_cache() -> bytes:
         raise InputError(f'{path}: cannot be read ({error.strerror})') from error
     if not is_cached:
         _download(FRA_ENG_URL, path)
-    data = _read(path)
+    data = read_bytes(path)
     try:
         return _verified_text(data, path)
     except InputError:
@@ -113,7 +113,8 @@ def _read_from_cache() -> bytes:
         raise
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Return the contents of a file; raise `InputError` if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -121,7 +122,7 @@ def _read(path: Path) -> bytes:
 
 
 def _download(url: str, path: Path) -> None:
-    """Download a file to `path`, whole or not at all, with a progress bar on a terminal."""
+    """Download a file to `path`, completely or not at all, with a progress bar on a terminal."""
     import pooch
     from tqdm import tqdm
 
@@ -140,7 +141,7 @@ def _download(url: str, path: Path) -> None:
 
 
 def try_download(timeout: float) -> None:
-    """Request the first bytes of the book's zip, and keep nothing.
+    """Request the first bytes of the book's zip, to find out whether it can be downloaded.
 
     Parameters
     ----------
@@ -180,7 +181,7 @@ def _download_error(url: str, reason: OSError | str) -> InputError:
 
 
 def _verified_text(data: bytes, path: Path) -> bytes:
-    """Return the bytes of fra.txt, from a zip or as they are, if they are the book's."""
+    """Return the bytes of fra.txt, from a zip or the file itself, if they are the book's."""
     if zipfile.is_zipfile(io.BytesIO(data)):
         data = _fra_txt_in_zip(data, path)
     digest = hashlib.sha256(data).hexdigest()
@@ -194,7 +195,7 @@ def _verified_text(data: bytes, path: Path) -> bytes:
 
 
 def _fra_txt_in_zip(data: bytes, path: Path) -> bytes:
-    """Return the bytes of the member fra.txt, in whatever folder of the zip it lies."""
+    """Return the bytes of the file fra.txt in a zip, whatever its folder there."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for member in archive.infolist():
@@ -202,4 +203,4 @@ def _fra_txt_in_zip(data: bytes, path: Path) -> bytes:
                     return archive.read(member)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise InputError(f'{path}: the zip is damaged ({error})') from error
-    raise InputError(f'{path}: expected a zip that holds fra.txt, found none in it')
+    raise InputError(f'{path}: expected a zip that contains fra.txt, got one without it')

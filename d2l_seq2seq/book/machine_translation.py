@@ -1,8 +1,9 @@
 """Machine translation and its data set (d2l 0.14, section 9.5).
 
-From the text of a corpus to shuffled minibatches, in the order of the section.  Later editions use
-the same names for other rules: they put ``<eos>`` on the source, take 600 examples and keep rarer
-words.  The figures that the chapter prints hold for the functions of this edition only.
+The functions convert the text of a corpus to shuffled minibatches; they are in the order of the
+section.  Later editions use the same names for other rules: they append ``<eos>`` to the source,
+read 600 examples and keep rarer words.  Only the functions of this edition give the values that the
+chapter prints.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def read_data_nmt() -> str:
 
     Notes
     -----
-    The corpus is the book's where it can be found or downloaded, and otherwise the corpus that
-    comes with the package; the log says which.
+    The corpus is the book's if it can be found or downloaded, otherwise the one that comes with the
+    package.  In the second case, a warning in the log gives the reason.
     """
     _, text = read_available_text()
     return text
@@ -107,8 +108,8 @@ def build_array(
     num_steps : int
         Length that every sentence is cut or padded to.
     is_source : bool
-        False puts each sentence between ``<bos>`` and ``<eos>``.  A sentence that is cut loses its
-        ``<eos>``.
+        If False, each sentence gets a ``<bos>`` at its start and an ``<eos>`` at its end.  A
+        sentence that is cut loses its ``<eos>``.
 
     Returns
     -------
@@ -135,7 +136,7 @@ def load_array(
         All with the same first axis.
     batch_size : int
     is_train : bool
-        True shuffles the examples on each pass, with NumPy's global generator.
+        If True, the examples are shuffled on each pass, with NumPy's global generator.
     """
     return gluon.data.DataLoader(
         gluon.data.ArrayDataset(*data_arrays), batch_size, shuffle=is_train
@@ -153,8 +154,8 @@ def load_data_nmt(
     num_steps : int
         Length that every sentence is cut or padded to.
     num_examples : int, optional
-        Number of lines to take from the start of the corpus (one more, see `tokenize_nmt`).  None
-        takes all.
+        Number of lines to read from the start of the corpus (one more is read, see
+        `tokenize_nmt`).  None reads all.
 
     Returns
     -------

@@ -42,7 +42,7 @@ class Stack(nn.HybridBlock):
 
     Outputs:
         - **outputs**: float32 array of shape (num_steps, batch_size, num_hiddens).
-        - **state**: the state after the last step, of the same form as the input.
+        - **state**: the state after the last step, in the same form as the input.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ def check_state(state: list, num_states: int, num_layers: int, num_hiddens: int)
             raise ValueError(
                 f'expected an encoder whose state has {num_states} arrays of {num_layers} layers '
                 f'and {num_hiddens} units, like the decoder, got {sizes[0]} of {sizes[1]} layers '
-                f'and {sizes[2]} units; encoders.Bridge converts a state to other layers and units'
+                f'and {sizes[2]} units; wrap the encoder in d2l_seq2seq.Bridge to convert its state'
             )
     return state
 

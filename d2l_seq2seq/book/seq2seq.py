@@ -1,9 +1,9 @@
 """Sequence to sequence (d2l 0.14, section 9.7): encoder, decoder, loss, training, prediction.
 
 This file is the specification of the section.  With the same seed and data it performs the same
-operations in the same order as d2l 0.14.0 and so gives the same bits, including the chapter's
-quirks, each of which is explained where it occurs.  It is written to be read next to the book and
-uses the book's variable names; it is not meant to be fast.
+operations in the same order as d2l 0.14.0, so the results are the same bit for bit.  It keeps the
+chapter's quirks, and explains each of them where it occurs.  It is written to be read next to the
+book and uses the book's variable names; it is not meant to be fast.
 
 The order of the random draws is part of the specification.  The layers infer their input sizes
 during the first forward pass, as the chapter's layers do.  Weights of known shape would be drawn
@@ -53,8 +53,8 @@ class Seq2SeqEncoder(nn.HybridBlock, Encoder):
     Notes
     -----
     The LSTM also reads the padding, so the state of a sentence depends on the amount of padding.
-    The chapter pads all sentences to the same `num_steps` in training and in prediction, and so
-    must you.
+    The chapter pads all sentences to the same `num_steps` in training and in prediction, and you
+    must do the same.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Seq2SeqDecoder(nn.HybridBlock, Decoder):
 
     Outputs:
         - **logits**: float32 array of shape (batch_size, num_steps, vocab_size).
-        - **state**: the state after the last step, of the same form as the input.
+        - **state**: the state after the last step, in the same form as the input.
 
     Notes
     -----
@@ -187,7 +187,7 @@ def train_s2s_ch9(
 ) -> None:
     """Train a sequence-to-sequence model (section 9.7.4).
 
-    Plots the loss of every tenth epoch.  Prints the loss and the speed of the last epoch.
+    The loss is plotted every tenth epoch.  The loss and the speed of the last epoch are printed.
 
     Parameters
     ----------
@@ -280,7 +280,7 @@ def s2s_epochs_ch9(
         if metric[1] == 0:
             raise ValueError(
                 f'expected batches with target tokens, got none in epoch {epoch}; '
-                'data_iter has to restart each time it is iterated over, as a list does and a '
+                'data_iter must restart each time it is iterated over, as a list does and a '
                 'generator does not'
             )
         yield epoch, metric, timer

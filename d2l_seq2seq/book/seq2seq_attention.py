@@ -2,10 +2,10 @@
 
 The encoder, the loss, training and prediction are those of section 9.7; see `seq2seq`.
 
-This is the specification of the section, and with the same seed and data it gives the bits of the
-chapter's code.  `models.decoders` contains a decoder of the same name that computes the same logits
-in less time and also returns the attention weights; `d2l_seq2seq.Seq2SeqAttentionDecoder` is that
-one.
+This is the specification of the section: with the same seed and data it returns bit for bit what
+the chapter's code returns.  `models.decoders` contains a decoder of the same name that computes the
+same logits in less time and can also return the attention weights.  That one is
+`d2l_seq2seq.Seq2SeqAttentionDecoder`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Corpora: sentence pairs from the book's file, the bundled file, the user's files, or a toy task.
 
-Each of them is a `Corpus`: pairs of sentences as text, and the number of lines that were unusable.
-The toy tasks have a right answer for every source, so what a model can learn shows on them.
+Each of them is a `Corpus`: pairs of sentences as text, and the number of lines that were dropped.
+The toy tasks, except ``pseudo``, have one correct target for every source, so they show what a
+model can learn.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterable, Sequence
 
-from ..book.fra_eng import read_available_text, read_bundled, read_fra_eng
+from ..book.fra_eng import read_available_text, read_bundled, read_bytes, read_fra_eng
 from ..errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class Corpus:
     """Sentence pairs and their origin."""
 
     name: str  # for messages: fra-eng, bundled, or the name that the user gave
-    pairs: list[tuple[str, str]]  # (source, target), as in the file but for needless spaces
+    pairs: list[tuple[str, str]]  # (source, target), as in the file except for repeated spaces
     num_dropped: int = 0  # lines that are neither blank nor a pair
     is_ids: bool = False  # True: the words are token ids, not text
 
@@ -41,7 +42,7 @@ _TASKS = {
 
 
 def read_corpus(name: str) -> Corpus:
-    """Read the corpus that an option of the command line names.
+    """Read the corpus that the option ``--corpus`` names.
 
     Parameters
     ----------
@@ -49,7 +50,8 @@ def read_corpus(name: str) -> Corpus:
         - ``fra-eng``: the book's corpus, from the zip or folder that ``D2L_SEQ2SEQ_DATA`` names,
           otherwise from the cache, otherwise downloaded.
         - ``bundled``: the corpus that comes with the package.
-        - ``auto``: ``fra-eng`` if it is available, otherwise ``bundled``; the log says why.
+        - ``auto``: ``fra-eng`` if it is available, otherwise ``bundled``, with the reason in the
+          log.
         - ``FILE``: a file with two or three tab-separated columns; the third is ignored.
         - ``SRC,TGT``: two files with one sentence per line.
         - ``copy``, ``reverse``, ``numbers``, ``pseudo``: a toy task.
@@ -57,7 +59,7 @@ def read_corpus(name: str) -> Corpus:
     Raises
     ------
     InputError
-        If it does not exist, is not UTF-8, has no pair, or cannot be downloaded intact.
+        If it does not exist, is not UTF-8, has no pairs, or cannot be downloaded intact.
     """
     if name == 'auto':
         return _parse_columns(*read_available_text())
@@ -74,7 +76,7 @@ def read_corpus(name: str) -> Corpus:
 
 
 def resolve_corpus_name(name: str) -> str:
-    """Return the name of the same corpus that is valid in any folder, with absolute paths."""
+    """Return a name of the same corpus that is valid in any folder: one with absolute paths."""
     if name in ('auto', 'fra-eng', 'bundled', *_TASKS):
         return name
     return ','.join(map(os.path.abspath, _two_files(name) or [name]))
@@ -103,8 +105,8 @@ def _read_two_files(src_name: str, tgt_name: str) -> Corpus:
     src_lines, tgt_lines = (_read_text(name).split('\n') for name in (src_name, tgt_name))
     if len(src_lines) != len(tgt_lines):
         raise InputError(
-            f'expected files with the same number of lines, got {len(src_lines):,} lines in '
-            f'{src_name} and {len(tgt_lines):,} in {tgt_name}'
+            f'{src_name},{tgt_name}: expected the same number of lines in both files, got '
+            f'{len(src_lines):,} and {len(tgt_lines):,}'
         )
     return _collect_pairs(
         f'{src_name},{tgt_name}', zip(src_lines, tgt_lines), 'a sentence in both files'
@@ -122,7 +124,7 @@ def _parse_columns(name: str, text: str) -> Corpus:
 
 
 def _collect_pairs(name: str, lines: Iterable[Sequence[str]], expected: str) -> Corpus:
-    """Keep the lines that are a pair of sentences; count the others, but for blank ones."""
+    """Keep the lines that are a pair of sentences; count the others except blank ones."""
     pairs, dropped = [], []
     for number, line in enumerate(lines, 1):
         columns = [re.sub('  +', ' ', column.strip()) for column in line]
@@ -131,8 +133,8 @@ def _collect_pairs(name: str, lines: Iterable[Sequence[str]], expected: str) -> 
         elif any(columns):
             dropped.append(number)
     if not pairs:
-        reason = f'line {dropped[0]} is not' if dropped else 'it is empty'
-        raise InputError(f'{name}: expected lines with {expected}, got no pair ({reason})')
+        reason = f'see line {dropped[0]}' if dropped else 'there is no text'
+        raise InputError(f'{name}: expected lines with {expected}, found none ({reason})')
     if dropped:
         logger.warning(
             '%s: dropped %d of %d lines that do not have %s; the first is line %d',
@@ -150,7 +152,7 @@ def _read_text(name: str) -> str:
     data = _read_bytes(Path(name))
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InputError(
-            f'{name}: expected UTF-8, got UTF-16', 'Convert it: iconv -f UTF-16 -t UTF-8.'
+            f'{name}: expected UTF-8, got UTF-16', 'To convert it, type: iconv -f UTF-16 -t UTF-8'
         )
     try:
         text = data.decode('utf-8-sig')
@@ -166,18 +168,15 @@ def _read_text(name: str) -> str:
 def _read_bytes(path: Path) -> bytes:
     if not path.exists():
         raise InputError(
-            f'{path}: no such file',
-            'Expected a corpus: auto, fra-eng, bundled, FILE.tsv, SRC,TGT, copy, reverse, numbers '
-            'or pseudo.',
+            f'{path}: file not found',
+            'Pass auto, fra-eng, bundled, FILE.tsv, SRC,TGT, copy, reverse, numbers or pseudo.',
         )
     if not path.is_file():
         raise InputError(f'{path}: expected a file, got a folder or a device')
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f'{path}: cannot be read ({error.strerror})') from error
+    return read_bytes(path)
 
 
+NUM_PSEUDO_IDS = 100  # ids of the OpenGenus article's pseudo-data
 _LETTERS = 'abcdefghijklmnopqrstuvwxyz'
 # fmt: off
 _ONES = [
@@ -248,6 +247,6 @@ def pseudo_pairs(seed: int) -> list[tuple[str, str]]:
     rng = random.Random(seed)
 
     def random_ids(length: int) -> str:
-        return ' '.join(str(rng.randrange(100)) for _ in range(length))
+        return ' '.join(str(rng.randrange(NUM_PSEUDO_IDS)) for _ in range(length))
 
     return [(random_ids(10), random_ids(15)) for _ in range(1000)]

@@ -1,8 +1,8 @@
-"""Sentence pairs to arrays of token ids, on the host.
+"""Encoding of sentence pairs as arrays of token ids, on the host.
 
 A corpus is divided into its parts, tokenized, and encoded with the vocabularies of its training
-part.  The arrays are NumPy's: a feed brings them to a device, batch by batch.  The rules follow
-d2l 0.14, section 9.5, whose own functions are in `book.machine_translation`.
+part.  The arrays are NumPy arrays: a feed copies them to a device, batch by batch.  The rules
+follow d2l 0.14, section 9.5, whose own functions are in `book.machine_translation`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import NamedTuple, Sequence
 import numpy as onp
 
 from ..book.vocab import Vocab
+from .corpus import NUM_PSEUDO_IDS
 from .tokenizers import CHAPTER_TOKENIZER, OPENGENUS_TOKENS, RESERVED_TOKENS, PairTokenizer
 
 logger = logging.getLogger(__name__)
 
 Pairs = Sequence[tuple]  # of (source sentence, target sentence)
 
-NUM_PSEUDO_IDS = 100  # ids of the OpenGenus article's pseudo-data
 PSEUDO_START_ID = 0  # the id from which the decoder starts there
 
 
@@ -55,9 +55,9 @@ def first_examples(pairs: Pairs, num_examples: int | None) -> Pairs:
 def split_pairs(pairs: Pairs, held_out: float) -> Split:
     """Divide sentence pairs into those for training, validation and testing.
 
-    The part of a pair follows from a hash of its source sentence alone, so it is the same on every
-    machine, in any order and whatever else is in the corpus.  All translations of a source are in
-    one part, and so are sources that differ only in case, spaces and punctuation.
+    The part of a pair depends only on a hash of its source sentence, so it is the same on every
+    machine, in any order and in any corpus.  All translations of a source are in the same part, and
+    so are sources that differ only in case, spaces and punctuation.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def split_pairs(pairs: Pairs, held_out: float) -> Split:
 
 
 def hash_to_unit_interval(sentence: str) -> float:
-    """Return a number in [0, 1) that follows from the letters and digits of a sentence."""
+    """Return a number in [0, 1) that depends only on the letters and digits of a sentence."""
     letters = ''.join(filter(str.isalnum, unicodedata.normalize('NFKC', sentence).lower()))
     digest = hashlib.sha256((letters or sentence).encode('utf-8', 'surrogatepass')).digest()
     return int.from_bytes(digest[:6], 'big') / 2**48
@@ -135,10 +135,10 @@ def encode_tokens(
     tgt_vocab: Vocab,
     num_steps: int,
 ) -> EncodedCorpus:
-    """Encode tokenized sentences with vocabularies that exist.
+    """Encode tokenized sentences with given vocabularies.
 
-    The ids are those of `book.machine_translation.build_array`: targets stand between ``<bos>`` and
-    ``<eos>``, and a target that is cut loses its ``<eos>``.
+    The ids are those of `book.machine_translation.build_array`: each target gets a ``<bos>`` at its
+    start and an ``<eos>`` at its end, and a target that is cut loses its ``<eos>``.
     """
     bos, eos = tgt_vocab['<bos>'], tgt_vocab['<eos>']
     src_ids = src_vocab[source]
@@ -150,7 +150,7 @@ def encode_tokens(
 
 
 def _pad(sentences: list[list[int]], num_steps: int, pad_id: int) -> tuple:
-    """Return the ids as an array (num_sentences, num_steps), and how many are not padding."""
+    """Return the ids as an array (num_sentences, num_steps), and the valid lengths."""
     ids = onp.full((len(sentences), num_steps), pad_id, dtype='int32')
     for row, sentence in zip(ids, sentences):
         kept = sentence[:num_steps]
@@ -159,10 +159,10 @@ def _pad(sentences: list[list[int]], num_steps: int, pad_id: int) -> tuple:
 
 
 def encode_pseudo_pairs(pairs: Pairs) -> tuple[Vocab, EncodedCorpus]:
-    """Encode the OpenGenus article's pseudo-data, whose words are token ids already.
+    """Encode the OpenGenus article's pseudo-data, whose words are already token ids.
 
-    Every id counts as a word here, the special ones included, and there is no end of sequence.
-    The decoder starts from id 0, which is padding elsewhere: a quirk of the article, kept.
+    Every id counts as a word here, including the special ones, and there is no end of sequence.
+    The decoder starts from id 0, which is padding elsewhere; this quirk of the article is kept.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def encode_pseudo_pairs(pairs: Pairs) -> tuple[Vocab, EncodedCorpus]:
     vocab : Vocab
         Names of the 100 ids, for both sides.
     corpus : EncodedCorpus
-        Targets have one step more than there are words.
+        Targets have one more step than words.
     """
     src, tgt = (
         onp.array([[int(word) for word in sentence.split()] for sentence in side], dtype='int32')
@@ -205,7 +205,7 @@ def group_references(pairs: Pairs, tokenizer: PairTokenizer) -> dict[str, list[s
 
 
 def _warn_about_losses(source, target, src_vocab, tgt_vocab, num_steps) -> None:
-    """Log what the model will not see of a corpus; of the chapter's data nothing is lost."""
+    """Log a warning if parts of a corpus are lost to the model, unlike the chapter's data."""
     num_cut = sum(len(tokens) > num_steps for tokens in source)
     num_cut += sum(len(tokens) + 2 > num_steps for tokens in target)  # with <bos> and <eos>
     if num_cut:
@@ -218,7 +218,7 @@ def _warn_about_losses(source, target, src_vocab, tgt_vocab, num_steps) -> None:
     for side, vocab in (('source', src_vocab), ('target', tgt_vocab)):
         if len(vocab) == len(RESERVED_TOKENS) + 1:
             logger.warning(
-                'no %s word occurs often enough to have an id, so all of them are <unk>: the '
-                'corpus is too small to learn from',
+                'no %s token occurs often enough to have its own id, so all of them are <unk>; use '
+                'a larger corpus or a smaller --min-freq',
                 side,
             )

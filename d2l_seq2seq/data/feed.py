@@ -1,4 +1,4 @@
-"""Feeds: shuffled minibatches on the device, without a wait for the device.
+"""Feeds: shuffled minibatches on the device, without waiting for the device.
 
 MXNet copies an array to the device after everything that is still to be computed, so the usual
 upload waits for each batch.  A feed lays out a batch in one array on the host, hands it to MXNet
@@ -15,19 +15,17 @@ from typing import Iterator, NamedTuple, Sequence, Union
 
 import numpy as onp
 
-from .._mxnet import gluon, mx, np, npx
-from ..book.machine_translation import load_array
-from ..book.vocab import Vocab
-from .encoding import EncodedCorpus, Pairs, encode_pairs
+from .._mxnet import mx, npx
+from .encoding import EncodedCorpus
 
 Devices = Union[mx.Context, Sequence[mx.Context], None]
 
-LABEL_BLOCK = 32  # the labels are padded to a multiple of it, so that few shapes occur
+LABEL_BLOCK = 32  # labels are padded to a multiple of this number, so that few shapes occur
 
 
 @dataclass(frozen=True)
 class DeviceBatch:
-    """A batch as the training step takes it: views on the device, and counts on the host.
+    """A batch for the training step: arrays on the device, and counts on the host.
 
     `num_tgt_steps` is the length of the longest decoder input of the batch.
     """
@@ -45,7 +43,7 @@ class DeviceBatch:
 
 @dataclass(frozen=True)
 class GlobalBatch:
-    """A batch of the corpus: the parts that belong to this process, and the counts of all."""
+    """A batch of the corpus: the parts for this process, and the counts of all parts."""
 
     parts: list[DeviceBatch]  # at most one per device; parts without sentences are left out
     num_tokens: int  # labels
@@ -82,12 +80,12 @@ class Feed:
     ----------
     devices : list of mxnet.Context
     random_state : numpy.random.RandomState
-        The generator of the orders.  Its state before an epoch is all that is needed to repeat it.
+        The generator of the orders.  Its state before an epoch is enough to repeat the epoch.
 
     Raises
     ------
     ValueError
-        If there is no sentence, `batch_size` is below 1, or a device is listed twice.
+        If there are no sentences, `batch_size` is below 1, or a device is listed twice.
     """
 
     def __init__(
@@ -118,11 +116,11 @@ class Feed:
         return itertools.chain.from_iterable(batch.parts for batch in self.batches())
 
     def batches(self, first: int = 0) -> Iterator[GlobalBatch]:
-        """Iterate over one epoch, starting at a batch number of its order."""
+        """Iterate over the batches of an epoch, starting at number `first` of its order."""
         return map(self._batch, self._draw_order()[first:])
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the corpus, which tells whether two feeds have the same one."""
+        """Return the SHA-256 of the corpus, by which the corpora of two feeds can be compared."""
         digest = hashlib.sha256()
         for array in self._sentences:
             digest.update(str(array.shape).encode())
@@ -159,9 +157,9 @@ class Feed:
 class BucketFeed(Feed):
     """Batches of sentences of similar length, cut to that length.
 
-    For corpora whose lengths vary: most of the padding that a fixed `num_steps` needs is never
-    computed.  A bucket holds the sentences whose source and target lengths, rounded up to multiples
-    of `width`, are the same.  The last batch of a bucket may be smaller than the others.
+    It saves most of the computation on padding if the lengths in a corpus vary.  A bucket has the
+    sentences whose source and target lengths, rounded up to multiples of `width`, are the same.
+    The last batch of a bucket may be smaller than the others.
 
     Parameters
     ----------
@@ -171,7 +169,7 @@ class BucketFeed(Feed):
 
     Notes
     -----
-    An encoder that reads padding, like the chapter's, sees less of it here than with a `Feed`, so
+    An encoder that reads padding, like the chapter's, reads less of it here than with a `Feed`, so
     it learns another function, and `book_objective` averages over fewer positions.
     """
 
@@ -250,20 +248,6 @@ class TokenFeed(BucketFeed):
         return max(1, self.max_tokens // max(src_width, tgt_width))
 
 
-def load_pairs(
-    pairs: Pairs, batch_size: int, num_steps: int
-) -> tuple[Vocab, Vocab, gluon.data.DataLoader]:
-    """Return vocabularies and the book's kind of minibatches for any sentence pairs.
-
-    The same as `book.machine_translation.load_data_nmt` for another corpus than the book's.
-    """
-    src_vocab, tgt_vocab, corpus = encode_pairs(pairs, num_steps)
-    data_arrays = [
-        np.array(array, dtype='float32' if array.ndim == 2 else 'int64') for array in corpus
-    ]
-    return src_vocab, tgt_vocab, load_array(data_arrays, batch_size)
-
-
 def _num_labels(batch: Batch) -> onp.ndarray:
     """Return the number of labels of each sentence: its target tokens without the first."""
     return onp.maximum(batch.tgt_valid_len.astype(int) - 1, 0)
@@ -272,7 +256,7 @@ def _num_labels(batch: Batch) -> onp.ndarray:
 def _arrange(batch: Batch) -> dict:
     """Return the arrays and counts of a `DeviceBatch` by name, on the host."""
     num_labels = _num_labels(batch)
-    num_tgt_steps = max(1, num_labels.max())  # after that there is only padding
+    num_tgt_steps = max(1, num_labels.max())  # all later steps are padding
     sentence, step = onp.nonzero(onp.arange(num_tgt_steps) < num_labels[:, None])
     num_tokens = len(sentence)
     num_padded = max(LABEL_BLOCK, num_tokens + -num_tokens % LABEL_BLOCK)
@@ -294,7 +278,7 @@ def _arrange(batch: Batch) -> dict:
 
 
 def _upload(arranged: dict, ctx: mx.Context) -> DeviceBatch:
-    """Bring a batch to the device, its arrays as views of one array."""
+    """Copy a batch to the device in one piece; its arrays are views of one array."""
     arrays = {name: value for name, value in arranged.items() if isinstance(value, onp.ndarray)}
     host = onp.concatenate([array.ravel() for array in arrays.values()])
     device = mx.nd.from_numpy(host, zero_copy=True).as_in_context(ctx)

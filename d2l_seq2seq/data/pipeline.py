@@ -1,15 +1,18 @@
-"""From a data configuration to encoded corpora and feeds."""
+"""Functions that build encoded corpora, feeds, and minibatches in the book's format."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .._mxnet import gluon, np
+from ..book.machine_translation import load_array
 from ..book.vocab import Vocab
 from ..config import DataConfig
 from ..errors import InputError
 from .corpus import Corpus
 from .encoding import (
     EncodedCorpus,
+    Pairs,
     Split,
     encode_pairs,
     encode_pseudo_pairs,
@@ -35,7 +38,7 @@ class TrainingData:
 
 
 def split_corpus(config: DataConfig, corpus: Corpus) -> Split:
-    """Take the pairs of a corpus that a configuration asks for, and divide them into parts."""
+    """Select the pairs of a corpus that a configuration asks for, and divide them into parts."""
     return split_pairs(first_examples(corpus.pairs, config.num_examples), config.held_out)
 
 
@@ -45,16 +48,16 @@ def encode_corpus(config: DataConfig, corpus: Corpus) -> TrainingData:
     Raises
     ------
     InputError
-        If a part that is asked for would be empty.
+        If a part that the configuration asks for would be empty.
     """
     if corpus.is_ids:
         return _encode_pseudo_corpus(config, corpus)
     pairs = split_corpus(config, corpus)
     if not pairs.train or (config.held_out > 0 and not (pairs.valid and pairs.test)):
         raise InputError(
-            f'held_out: expected pairs in every part, got {len(pairs.train)} for training, '
+            f'held_out: expected sentence pairs in each part, got {len(pairs.train)} for training, '
             f'{len(pairs.valid)} for validation and {len(pairs.test)} for testing',
-            'Hold out another fraction, or take more pairs.',
+            'Change --held-out, or use more sentence pairs.',
         )
     subwords = train_subwords(config, pairs.train)
     tokenizer = build_tokenizer(config, subwords)
@@ -91,3 +94,17 @@ def build_feed(
     if config.max_tokens is None:
         return BucketFeed(corpus, config.batch_size, seed, ctx, config.bucket_width, worker)
     return TokenFeed(corpus, config.max_tokens, seed, ctx, config.bucket_width, worker)
+
+
+def load_pairs(
+    pairs: Pairs, batch_size: int, num_steps: int
+) -> tuple[Vocab, Vocab, gluon.data.DataLoader]:
+    """Return vocabularies and minibatches in the book's format, for any sentence pairs.
+
+    It corresponds to `book.machine_translation.load_data_nmt`, which reads the book's corpus.
+    """
+    src_vocab, tgt_vocab, corpus = encode_pairs(pairs, num_steps)
+    data_arrays = [
+        np.array(array, dtype='float32' if array.ndim == 2 else 'int64') for array in corpus
+    ]
+    return src_vocab, tgt_vocab, load_array(data_arrays, batch_size)

@@ -1,7 +1,7 @@
-"""Tokenizers: sentences to tokens, tokens to sentences, and the vocabularies of the tokens.
+"""Tokenizers: from sentences to tokens and back, and the vocabularies of the tokens.
 
-Four kinds: the chapter's rules (d2l 0.14, section 9.5), words with all punctuation split off,
-SentencePiece's subwords, and the rules of the OpenGenus article.
+There are four kinds: the chapter's rules (d2l 0.14, section 9.5), words with all punctuation split
+off, SentencePiece's subwords, and the rules of the OpenGenus article.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ..book.vocab import Vocab
 from ..config import DataConfig
 from ..errors import InputError
 
-# In order of id.  The article numbers the first three, and names an end of sequence without an id.
+# In order of id.  The article gives ids to the first three, and mentions an end token without one.
 OPENGENUS_TOKENS = ('<pad>', '<bos>', '<unk>', '<eos>')
 WORD_START = '\u2581'  # SentencePiece's mark before the first piece of a word
-# An elided word (l', qu', I'), a word that may contain apostrophes or hyphens, or a sign.
+# An elided word (l', qu', I'), a word that may contain apostrophes or hyphens, or another sign.
 _WORD = re.compile(r"\w{1,2}'(?=\w)|\w+(?:['-]\w+)*|[^\w\s]")
 _APOSTROPHES = str.maketrans({'’': "'", '‘': "'"})
 
 
 class PairTokenizer(NamedTuple):
-    """The tokenizers of both sides of a corpus, and how vocabularies are built from the tokens."""
+    """The tokenizers of both sides of a corpus, and functions for vocabularies and detokenizing."""
 
     tokenize_src: Callable[[str], list[str]]
     tokenize_tgt: Callable[[str], list[str]]
@@ -73,7 +73,7 @@ def tokenize_words(sentence: str) -> list[str]:
 
 
 def detokenize_words(tokens: Iterable[str]) -> str:
-    """Join words and punctuation marks to a sentence, without needless spaces.
+    """Join words and punctuation marks to a sentence, without superfluous spaces.
 
     Examples
     --------
@@ -105,8 +105,8 @@ def opengenus_vocab(sentences: list[list[str]], min_freq: int) -> Vocab:
 class Subwords:
     """A SentencePiece model (Kudo and Richardson 2018) over words and punctuation marks.
 
-    Common words stay whole and rare ones are cut into pieces, so that a small vocabulary has no
-    unknown word.  SentencePiece is an optional dependency.
+    Common words stay whole and rare ones are cut into pieces, so that a small vocabulary can
+    represent all words.  SentencePiece is an optional dependency.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class Subwords:
         Raises
         ------
         InputError
-            If the text has more distinct characters than that, or is empty.
+            If the text has more distinct characters than `num_pieces`, or is empty.
         """
         library, model = _import_sentencepiece(), io.BytesIO()
         try:
@@ -159,7 +159,7 @@ class Subwords:
             raise InputError(
                 f'num_subwords: expected at least one piece for each character of the text, got '
                 f'{num_pieces} ({reason})',
-                'Raise --num-subwords.',
+                'Increase --num-subwords.',
             ) from error
         return cls(model.getvalue())
 
@@ -174,7 +174,7 @@ class Subwords:
 
 
 class SubwordPair(NamedTuple):
-    """The subword models of both sides; the same one twice with a shared vocabulary."""
+    """The subword models of both sides; the same one twice if they share the vocabulary."""
 
     src: Subwords
     tgt: Subwords
@@ -208,7 +208,7 @@ def build_tokenizer(config: DataConfig, subwords: SubwordPair | None = None) -> 
     ----------
     config : DataConfig
     subwords : SubwordPair, optional
-        What `train_subwords` returned for the run.
+        The result of `train_subwords` for the run.
     """
     if subwords is None:
         tokenize_src, build_vocab, detokenize = _TOKENIZERS[config.text_rules]
@@ -237,6 +237,6 @@ def _import_sentencepiece():
     except ImportError as error:
         raise InputError(
             'text_rules subwords: SentencePiece is not installed',
-            "Type: pip install 'd2l-seq2seq[subwords]'.",
+            "Type: pip install 'd2l-seq2seq[subwords]'",
         ) from error
     return sentencepiece

@@ -11,7 +11,7 @@ from typing import Callable, Iterator, Mapping
 
 from ..errors import InputError
 
-# The severities.  INFO is neutral; WARNING means that everything works, but not as well as it could.
+# The severities.  INFO is neutral; WARNING means that everything works, but could work better.
 OK, INFO, WARNING, BROKEN = 'ok', 'info', 'warning', 'broken'
 _MAX_MESSAGE_LENGTH = 400  # characters of another package's message
 _REINSTALL_OR_REPORT = (

@@ -1,9 +1,9 @@
 """Functions that call a model's blocks, each compiled to a graph.
 
-A function is traced with symbols at its first call with arrays of some shapes.  After that, a call
-is a single call of MXNet, whatever the function consists of.  The graphs are for inference: they
-draw no random numbers, so values that would be computed twice from the same inputs are computed
-once.
+A function is traced with symbols when it is first called with arrays of given shapes.  After that,
+each call is a single call of MXNet, however many operators the function has.  The graphs are for
+inference: they draw no random numbers, so a value that would be computed twice from the same inputs
+is computed once.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from .graphs import (
     trace,
 )
 
-# Number of graphs that are kept.  Each holds memory, about 100 KB of which MXNet never frees.
+# Maximum number of graphs to keep.  Each uses memory, about 100 KB of which MXNet never frees.
 MAX_GRAPHS = 512
 
 
 class CompiledFunctions:
-    """A cache of compiled functions, all of which call blocks of the same model.
+    """A cache of compiled functions that call blocks of one model.
 
     Parameters
     ----------
@@ -138,12 +138,12 @@ def flatten(nested: Any, leaves: list) -> Any:
 
 
 def unflatten(structure: Any, leaves: Iterator) -> Any:
-    """Return the nested list of a structure, with `leaves` as its arrays: reverse `flatten`."""
+    """Return the nested list of a structure, with `leaves` as its arrays; reverses `flatten`."""
     if isinstance(structure, tuple):
         return [unflatten(part, leaves) for part in structure]
     return None if structure is None else next(leaves)
 
 
 def _input_names(count: int) -> list[str]:
-    """Return names for a graph's arrays; the space keeps them apart from names of parameters."""
+    """Return names for a graph's arrays; parameters have no such names, because of the space."""
     return [f'array {number}' for number in range(count)]

@@ -1,9 +1,9 @@
 """The fast path: `fit` trains any model of hybridizable blocks with the chapter's mathematics.
 
-`fit` is the loop over epochs.  It has no plots and no files: pass `on_epoch_end` and `on_update` to
-log, save or stop.  The modules that make it fast are `data.feed` (batches reach the device before
-they are needed), `flat_parameters` (all weights are one array), `graphs` (the model is one graph,
-whose last layer computes no padding) and `step` (an update never waits for the device).
+`fit` is the loop over epochs.  It plots nothing and writes no files: pass `on_epoch_end` and
+`on_update` to log, save or stop.  The modules that make it fast are `data.feed` (batches reach the
+device before they are needed), `flat_parameters` (all weights are one array), `graphs` (the model
+is one graph, whose last layer skips padding) and `step` (an update never waits for the device).
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ class EpochMetrics:
 
     @property
     def tokens_per_sec(self) -> float:
-        """Labels trained on per second, padding not counted."""
+        """Number of labels per second of training, without padding."""
         return self.train.num_tokens / self.seconds
 
 
 @dataclass
 class TrainState:
-    """All that `fit` needs, besides the model's weights, to resume a training exactly.
+    """Everything that `fit` needs, besides the model's weights, to resume training exactly.
 
     `fit` updates it in place, after each update and each epoch.  Copy it to keep its values.
     """
 
-    epoch: int  # epochs done
-    batch: int  # batches done of the epoch in progress
+    epoch: int  # completed epochs
+    batch: int  # completed batches of the epoch in progress
     optimizer: Adam
     feed_state: Any  # of the training feed's generator, before it drew the order of this epoch
     losses: LossAccumulator  # the losses of the epoch in progress
@@ -108,7 +108,7 @@ def fit(
         and their number.
     on_epoch_end : Callable
         Called with an `EpochMetrics` and the `TrainState` after each epoch.  An exception that it
-        raises ends the training, and leaves the model usable.
+        raises ends training, and leaves the model usable.
     on_update : Callable
         Called with the `TrainState` after each update, which the device may still be computing.
         Exceptions have the same effect as those of `on_epoch_end`.
@@ -210,7 +210,7 @@ def _train_epoch(
 
 
 def initial_state(model: EncoderDecoder, train_feed: Feed, rules: UpdateRules) -> TrainState:
-    """Return the state of a training before its first update."""
+    """Return the state before the first update."""
     flat, _ = storage_of_model(model)
     return TrainState(
         epoch=0,

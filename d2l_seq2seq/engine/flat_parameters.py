@@ -1,7 +1,7 @@
 """A model's parameters as views of one array, and their gradients as views of another.
 
 With all weights in one array, the optimizer, the norm of the gradient and a copy of the model are
-one operation each, whatever the number of parameters.  Nothing else changes for the model: its
+one operation each, however many parameters there are.  Nothing else changes for the model: its
 Gluon parameters hold the views, so `model(...)`, `collect_params()`, `save_parameters` and `grad()`
 work as before.
 
@@ -29,7 +29,7 @@ def storage_of(
     Parameters
     ----------
     parameters, adjacent
-        As for `FlatParameters`, and the same for a model each time.
+        As for `FlatParameters`.  They must be the same in every call for a model.
 
     Raises
     ------
@@ -106,8 +106,8 @@ class FlatParameters(_FlatArrays):
     Parameters
     ----------
     parameters : iterable of gluon.Parameter
-        Initialized, float32, on one device.  They keep their values and become views of the
-        storage.
+        Initialized float32 parameters on one device.  They keep their values and become views of
+        the storage.
     adjacent : iterable of list of str
         Names of parameters that must lie next to each other without a gap.
 

@@ -2,8 +2,8 @@
 
 `trace` calls a model with symbols in place of arrays, as Gluon does when it hybridizes a block.
 Any `EncoderDecoder` of hybridizable blocks becomes one graph, from a batch and the parameters of
-the model to logits.  Each of the functions after it rewrites a graph for one purpose: two for every
-graph that is traced, one for mixed precision, two for inference and one for export.  Only mixed
+the model to logits.  The other public functions rewrite a graph: two are for every graph that is
+traced, one is for mixed precision, two are for inference and one is for export.  Only mixed
 precision changes results.
 
 No other file reads or writes the JSON of a graph.
@@ -46,8 +46,8 @@ class Graph:
         - ``src_valid_len`` and ``tgt_valid_len`` (batch_size,), if the model uses them;
         - ``label_positions`` (num_labels,), positions in the flattened decoder input.
     packed : dict of str to list of str
-        For each input that stands for several parameters, the names of the parameters in the order
-        in which they lie in memory.
+        For each input that replaces several parameters, the names of these parameters in the order
+        in which they are in memory.
     """
 
     logits: mx.sym.Symbol
@@ -210,7 +210,7 @@ def take_positions(logits: mx.sym.Symbol, positions: mx.sym.Symbol) -> mx.sym.Sy
 
 
 def cast_matrix_products(symbol: mx.sym.Symbol, dtype: str) -> mx.sym.Symbol:
-    """Compute the matrix products of a graph in 16 bits, and all else in float32.
+    """Compute the matrix products of a graph in 16 bits, and everything else in float32.
 
     The inputs of each product are cast to 16 bits and its result to float32.  Weights are cast
     where they are used, so the weights that are trained and saved stay float32, and gradients

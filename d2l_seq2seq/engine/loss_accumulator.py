@@ -1,8 +1,8 @@
 """The losses of batches, added up without waiting for the device.
 
-A training step returns its loss while the device is still computing it.  The accumulator reads it
-some steps later.  By then the device has finished it, and the device never idles.  The delay is
-bounded, so that a loss that is not finite, or a signal to stop, is noticed soon.
+A training step returns its loss while the device is still computing it.  The accumulator reads the
+loss some steps later, when the device has finished it, so the device is never idle.  The delay is
+limited, so that a loss that is not finite, or a signal to stop, is noticed soon.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class LossSums:
 
     @property
     def book_loss(self) -> float:
-        """The figure that the book prints; see `train_s2s_ch9`."""
+        """The loss that the book prints; see `train_s2s_ch9`."""
         return self.book_sum / self.num_tokens
 
 
@@ -58,8 +58,8 @@ class LossAccumulator:
     sums : EpochSums
         The sums to start from.
     skip_bad_batches : bool
-        True leaves out batches whose loss or gradient is not finite, and counts them.  False raises
-        an error.
+        If True, batches whose loss or gradient is not finite are left out and counted.  If False,
+        they raise an error.
     """
 
     def __init__(self, sums: EpochSums = EpochSums(), skip_bad_batches: bool = False):
@@ -108,7 +108,7 @@ class LossAccumulator:
         """Read the values of the oldest pending update.
 
         Losses are added one by one in the order of the batches, so the sums of an epoch that was
-        interrupted and resumed are the same to the bit.
+        interrupted and resumed are the same bit for bit.
         """
         _, counts, values, where = self._pending.popleft()
         values = values.asnumpy().astype('float64')
@@ -141,7 +141,7 @@ def sum_losses(results: Iterable[tuple[DeviceBatch, mx.nd.NDArray]]) -> LossSums
 
 
 def _describe_bad_value(values: onp.ndarray, num_batches: int) -> str:
-    """Return which of the values of an update is not finite."""
+    """Describe the first value of an update that is not finite."""
     losses, norms = values[:num_batches], values[num_batches:]
     if onp.isfinite(losses).all():
         return f"the gradient's squared norm is {norms[0]}"

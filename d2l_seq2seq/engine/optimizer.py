@@ -1,4 +1,4 @@
-"""The optimizer, and schedules of its learning rate.
+"""The optimizer, and learning-rate schedules.
 
 `Adam` updates all weights of a model at once, because they are one array (see `FlatParameters`).
 A `Schedule` is a function from the number of an update to a learning rate: `Constant`,
@@ -25,11 +25,11 @@ class Adam:
     Parameters
     ----------
     flat : FlatParameters
-        The parameters that it will update.
+        The parameters to update.
     weight_decay : float
     is_guarded : bool
-        True makes an update with a gradient that is not finite change nothing.  MXNet's operator
-        for this runs on one thread: where two are available, it takes 1.5 times as long.
+        If True, an update whose gradient is not finite changes nothing.  MXNet's operator for this
+        runs on one thread: if two are available, it takes 1.5 times as long.
 
     Attributes
     ----------
@@ -103,15 +103,15 @@ class Adam:
 class Schedule:
     """The interface of learning-rate schedules.
 
-    A schedule depends on the number of the update, and may depend on the losses that it observed.
+    A learning rate depends on the number of the update, and may depend on the observed losses.
     """
 
     def __call__(self, update: int) -> float:
-        """Return the learning rate of an update, the first of which is number 1."""
+        """Return the learning rate of an update; the first update has the number 1."""
         raise NotImplementedError
 
     def observe(self, loss: float) -> None:
-        """Take note of the loss of a validation, or of an epoch if there is no validation."""
+        """Observe the loss of a validation, or of an epoch if there is no validation."""
 
     def state(self) -> dict:
         """Return all that `restore` needs, as JSON values."""
@@ -123,7 +123,7 @@ class Schedule:
         Raises
         ------
         ValueError
-            If it is not such a state.
+            If it is not a state of this schedule.
         """
 
 
@@ -140,16 +140,16 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class InverseSqrt(Schedule):
-    """A linear rise to `lr`, then a decay with the inverse square root of the update's number.
+    """A linear warm-up to `lr`, then a decay with the inverse square root of the update's number.
 
     Vaswani et al. 2017, Eq. (3), scaled so that its maximum is `lr`.
 
     Parameters
     ----------
     lr : float
-        The learning rate at the end of the rise.
+        The learning rate at the end of the warm-up.
     num_warmup_updates : int
-        Number of updates of the rise.
+        Number of updates of the warm-up.
 
     Examples
     --------
@@ -195,7 +195,7 @@ class HalvingOnPlateau(Schedule):
         return self._lr * 0.5**self._num_halvings
 
     def observe(self, loss: float) -> None:
-        """Take note of a loss, and halve the rate if there have been too many without a minimum."""
+        """Observe a loss; halve the rate after `patience` losses without a new minimum."""
         if self._best is None or loss < self._best:
             self._best, self._num_worse = loss, 0
             return

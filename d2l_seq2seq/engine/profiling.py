@@ -1,4 +1,4 @@
-"""Profiles of a training: the time that its functions take, and that MXNet's operators take."""
+"""Profiling: the time spent in given functions, and in MXNet's operators."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from .._mxnet import mx
 def stage_times(stages: Mapping[str, tuple[Any, str]], run: Callable[[], Any]) -> dict[str, float]:
     """Measure the seconds that some functions take while `run` runs.
 
-    Each function waits for the device before it begins and before it ends, so the device's work for
-    it counts as its own.  Host and device therefore do not work at the same time, and the sum is
-    more than `run` takes without the measurement.
+    Each function waits for the device before it begins and before it ends, so the work of the
+    device for it is included.  The host and the device therefore do not work at the same time, and
+    the sum is more than `run` takes without the measurement.
 
     Parameters
     ----------
     stages : mapping of str to (object, str)
-        For each function, a name for the result, and the class, object or module that has it with
-        the name of the attribute.  A function that is called by another one of them counts as a
-        part of that one.
+        For each function, a name for the result, and a pair: the class, object or module that has
+        the function, and the name of its attribute.  If one of the functions calls another, the
+        time of the other one is included in that of the first.
     run : Callable
+        The code to measure, a function without arguments.
 
     Returns
     -------
@@ -77,6 +78,7 @@ def operator_times(run: Callable[[], Any]) -> dict[str, float]:
     Parameters
     ----------
     run : Callable
+        The code to measure, a function without arguments.
 
     Returns
     -------

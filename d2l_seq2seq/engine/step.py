@@ -1,8 +1,9 @@
-"""One update of the weights: forward, loss, backward, clipping and Adam, without a wait.
+"""One update of the weights: forward, loss, backward, clipping and Adam, without waiting.
 
-`UpdateRules` say how batches become an update, `TrainStep` makes one, and `Forward` runs the model
-and its loss.  The loss comes with an explicit gradient, which is faster than autograd.  No function
-here reads a result from the device, so the host can prepare the next batches in the meantime.
+`UpdateRules` define how batches become an update, `TrainStep` makes one, and `Forward` runs the
+model and its loss.  The loss comes with an explicit gradient, which is faster than autograd.  No
+function here reads a result from the device, so the host can prepare the next batches in the
+meantime.
 """
 
 from __future__ import annotations
@@ -78,9 +79,9 @@ class UpdateRules:
     seed : int, optional
         Dropout and `ScheduledSampling` draw from a generator that is seeded for each update with
         this seed and the number of the update.  With None they draw from MXNet's generator as it
-        is, and a resumed training differs from an uninterrupted one.
+        is, and training that is resumed differs from training that was not interrupted.
     skip_bad_batches : bool
-        True skips and counts updates whose loss or gradient is not finite.
+        If True, updates whose loss or gradient is not finite are skipped and counted.
     dtype : str
         ``float32``, or the 16-bit type of matrix products; see `cast_matrix_products`.
     """
@@ -253,7 +254,7 @@ class Forward:
     def __call__(self, batch: DeviceBatch) -> tuple[mx.nd.NDArray, list[mx.nd.NDArray]]:
         """Return the logits, and the outputs of `label_cross_entropy`, which are not recorded.
 
-        The logits are float32 of shape (num_labels, vocab_size), padding of the labels included.
+        The logits are float32 of shape (num_labels, vocab_size), including padding of the labels.
         """
         key = (batch.src.shape, batch.tgt.shape, batch.label_positions.shape)
         if key not in self._compiled:
@@ -331,7 +332,8 @@ def logits_gradient(
         Number of labels: the gradient of the rows after them, which are padding, is 0.
     label_smoothing : float
         With label smoothing (Szegedy et al. 2016, section 7), the result is the gradient of the
-        cross-entropy with a target of which this share is spread evenly over the vocabulary.
+        cross-entropy with a target distribution that spreads this share evenly over the
+        vocabulary.
 
     Returns
     -------

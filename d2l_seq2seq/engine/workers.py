@@ -22,7 +22,7 @@ from .._mxnet import mx
 from ..config import TrainingConfig
 from ..errors import InputError
 
-_ROLE = 'DMLC_ROLE'  # the variable from which ps-lite learns what a process is
+_ROLE = 'DMLC_ROLE'  # the variable that tells ps-lite the role of a process
 
 
 def join_workers(config: TrainingConfig) -> Workers:
@@ -76,7 +76,7 @@ class Workers(abc.ABC):
 
     @abc.abstractmethod
     def broadcast(self, numbers: Sequence[float]) -> list[float]:
-        """Return the numbers of worker 0, to the bit; all workers pass as many numbers."""
+        """Return the numbers of worker 0, bit for bit; all workers pass the same number of them."""
 
     @abc.abstractmethod
     def broadcast_arrays(self, vectors: Sequence[mx.nd.NDArray]) -> None:
@@ -127,8 +127,8 @@ class KVStoreWorkers(Workers):
         If the environment does not say where the other workers are.
     """
 
-    # Set once this process has joined.  Never released, because releasing the store waits for all
-    # other workers, which may be waiting for this one.
+    # Set when this process has joined.  It is never released, because releasing the store waits for
+    # all other workers, which may be waiting for this one.
     connected: KVStoreWorkers | None = None
     poll_interval = 4
 
@@ -166,7 +166,7 @@ class KVStoreWorkers(Workers):
         return bool(count.asscalar())
 
     def broadcast(self, numbers: Sequence[float]) -> list[float]:
-        """Return the numbers of worker 0, byte by byte: a float32 sum is exact for bytes."""
+        """Return the numbers of worker 0, sent byte by byte: a float32 sum is exact for bytes."""
         data = onp.array(numbers, dtype='float64').view('uint8').astype('float32')
         (summed,) = self.sum([mx.nd.array(data if self.rank == 0 else data * 0)])
         return summed.asnumpy().astype('uint8').view('float64').tolist()

@@ -1,6 +1,6 @@
 """Beam search over any step function (d2l 0.14, section 9.8.3), and the tree of its hypotheses.
 
-The hypotheses of a sentence compete for the places of its beam.  `sampling` has the searches whose
+The hypotheses of a sentence compete for the places of its beam.  In the searches of `sampling`,
 hypotheses are independent of each other.
 """
 
@@ -71,8 +71,8 @@ def beam_search(
     """
     if not 1 <= n_best <= beam_size:
         raise ValueError(f'expected n_best from 1 to beam_size = {beam_size}, got {n_best}')
-    results = interleave(_search_batch(stepper, inputs, rules, beam_size) for inputs in batches)
-    return (_to_hypotheses(steps, attention, rules, n_best) for steps, attention in results)
+    results = interleave(_search_beams(stepper, inputs, rules, beam_size) for inputs in batches)
+    return (_beams_to_hypotheses(steps, attention, rules, n_best) for steps, attention in results)
 
 
 def best_continuations(F, log_probs, scores, eos_id):
@@ -144,7 +144,7 @@ def search_tree(
     Returns
     -------
     list of TreeNode
-        For each step the places of the beam, best first, and then the sequences that ended.
+        For each step, the sequences in the beam, best first, and then those that ended.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def search_tree(
             f'expected one sentence and a beam_size of at least 1, got '
             f'{len(inputs[0])} and {beam_size}'
         )
-    ((steps, _),) = interleave([_search_batch(stepper, inputs, rules, beam_size)])
+    ((steps, _),) = interleave([_search_beams(stepper, inputs, rules, beam_size)])
     nodes: list[TreeNode] = []
     node_of_place: Sequence[int | None] = [None]
     num_ended = 0
@@ -179,7 +179,7 @@ def search_tree(
     return nodes
 
 
-def _search_batch(stepper, inputs, rules, beam_size) -> Generator[None, None, tuple[list, list]]:
+def _search_beams(stepper, inputs, rules, beam_size) -> Generator[None, None, tuple[list, list]]:
     """Search one batch, for `interleave`.
 
     Returns
@@ -253,8 +253,8 @@ def _initial_beams(stepper, rules, arrays, beam_size) -> SearchState:
     )
 
 
-def _to_hypotheses(steps, attention, rules, n_best) -> list[list[Hypothesis]]:
-    """Return the best hypotheses of each sentence from the result of `_search_batch`."""
+def _beams_to_hypotheses(steps, attention, rules, n_best) -> list[list[Hypothesis]]:
+    """Return the best hypotheses of each sentence from the result of `_search_beams`."""
     steps, weights = onp.concatenate(steps)[: rules.max_length], attention_to_host(attention)
     _, _, num_sentences, beam_size = steps.shape
     return [

@@ -50,13 +50,13 @@ class Evaluation:
         return sum(sentence.is_match for sentence in self.sentences)
 
     def worst(self, count: int) -> list[ScoredSentence]:
-        """Return the sentences with the lowest BLEU; of equal ones the longer source first."""
+        """Return the sentences with the lowest BLEU; if it is equal, the longer source is first."""
         return sorted(self.sentences, key=lambda sentence: (sentence.bleu, -len(sentence.source)))[
             :count
         ]
 
     def to_dict(self) -> dict:
-        """Return all figures as a JSON object."""
+        """Return all metrics as a JSON object."""
         return {
             'num_pairs': self.num_pairs,
             'num_sources': len(self.sentences),
@@ -137,7 +137,7 @@ def _normalize(tokenizer: PairTokenizer, sentence: str) -> str:
 
 
 def _mean_book_bleu(sentences: list[ScoredSentence], tokenizer: PairTokenizer) -> float:
-    """Return the mean over sentences of the book's BLEU, each with the reference that fits best."""
+    """Return the mean over sentences of the book's BLEU, each with its best reference."""
 
     def spaced(sentence: str) -> str:
         return ' '.join(tokenizer.tokenize_tgt(sentence))

@@ -1,4 +1,4 @@
-"""From a search configuration to a search, its rules and its length penalty."""
+"""Functions that build a search, its rules and its length penalty from a configuration."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def build_rules(config: SearchConfig, tgt_vocab: Vocab, max_length: int) -> Sear
     config : SearchConfig
     tgt_vocab : Vocab
     max_length : int
-        Takes the place of the configuration's, which may be None.
+        Replaces the `max_length` of the configuration, which may be None.
     """
     return SearchRules(
         tgt_vocab['<bos>'],

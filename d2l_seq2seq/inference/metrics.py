@@ -141,7 +141,7 @@ def require_sacrebleu() -> None:
     Raises
     ------
     InputError
-        If it is not.
+        If sacreBLEU is not installed.
     """
     _import_sacrebleu()
 
@@ -151,6 +151,6 @@ def _import_sacrebleu():
         import sacrebleu
     except ImportError as error:
         raise InputError(
-            'sacreBLEU is not installed', "Type: pip install 'd2l-seq2seq[eval]'."
+            'sacreBLEU is not installed', "Type: pip install 'd2l-seq2seq[eval]'"
         ) from error
     return sacrebleu

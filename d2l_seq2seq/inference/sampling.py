@@ -1,6 +1,6 @@
 """Greedy search and sampling: searches whose hypotheses are independent of each other.
 
-Greedy search is section 9.8.1 of d2l 0.14.  `beam_search` has the search whose hypotheses compete.
+Greedy search is section 9.8.1 of d2l 0.14.  In a beam search (`beam_search`) hypotheses compete.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from .search import (
     stack_attention,
 )
 
-# Number of logits up to which MXNet finds the greatest one faster with argmax than with topk.
+# Number of logits up to which MXNet finds the largest one faster with argmax than with topk.
 MAX_ARGMAX_SIZE = 1 << 15
 
 
 def greedy_search(
     stepper: Stepper, batches: Iterable[BatchInputs], rules: SearchRules
 ) -> Iterator[list[list[Hypothesis]]]:
-    """Take the likeliest token at each step (d2l 0.14, section 9.8.1).
+    """Choose the most likely token at each step (d2l 0.14, section 9.8.1).
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def sample(
     temperature : float
         Divisor of the logits, above 0.  Below 1 it favors likely tokens.
     top_k : int, optional
-        Draw from this number of the likeliest tokens; from all tokens by default.
+        Number of most likely tokens to draw from; all tokens by default.
     seed : int
 
     Yields
@@ -190,7 +190,7 @@ def _choose_tokens(stepper, rules, choose, hypotheses_per_sentence, position, ar
 
 
 def _choose_likeliest(F, logits, uniform):
-    """Return the tokens (num_hypotheses, 1) of the greatest logits; `uniform` is not used."""
+    """Return the tokens (num_hypotheses, 1) with the largest logits; `uniform` is not used."""
     num_hypotheses, vocab_size = shape_of(logits)
     if num_hypotheses * vocab_size > MAX_ARGMAX_SIZE:
         return F.npx.topk(logits, k=1)
@@ -199,7 +199,7 @@ def _choose_likeliest(F, logits, uniform):
 
 @dataclass(frozen=True)
 class _ChooseRandomly:
-    """Choose the first token at which the cumulative probability exceeds a uniform number."""
+    """A choice of the first token at which the cumulative probability exceeds a uniform number."""
 
     temperature: float
     top_k: int | None

@@ -1,11 +1,12 @@
 """The parts that greedy search, beam search and sampling share (d2l 0.14, section 9.8).
 
 A search extends hypotheses token by token.  It asks a `Stepper` for the logits of the next token,
-obeys `SearchRules`, and returns `Hypothesis` objects.  It knows neither the model nor the text.
+follows `SearchRules`, and returns `Hypothesis` objects.  It depends neither on the model nor on the
+text.
 
-A plain function of arrays adds a few tokens per call; it takes and returns a `SearchState`.  The
-stepper decides how the function runs: operator by operator, or as one graph.  `interleave` runs
-several searches at the same time, so that the device is never idle.
+Each search has a plain function of arrays, which adds a few tokens per call; it takes and returns a
+`SearchState`.  The stepper decides how the function runs: operator by operator, or as one graph.
+`interleave` runs several searches at the same time, so that the device is never idle.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Stepper:
 
     The first axis of token ids, logits and attention weights runs over the hypotheses of all
     sentences of a batch; the hypotheses of one sentence are next to each other.  A state is a
-    nested list of arrays, whose shapes are up to the stepper.
+    nested list of arrays; the stepper chooses their shapes.
     """
 
     def start(self, arrays: Sequence, num_rows: int) -> Any:
@@ -41,7 +42,7 @@ class Stepper:
         Parameters
         ----------
         arrays : list of arrays
-            A batch on the device, as `upload` returns it.
+            A batch on the device, as `upload` returned it.
         num_rows : int
             Number of hypotheses per sentence.
 
@@ -119,8 +120,8 @@ class Hypothesis(NamedTuple):
 class BookLengthPenalty:
     """The length penalty log P / L^alpha of d2l 0.14, section 9.8.3.
 
-    It makes up for the lower probability of longer sequences.  L is the number of factors of P, so
-    it includes ``<eos>``, unlike the book's L.  Therefore an empty sentence has a score, too.
+    It compensates for the lower probability of longer sequences.  L is the number of factors of P,
+    so it includes ``<eos>``, unlike the book's L.  Therefore an empty sentence also has a score.
     """
 
     alpha: float = 0.75
@@ -151,7 +152,7 @@ def no_length_penalty(log_prob: float, length: int) -> float:
 
 @dataclass(frozen=True)
 class SearchRules:
-    """The sequences that a search may return, and how it ranks them."""
+    """The rules for the sequences that a search may return, and for their order."""
 
     bos_id: int  # the first token that the model reads
     eos_id: int  # the token that ends a sequence
@@ -220,7 +221,7 @@ def interleave(searches: Iterable[Generator[None, None, Any]]) -> Iterator:
 
 
 class _RunningSearch:
-    """A search that has run up to where it would wait for the device."""
+    """A search that has run to the point at which it would wait for the device."""
 
     def __init__(self, search: Generator[None, None, Any]):
         self._search, self.is_done, self.result = search, False, None

@@ -83,7 +83,7 @@ class ModelStepper(Stepper):
 
 
 def _repeat(nested: Any, count: int, axis: int) -> Any:
-    """Repeat each entry of all arrays of a nested list along an axis, next to each other."""
+    """Repeat each entry of all arrays of a nested list along an axis; copies are adjacent."""
     if isinstance(nested, (list, tuple)):
         return [_repeat(part, count, axis) for part in nested]
     return operators_of(nested).np.repeat(nested, count, axis=axis)

@@ -1,8 +1,8 @@
-"""Translation from text to text: a `Translator` joins a model, its vocabularies and a search.
+"""Translation from text to text: a `Translator` combines a model, its vocabularies and a search.
 
-The input is tokenized as the training data was.  Sentences are translated in batches of similar
-length, which does not change their translations: an encoder that reads padding always gets as much
-of it as in training, and all other encoders ignore it.
+The input is tokenized in the same way as the training data.  Sentences are translated in batches of
+similar length, which does not change their translations: an encoder that reads padding always gets
+the same amount of it as in training, and all other encoders ignore it.
 """
 
 from __future__ import annotations
@@ -50,19 +50,20 @@ class Translation(NamedTuple):
 
 
 class Translator:
-    """Translates sentences with a trained model.
+    """A translator of sentences, with a trained model.
 
     Parameters
     ----------
     model : EncoderDecoder
-        It may still be in training: each call uses its current weights.
+        The model may still be in training: each call uses its current weights.
     src_vocab, tgt_vocab : Vocab
     num_steps : int
         Length that sentences were cut or padded to in training.
     tokenizer : PairTokenizer
         The tokenizers of the training data; the chapter's by default.
     bucket_width : int, optional
-        The multiple that source lengths were rounded up to in training, if they were in buckets.
+        If training used buckets, their width: the number to a multiple of which source lengths were
+        rounded up.
 
     Examples
     --------
@@ -135,7 +136,7 @@ class Translator:
 
     @property
     def has_attention(self) -> bool:
-        """Return whether translations have attention weights."""
+        """True if translations have attention weights."""
         return isinstance(self.model.decoder, AttentionDecoder)
 
     def __call__(self, sentences: str | Iterable[str], search: SearchConfig = SearchConfig()):
@@ -151,7 +152,7 @@ class Translator:
         -------
         str or list of str
             A str for a str, and a list for anything else.  The text is empty if the sentence has no
-            words, or if no sequence obeys the rules of the search.
+            words, or if no sequence satisfies the rules of the search.
 
         Raises
         ------
@@ -188,8 +189,8 @@ class Translator:
         -------
         list of list of Translation
             For each sentence up to ``search.n_best`` translations; none if it has no words, or if
-            no sequence obeys the rules of the search.  Finished ones come before the others, and in
-            both groups the best score comes first.
+            no sequence satisfies the rules of the search.  Finished ones come before the others,
+            and in both groups the best score comes first.
 
         Raises
         ------
@@ -261,7 +262,7 @@ class Translator:
         for number, source in enumerate(sources):
             if len(source) > max_tokens:
                 logger.warning(
-                    'a sentence of %s tokens was cut to %s, and the rest is not translated: %s ...',
+                    'a sentence of %s tokens was cut to %s; the rest is not translated: %s ...',
                     f'{len(source):,}',
                     f'{max_tokens:,}',
                     ' '.join(source[:5])[:40],
@@ -270,8 +271,8 @@ class Translator:
         long_sources = [source for source in sources if len(source) > self.num_steps]
         if long_sources:
             logger.warning(
-                '%d of %d sentences have more than the %d tokens that the model was trained on, '
-                'and their translations may be poor; the first has %d: %s ...',
+                '%d of %d sentences have more than %d tokens, the maximum in training, and their '
+                'translations may be poor; the first has %d tokens: %s ...',
                 len(long_sources),
                 len(sources),
                 self.num_steps,
@@ -310,7 +311,7 @@ class Translator:
             yield from hypotheses[: len(part)]  # the others belong to the copies in the batch
 
     def _build_batch(self, sources: list[list[str]], width: int) -> tuple[onp.ndarray, onp.ndarray]:
-        """Return token ids and valid lengths, with copies of the first source to fill the batch.
+        """Return token ids and valid lengths; copies of the first source fill the batch.
 
         Each batch size needs its own graph, so the sizes are powers of 2.  They are powers of 8 for
         sentences longer than in training, which come in many widths.
@@ -343,7 +344,7 @@ class Translator:
         )
 
     def _tokens(self, source: list[str], hypothesis: Hypothesis, replace_unk: bool) -> list[str]:
-        """Return the target tokens, with source words instead of ``<unk>`` if asked for."""
+        """Return the target tokens, with source tokens instead of ``<unk>`` if requested."""
         tokens = self.tgt_vocab.to_tokens(hypothesis.token_ids)
         if not replace_unk:
             return tokens

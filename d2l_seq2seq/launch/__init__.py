@@ -69,8 +69,8 @@ def _build_parser() -> cli.Parser:
     parser = cli.parser_for(
         'launch',
         "Run a command as several workers on this machine, connected by MXNet's parameter server. "
-        'If a process fails, the others are terminated, and launch exits with its exit code. The '
-        'transport is neither authenticated nor encrypted.',
+        'If a process fails, launch terminates the others and exits with the exit code of the '
+        'process that failed. The transport is neither authenticated nor encrypted.',
     )
     parser.usage = '%(prog)s [options] -- COMMAND ...'
     count = cli.reader(whole(1, 1024))

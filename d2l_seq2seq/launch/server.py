@@ -1,7 +1,7 @@
 """``python -m d2l_seq2seq.launch.server``: a scheduler or a server of MXNet's parameter server.
 
-If ``DMLC_ROLE`` names one of these roles, MXNet takes it on while it is imported.  The launcher runs
-this program, as do the process managers of a cluster.  No other module imports it.
+If ``DMLC_ROLE`` names one of these roles, MXNet takes it on while it is imported.  The launcher
+runs this program, as do the process managers of a cluster.  No other module imports it.
 """
 
 from __future__ import annotations

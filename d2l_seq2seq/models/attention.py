@@ -5,10 +5,10 @@ a masked softmax, and returns the weighted mean of the source steps together wit
 scores are those of Bahdanau et al. 2015 and Luong et al. 2015.
 
 The book's layers are in `book.attention` (d2l 0.14, section 10.1).  The docstring of each layer
-here names the one that it corresponds to.  All layers here differ from the book's in four points:
+here names the one that it corresponds to.  All layers here differ from the book's in four ways:
 
 - The keys are projected by a separate method, `Attention.project_keys`.  A decoder that runs step
-  by step calls it once, and not at every step.
+  by step calls it once rather than at every step.
 - Padding is excluded by adding `EXCLUDED` to its scores.  The book's `masked_softmax` replaces the
   scores by -1e6.  The weight of padding is 0 either way.
 - There is one valid length for each sentence.  `masked_softmax` also accepts one for each query, or
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from .._mxnet import nn
 
-EXCLUDED = -1e9  # added to a score, it makes the weight exactly 0
+EXCLUDED = -1e9  # adding this to a score makes the weight exactly 0
 
 
 class Attention(nn.HybridBlock):
@@ -75,9 +75,9 @@ class Attention(nn.HybridBlock):
 class AdditiveAttention(Attention):
     """Additive attention, score = v^T tanh(W_q q + W_k k) (Bahdanau et al. 2015, A.1.2).
 
-    The fast twin of the book's `MLPAttention`: the same mathematics, so with the same W_k, W_q and
-    v it returns the same contexts.  The same seed gives other initial weights, because W_k is used,
-    and so drawn, before W_q here.
+    This is a fast version of the book's `MLPAttention`.  The mathematics is the same, so with the
+    same W_k, W_q and v it returns the same contexts.  The same seed gives other initial weights,
+    because here W_k is used, and therefore drawn, before W_q.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class DotAttention(Attention):
 class GeneralAttention(DotAttention):
     """General attention, score = q^T W k (Luong et al. 2015, Eq. (8), general).
 
-    The book has no such class.  Queries and values may have different sizes.
+    The book has no corresponding class.  Queries and values may have different sizes.
 
     Parameters
     ----------

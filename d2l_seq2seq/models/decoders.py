@@ -1,7 +1,7 @@
 """Decoders beyond the chapter's: the context at every step, and attention.
 
 The chapter's own decoder is `book.seq2seq.Seq2SeqDecoder`.  All decoders here implement the
-interface `book.encoder_decoder.Decoder`.  A call with many steps returns the same logits as a call
+interface `book.encoder_decoder.Decoder`.  One call for many steps returns the same logits as a call
 for each step.
 
 The decoders with attention have one more method, `AttentionDecoder.attend`, which also returns the
@@ -117,10 +117,11 @@ class Seq2SeqAttentionDecoder(AttentionDecoder):
     for it is concatenated with the token's embedding.  No step can begin before the previous one
     has ended, so the recurrent layers run step by step.
 
-    The fast twin of the book's decoder in `book.seq2seq_attention`: the same mathematics, so with
-    the same weights it returns the same logits.  The keys are projected once in a call and not at
-    every step, and the dropout between the recurrent layers also works on a CPU.  The weights are
-    used, and so drawn, in another order: the same seed gives other initial weights.
+    This is a fast version of the book's decoder in `book.seq2seq_attention`.  The mathematics is
+    the same, so with the same weights it returns the same logits.  The keys are projected once per
+    call rather than at every step, and the dropout between the recurrent layers also works on a
+    CPU.  The same seed gives other initial weights, because the weights are used, and therefore
+    drawn, in another order.
 
     Parameters
     ----------

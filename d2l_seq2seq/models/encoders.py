@@ -25,8 +25,8 @@ class MaskedEncoder(nn.HybridBlock, Encoder):
     layer : layer class
         The recurrent layers; see `models.recurrent`.
     bidirectional : bool
-        True: each layer also reads the sentence backwards, so the state has two entries for each
-        layer.  A `Bridge` maps it to the state of a decoder.
+        If True, each layer also reads the sentences from the last token to the first, so the state
+        has two entries for each layer.  A `Bridge` maps it to the state of a decoder.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), source token ids.
@@ -72,7 +72,7 @@ class Bridge(nn.HybridBlock, Encoder):
 
     A dense layer reads each array of the state, with all its layers and directions concatenated,
     and returns the array of the decoder's layers.  A tanh keeps hidden states between -1 and 1; the
-    memory cell of an LSTM has no such bounds and gets none.  Bahdanau et al. 2015 map only the
+    memory cell of an LSTM is not bounded and has no tanh.  Bahdanau et al. 2015 map only the
     backward direction.
 
     Parameters
@@ -81,8 +81,8 @@ class Bridge(nn.HybridBlock, Encoder):
     num_layers, num_hiddens : int
         Sizes of the decoder.
     layer : layer class
-        The recurrent layers of encoder and decoder.  They are the same, because a bridge does not
-        change the number of arrays in a state.
+        The recurrent layers of both the encoder and the decoder: a bridge does not change the
+        number of arrays in a state.
 
     Inputs:
         - as for the encoder

@@ -1,7 +1,7 @@
-"""From a configuration to a model, its initial weights, and its weights by name.
+"""Functions that build a model from a configuration, and access its weights by name.
 
 `build_model` builds the encoder and decoder that a `ModelConfig` describes, and `initialize` draws
-their weights.  The functions stand here in the order in which a training uses them.
+their weights.  The functions are in the order in which training uses them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .encoders import Bridge, MaskedEncoder
 from .recurrent import KerasDefaults, keras_lstm, tanh_rnn
 from .scheduled_sampling import ScheduledSampling, SteppedEncoderDecoder
 
-# By the values of the fields `cell` and `initializer` of `ModelConfig`.
+# The keys are the values of the fields `cell` and `initializer` of `ModelConfig`.
 LAYERS = {'rnn': tanh_rnn, 'gru': rnn.GRU, 'lstm': rnn.LSTM}
 KERAS_LAYERS = {**LAYERS, 'lstm': keras_lstm}
 INITIALIZERS = {'xavier': init.Xavier, 'keras': KerasDefaults}
@@ -50,7 +50,7 @@ def build_model(config: ModelConfig, src_vocab_size: int, tgt_vocab_size: int) -
 
 
 def share_embedding(model: EncoderDecoder) -> None:
-    """Let the decoder use the embedding of the encoder.
+    """Make the decoder use the embedding of the encoder.
 
     Both sides must have the same vocabulary.  Call this function before `tie_output`.
 
@@ -68,7 +68,7 @@ def share_embedding(model: EncoderDecoder) -> None:
 
 
 def tie_output(decoder: Decoder) -> None:
-    """Let the dense layer of a decoder use the weight of its embedding (Press and Wolf 2017).
+    """Make the dense layer of a decoder use the weight of its embedding (Press and Wolf 2017).
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def initialize(model: EncoderDecoder, ctx, initializer: init.Initializer | None 
     Parameters
     ----------
     model : EncoderDecoder
-        Weights that it already has are replaced.
+        If it already has weights, they are replaced.
     ctx : mxnet.Context
     initializer : Initializer, optional
         Xavier by default, as in the chapter.
@@ -123,8 +123,8 @@ def with_scheduled_sampling(model: EncoderDecoder, config: TrainingConfig) -> En
     Returns
     -------
     EncoderDecoder
-        The model itself with a `teacher_forcing` of 1.  Otherwise a `SteppedEncoderDecoder` of the
-        same encoder and decoder, and so of the same weights.
+        The model itself if `teacher_forcing` is 1.  Otherwise a `SteppedEncoderDecoder` of the same
+        encoder and decoder, which has the same weights.
     """
     if config.teacher_forcing == 1:
         return model

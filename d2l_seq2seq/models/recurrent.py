@@ -1,8 +1,8 @@
 """Recurrent layers: `MaskedStack`, which padding does not change, and layers as in Keras.
 
 On a CPU, Gluon's layers of MXNet 1.9.1 read padding like any other token, because they ignore
-``valid_length``, and never apply their dropout.  `MaskedStack` does both correctly.  It is built of
-Gluon's own layers and is as fast as they are.
+``valid_length``, and never apply their dropout.  `MaskedStack` does both correctly.  It is built
+from Gluon's own layers and is as fast as they are.
 
 A *layer class*, the argument `layer` of the encoders and decoders, is `rnn.LSTM`, `rnn.GRU`,
 `tanh_rnn`, `keras_lstm`, or another callable that takes `num_hiddens`, `num_layers` and the keyword
@@ -16,13 +16,13 @@ from typing import Callable
 from .._mxnet import init, mx, nn, operators_of, rnn
 from ..book.recurrent_layers import num_states, zero_state
 
-# Added to the input of a gate, it opens the gate, or closes it if negative: sigmoid(100) is 1 and
-# sigmoid(-100) is 0 in float32.
+# Adding this to the input of a gate opens the gate, and subtracting it closes the gate: in float32
+# sigmoid(100) is 1 and sigmoid(-100) is 0.
 SATURATED = 100.0
 
 
 def tanh_rnn(num_hiddens: int, num_layers: int = 1, **kwargs) -> rnn.RNN:
-    """Return Elman's layer, h_t = tanh(W_xh x_t + W_hh h_(t-1) + b).
+    """Return a plain (Elman) recurrent layer, h_t = tanh(W_xh x_t + W_hh h_(t-1) + b).
 
     The default activation of `rnn.RNN` is relu.
     """
@@ -71,7 +71,7 @@ class MaskedStack(nn.HybridBlock):
     dropout : float
         Dropout probability between the layers.
     bidirectional : bool
-        True: each layer also reads the sentences from the last token to the first.
+        If True, each layer also reads the sentences from the last token to the first.
 
     Inputs:
         - **X**: float32 array of shape (num_steps, batch_size, input_size).
@@ -131,8 +131,8 @@ class _MaskedLayer(nn.HybridBlock):
 
     The tokens of a sentence come before its padding, so padding cannot change the outputs at the
     tokens.  The last of these outputs is the hidden state.  The memory cell of an LSTM is not among
-    the outputs: it has to keep its value while the layer runs over the padding.  It does so where
-    the input gate is closed and the forget gate is open.  `KeepMemory` sets the gates, by the
+    the outputs: it must keep its value while the layer runs over the padding.  It does so if the
+    input gate is closed and the forget gate is open.  `KeepMemory` sets these gates, with the
     weights of an additional input that is 1 at padding and 0 at tokens.
     """
 
@@ -156,7 +156,7 @@ class _MaskedLayer(nn.HybridBlock):
 
 @mx.init.register
 class KeepMemory(init.Initializer):
-    """Xavier, with a last column that makes an LSTM keep its memory cell where the last input is 1.
+    """Xavier, with a last column that makes an LSTM keep its memory cell if the last input is 1.
 
     It is the initializer of the weight itself, so it takes precedence over the initializer of the
     model.  Training does not change the last column, because its gradient is exactly 0: the input

@@ -1,10 +1,10 @@
 """Scheduled sampling: training a decoder that reads its own predictions at some or all steps.
 
 With teacher forcing, the decoder reads the target's tokens in training.  At inference it reads the
-tokens that it has predicted itself.  Scheduled sampling (Bengio et al. 2015) lies between the two:
-it draws at each step which of the two tokens the decoder reads.
+tokens that it has predicted itself.  Scheduled sampling (Bengio et al. 2015) is between the two: at
+each step it chooses one of the two tokens at random.
 
-A *chooser* decides.  It is a function of three arguments: F (the operators for arrays or for
+The choice is made by a *chooser*, a function of three arguments: F (the operators for arrays or for
 symbols), the target's tokens, and the tokens that the decoder predicted, both of shape
 (batch_size, 1).  It returns the tokens to read next, of the same shape.
 """
@@ -22,9 +22,9 @@ class SteppedEncoderDecoder(EncoderDecoder):
 
     The first input is the target's first token, ``<bos>``.  No gradient flows through the choice.
 
-    This class is for training only, because a `ScheduledSampling` also draws outside training.  Use
-    an `EncoderDecoder` of the same encoder and decoder, which has the same weights, to validate and
-    to translate.
+    This class is for training only, because `ScheduledSampling` also draws outside of training.  To
+    validate and to translate, use an `EncoderDecoder` of the same encoder and decoder, which has
+    the same weights.
 
     Parameters
     ----------
@@ -58,14 +58,14 @@ class SteppedEncoderDecoder(EncoderDecoder):
         return F.np.concatenate(logits, axis=1), state
 
 
-def teacher_forcing(F, target, own):
+def teacher_forcing(F, target, predicted):
     """Choose the target's tokens."""
     return target
 
 
-def feedback(F, target, own):
+def feedback(F, target, predicted):
     """Choose the decoder's own predictions, the most likely tokens, as at inference."""
-    return own
+    return predicted
 
 
 class ScheduledSampling:
@@ -89,7 +89,7 @@ class ScheduledSampling:
             raise ValueError(f'expected a ratio from 0 to 1, got {ratio}')
         self.ratio = ratio
 
-    def __call__(self, F, target, own):
+    def __call__(self, F, target, predicted):
         # In np mode only the classic operator draws on the device of another array.
         draws = F.random.uniform_like(target.as_nd_ndarray()).as_np_ndarray()
-        return F.np.where(draws < self.ratio, target, own)
+        return F.np.where(draws < self.ratio, target, predicted)

@@ -2,8 +2,8 @@
 
 Everything is written under a temporary name in the same folder, flushed to the disk, and then
 renamed, which the file system does in one step.  Temporary names begin with a dot and end with
-``.part`` or ``.removed``.  A killed process may leave them; whoever holds the lock of the folder
-may remove them.
+``.part`` or ``.removed``.  A killed process may leave them behind; a process that holds the lock of
+the folder may remove them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ LOCK_FILE = '.lock'
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write a file atomically, replacing one of that name.
+    """Write a file atomically, replacing any file of that name.
 
     Raises
     ------
     OSError
-        If it cannot be written.  An existing file of that name is then unchanged.
+        If the file cannot be written.  An existing file of that name is then unchanged.
     """
     partial = _partial_path(path)
     try:
@@ -40,7 +40,7 @@ def write_file(path: Path, data: bytes) -> None:
 def write_folder(
     path: Path, writers: Mapping[str, Callable[[BinaryIO], object]], finish: Callable[[Path], None]
 ) -> None:
-    """Write a folder of files atomically, replacing one of that name.
+    """Write a folder of files atomically, replacing any folder of that name.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def write_folder(
     Raises
     ------
     OSError
-        If it cannot be written.  No new file is then visible under a final name.
+        If the folder cannot be written.  No new file then exists under its final name.
     """
     partial = _partial_path(path)
     remove_folder(partial)
@@ -88,7 +88,7 @@ def sync_file(path: Path) -> None:
 def remove_folder(path: Path) -> None:
     """Remove a folder, if it exists.
 
-    It is renamed first, so that its name disappears in one step and never stands for a part of it.
+    The folder is renamed first, so that there is never an incomplete folder of its name.
     """
     removed = path.with_name(f'.{path.name.lstrip(".")}.removed')
     shutil.rmtree(removed, ignore_errors=True)
@@ -118,7 +118,7 @@ def append_line(path: Path, line: str) -> None:
     with open(path, 'ab', buffering=0) as file:
         size = file.tell()
         try:
-            # A write that fills the disk may write a part only; the next one raises the error.
+            # A write that fills the disk may write only a part; the next one raises the error.
             while data:
                 data = data[file.write(data) :]
         except OSError:
@@ -129,8 +129,8 @@ def append_line(path: Path, line: str) -> None:
 def read_lines(path: Path) -> list[bytes]:
     """Read the lines that `append_line` wrote, without their line ends.
 
-    A power cut may leave an incomplete line at the end; it is cut off the file.  The result is
-    empty if the file does not exist.
+    A power cut may leave an incomplete line at the end, which is removed from the file.  The result
+    is empty if the file does not exist.
     """
     try:
         data = path.read_bytes()
@@ -144,7 +144,7 @@ def read_lines(path: Path) -> list[bytes]:
 
 @contextlib.contextmanager
 def locked(folder: Path):
-    """Hold the lock of a folder, which only one process at a time can have.
+    """Hold the lock of a folder, which only one process can hold at a time.
 
     The operating system releases the lock when the process ends, however it ends.
 
@@ -164,7 +164,7 @@ def locked(folder: Path):
         except BlockingIOError:
             raise InputError(
                 f'{folder}: another process is training in this folder',
-                'Wait until it has ended, or name another folder with --out.',
+                'Wait until it has ended, or choose another folder with --out.',
             ) from None
         yield
     finally:

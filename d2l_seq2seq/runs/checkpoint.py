@@ -88,7 +88,7 @@ class Progress:
 
 
 def save_checkpoint(path: Path, run: Run, progress: Progress | None = None) -> None:
-    """Write a checkpoint folder atomically, replacing one of that name.
+    """Write a checkpoint folder atomically, replacing any folder of that name.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def save_checkpoint(path: Path, run: Run, progress: Progress | None = None) -> N
     Raises
     ------
     OSError
-        If it cannot be written.
+        If the folder cannot be written.
     FloatingPointError
         If a weight is not finite.
     """
@@ -183,7 +183,7 @@ def load_weights(path: Path, model: EncoderDecoder) -> dict[str, onp.ndarray]:
     Raises
     ------
     InputError
-        If the weights are damaged, or those of another model.
+        If the weights are damaged, or belong to another model.
     """
     shapes = _parameter_shapes(model)
     with Manifest(path).open(WEIGHTS_FILE) as (file, size):
@@ -241,7 +241,7 @@ def average_checkpoints(paths: Sequence[Path], ctx: mx.Context) -> Run:
     Returns
     -------
     Run
-        That of the last checkpoint, with the mean weights.  The sums are float64.
+        The run of the last checkpoint, with the mean weights.  The sums are float64.
 
     Raises
     ------
@@ -309,7 +309,7 @@ def _training_manifest(path: Path) -> Manifest:
     manifest = Manifest(path)
     if OPTIMIZER_FILE not in manifest:
         raise InputError(
-            f'{path}: expected a checkpoint with training state, got a model alone, such as '
+            f'{path}: expected a checkpoint with training state, got one without it, such as '
             'average writes',
             'It can be used for inference, but training cannot be resumed from it.',
         )

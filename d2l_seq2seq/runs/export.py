@@ -100,7 +100,7 @@ def _trace(model: EncoderDecoder) -> tuple[_Graph, _Graph]:
 
 
 def _text_signature(config: DataConfig, run: Run) -> dict:
-    """Return what a program must know about text and ids."""
+    """Return the information that a program needs about text and ids."""
     special_ids = {
         side: {token: vocab[token] for token in _SPECIAL_TOKENS if token in vocab.token_to_idx}
         for side, vocab in (('src', run.src_vocab), ('tgt', run.tgt_vocab))

@@ -42,13 +42,13 @@ from .safe_files import parse_json, to_json
 def new_run(path: str | Path, config: RunConfig) -> Iterator[RunFolder]:
     """Create the folder of a new run and lock it.
 
-    The folder is made with its parents, and the settings are written into it.  If two processes
-    want the same folder at the same time, one of them gets it.
+    The folder and its parents are created, and the settings are written into it.  If two processes
+    create the same folder at the same time, only one of them succeeds.
 
     Parameters
     ----------
     path : str or Path
-        A new or an empty folder.
+        A new or empty folder.
     config : RunConfig
 
     Yields
@@ -58,7 +58,7 @@ def new_run(path: str | Path, config: RunConfig) -> Iterator[RunFolder]:
     Raises
     ------
     InputError
-        If the path is a file or a folder that is not empty, or the folder cannot be made.
+        If the path is a file or a folder that is not empty, or the folder cannot be created.
     """
     path = Path(path)
     require_new_folder(path)
@@ -67,7 +67,7 @@ def new_run(path: str | Path, config: RunConfig) -> Iterator[RunFolder]:
     except OSError as error:
         raise InputError(
             f'{path}: the folder cannot be created ({error.strerror})',
-            'Name another folder with --out.',
+            'Choose another folder with --out.',
         ) from error
     with _locked(path):
         require_new_folder(path)  # again, because now no other process can write into it
@@ -80,7 +80,7 @@ def new_run(path: str | Path, config: RunConfig) -> Iterator[RunFolder]:
 def existing_run(path: str | Path) -> Iterator[RunFolder]:
     """Lock the folder of a run that is to be resumed.
 
-    What a killed process was writing is removed.
+    Incomplete files and folders that a killed process left behind are removed.
 
     Parameters
     ----------
@@ -109,10 +109,10 @@ def save_run(path: str | Path, run: Run, epoch: int = 0, batch: int = 0) -> None
     Parameters
     ----------
     path : str or Path
-        A new or an empty folder.
+        A new or empty folder.
     run : Run
     epoch, batch : int
-        The epochs that the model was trained for, and the batches of the next epoch.
+        Number of completed epochs, and of completed batches of the next epoch.
 
     Raises
     ------
@@ -135,16 +135,18 @@ def require_new_folder(path: str | Path) -> None:
         checkpoints = list_checkpoints(path)
         state = f'up to {checkpoints[-1].name}' if checkpoints else 'without a checkpoint yet'
         raise InputError(
-            f'{path}: expected a new or an empty folder, got a run ({state})',
-            f'Pass --resume {path} to resume it, or name another folder with --out.',
+            f'{path}: expected a new or empty folder, found a run ({state})',
+            f'To resume it, pass --resume {path} to train; otherwise choose another folder with '
+            '--out.',
         )
     obstacles = [path]
     if path.is_dir():
         obstacles = [entry for entry in path.iterdir() if not entry.name.startswith('.')]
     if obstacles:
         raise InputError(
-            f'{path}: expected a new or an empty folder, found {obstacles[0]}',
-            'Name another folder with --out.',
+            f'{path}: expected a new or empty folder, found '
+            f'{"a file" if obstacles == [path] else obstacles[0]}',
+            'Choose another folder with --out.',
         )
 
 
@@ -273,7 +275,7 @@ class RunFolder:
         return rows
 
     def quarantine_after(self, checkpoint: Path) -> None:
-        """Rename the damaged checkpoints that are later than a valid one.
+        """Rename the damaged checkpoints that are later than the latest valid one.
 
         Otherwise they would be mistaken for the latest ones.
 
@@ -296,8 +298,15 @@ class RunFolder:
                 except OSError as error:
                     raise self._error(f'{renamed} cannot be written', error) from error
 
+    def describe_last_checkpoint(self) -> str:
+        """Return a sentence for the user that names the latest checkpoint."""
+        checkpoints = self.checkpoints()
+        if not checkpoints:
+            return 'There is no checkpoint yet.'
+        return f'The last good checkpoint is {checkpoints[-1]}.'
+
     def discard(self) -> None:
-        """Remove a run that has not been trained; other files in its folder are left alone."""
+        """Remove a run that has not been trained yet; other files in its folder are kept."""
         shutil.rmtree(self.path / CHECKPOINTS_DIR, ignore_errors=True)
         for name in (CONFIG_FILE, METRICS_FILE, LOCK_FILE):
             with contextlib.suppress(OSError):
@@ -306,11 +315,10 @@ class RunFolder:
             self.path.rmdir()
 
     def _error(self, problem: str, error: OSError) -> InputError:
-        latest = self.checkpoints()[-1:]
         return InputError(
             f'{self.path}: {problem} ({error.strerror})',
-            (f'The last good checkpoint is {latest[0]}. ' if latest else 'There is no checkpoint. ')
-            + f'Free space or fix the folder, then pass --resume {self.path} to resume the run.',
+            f'{self.describe_last_checkpoint()} Free space or fix the folder, then resume the run '
+            f'with --resume {self.path}.',
         )
 
 
@@ -322,7 +330,7 @@ class ReadOnlyRunFolder(RunFolder):
     path : Path
         The folder, which need not exist on this machine if the run is new.
     is_new : bool
-        True: the run starts from the beginning, whatever is in a folder of that name.
+        If True, the run starts from the beginning, and existing checkpoints are ignored.
     """
 
     def __init__(self, path: Path, is_new: bool):
@@ -359,6 +367,6 @@ def _locked(path: Path) -> Iterator[None]:
         except OSError as error:
             raise InputError(
                 f'{path}: cannot be written to ({error.strerror})',
-                'Make it writable, or name another folder with --out.',
+                'Make it writable, or choose another folder with --out.',
             ) from error
         yield

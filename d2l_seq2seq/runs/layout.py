@@ -57,7 +57,7 @@ def checkpoint_position(checkpoint: Path) -> tuple[int, int]:
 
 
 def list_checkpoints(run: Path) -> list[Path]:
-    """Return the checkpoint folders of a run, the latest last; empty if there is no such run."""
+    """Return the checkpoint folders of a run, the latest last; empty if there is no run."""
     try:
         paths = list((run / CHECKPOINTS_DIR).iterdir())
     except OSError:
@@ -67,7 +67,7 @@ def list_checkpoints(run: Path) -> list[Path]:
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Return whether a folder is a single checkpoint, as opposed to a run with several."""
+    """Return whether a folder is a checkpoint, rather than a run folder."""
     return (folder / MANIFEST).exists()
 
 
@@ -85,7 +85,8 @@ def read_run_config(folder: Path) -> RunConfig:
     Raises
     ------
     InputError
-        If the folder has no ``config.json``, or neither it nor one of a checkpoint can be read.
+        If the folder has no ``config.json``, or neither this file nor one of a checkpoint can be
+        read.
     """
     if not (folder / CONFIG_FILE).is_file():
         raise InputError(

@@ -1,4 +1,4 @@
-"""Loading a run: the choice of one of its checkpoints, and what to do about damaged ones."""
+"""Loading a run: the choice of one of its checkpoints, and the fallback for damaged ones."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def best_checkpoint(run: Path) -> Path | None:
 
 
 def completion_reason(run: Path, num_epochs: int) -> str | None:
-    """Return why a run has nothing left to train, or None if it has.
+    """Return the reason why a run is complete, or None if it is not.
 
     Parameters
     ----------
@@ -120,12 +120,12 @@ def _no_checkpoint_error(run: Path) -> InputError:
     if (run / WEIGHTS_FILE).exists():
         return InputError(
             f'{run}: expected a run with {CHECKPOINTS_DIR}, got one that an earlier version wrote',
-            'Train it again, or read it with that version.',
+            'Train the model again, or use that version to read it.',
         )
     if (run / CONFIG_FILE).exists():
         return InputError(
             f'{run}: expected a trained run, got one that ended before its first checkpoint',
-            f'Type python -m d2l_seq2seq.train --resume {run} to start it over.',
+            f'To start it again, type: python -m d2l_seq2seq.train --resume {run}',
         )
     return InputError(
         f'{run}: not a run folder (no {CHECKPOINTS_DIR})', 'Pass the folder that train wrote.'

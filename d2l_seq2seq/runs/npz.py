@@ -137,7 +137,7 @@ def _read_array(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> 
 
 
 class _BoundedReader(io.RawIOBase):
-    """A file that refuses large reads, so that a size claimed in the zip cannot exhaust memory."""
+    """A file that rejects large reads, so that a size claimed in the zip cannot exhaust memory."""
 
     def __init__(self, file: BinaryIO):
         self._file = file

@@ -1,4 +1,4 @@
-"""Reading files of an untrusted folder, and the manifest that verifies them.
+"""Reading the files of an untrusted folder, and the manifest that verifies them.
 
 Only regular files are opened, JSON is limited in size and in the length of its numbers, and a
 manifest lists the size and SHA-256 of each file of a checkpoint.
@@ -85,7 +85,7 @@ class Manifest:
         if format_number != FORMAT:
             raise InputError(
                 f'{path}: expected format {FORMAT}, got {repr(format_number)[:100]}',
-                'Read it with the version that wrote it.',
+                'Use the version that wrote it to read it.',
             )
 
     def __contains__(self, name: str) -> bool:
@@ -125,7 +125,7 @@ class Manifest:
             size = os.fstat(file.fileno()).st_size
             if size != entry['bytes'] or _sha256(file) != entry['sha256']:
                 raise InputError(
-                    f'{path}: expected the file that was written, got another or a damaged one '
+                    f'{path}: expected the original file, got a damaged or different one '
                     f'(its size or SHA-256 differs from {MANIFEST})'
                 )
             file.seek(0)
@@ -135,7 +135,7 @@ class Manifest:
                 raise error.within(path) from error
 
     def check_files(self) -> None:
-        """Raise `InputError` unless every file is as listed."""
+        """Raise `InputError` unless every file has the listed size and SHA-256."""
         for name in self._files:
             with self.open(name):
                 pass
@@ -174,7 +174,7 @@ def parse_json(path: Path, data: bytes) -> Any:
     Parameters
     ----------
     path : Path
-        Where the bytes come from, for the error message.
+        The file that the bytes come from, for the error message.
     data : bytes
 
     Raises
@@ -231,5 +231,5 @@ def _parse_int(text: str) -> int:
 
 
 def _refuse_constant(text: str):
-    """Refuse ``NaN``, ``Infinity`` and ``-Infinity``, which Python's parser would accept."""
+    """Reject ``NaN``, ``Infinity`` and ``-Infinity``, which Python's parser would accept."""
     raise ValueError(f'{text} is not JSON')

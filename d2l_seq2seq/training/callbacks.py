@@ -1,7 +1,7 @@
-"""Callbacks of a training: validation, the best validation so far, early stopping, a time limit.
+"""Training callbacks: validation, the best validation so far, early stopping, a time limit.
 
 A callback is a function of `EpochMetrics` and `TrainState` that is called after each epoch.  It
-raises `StopTraining` to end the training.  A callback whose state must survive a restart has the
+raises `StopTraining` to end training.  A callback whose state must survive a restart has the
 methods `state`, which returns it as a JSON object, and `restore`.
 """
 
@@ -23,9 +23,9 @@ from ..inference.translator import Translator
 
 
 class StopTraining(Exception):
-    """Raised by a callback to end the training; the message says why."""
+    """Raised by a callback to end training; the message says why."""
 
-    is_final = True  # False: the training may be resumed
+    is_final = True  # False: training may be resumed
 
 
 class OutOfTime(StopTraining):
@@ -45,12 +45,12 @@ class ValidationMetrics:
 
 
 class Validation:
-    """Evaluates held-out sentence pairs every few epochs.
+    """A callback that evaluates the model on held-out sentence pairs every few epochs.
 
     Parameters
     ----------
     translator : Translator
-        Of the model that is trained.
+        A translator with the model that is being trained.
     feed : Feed
         The held-out pairs, encoded.
     pairs : sequence of (str, str)
@@ -92,12 +92,12 @@ class Validation:
         return epoch % self._every == 0
 
     def evaluate(self, epoch: int) -> ValidationMetrics:
-        """Validate the model as it is now; the same weights give the same bits."""
+        """Validate the model as it is now; the same weights always give the same metrics."""
         sources, references = list(self._references), list(self._references.values())
         translations = self._translator(sources)
         step = max(1, len(sources) // self._num_samples)
         samples = list(zip(sources, translations, (group[0] for group in references)))[::step]
-        self._feed.random_state.set_state(self._feed_state)  # the order in which sums are rounded
+        self._feed.random_state.set_state(self._feed_state)  # same order, same rounding
         return ValidationMetrics(
             epoch,
             evaluate_loss(self._translator.model, self._feed),
@@ -106,7 +106,7 @@ class Validation:
         )
 
     def _broadcast_metrics(self, epoch: int) -> ValidationMetrics:
-        """Return the metrics of worker 0, so that all workers decide by the same figures."""
+        """Return the metrics of worker 0, so that all workers make the same decisions."""
         metrics = ValidationMetrics(epoch, LossSums(0.0, 0.0, 0), 0.0, [])
         if self._workers.rank == 0:
             metrics = self.evaluate(epoch)
@@ -118,22 +118,22 @@ class Validation:
 
 
 class BestValidation:
-    """Remembers the best validation, and stops the training when there is no improvement.
+    """A record of the best validation, which stops training when there is no improvement.
 
     Parameters
     ----------
     score : function of ValidationMetrics
         Returns a number; greater is better.
     patience : int, optional
-        Number of consecutive validations without improvement that end the training.  None: they
-        do not end it.
+        Number of consecutive validations without improvement after which training stops.  None
+        never stops it.
 
     Attributes
     ----------
     epoch : int or None
         Epoch of the best validation so far; None before the first.
     description : str
-        The figures of the best validation.
+        The metrics of the best validation.
     """
 
     def __init__(self, score: Callable[[ValidationMetrics], float], patience: int | None):
@@ -144,7 +144,7 @@ class BestValidation:
         self._num_worse = 0
 
     def __call__(self, validation: ValidationMetrics) -> None:
-        """Compare a validation with the best so far; raises `StopTraining` without patience."""
+        """Compare a validation with the best so far; raise `StopTraining` if patience runs out."""
         score = self._score(validation)
         if self._best is None or score > self._best:
             self._best, self._num_worse, self.epoch = score, 0, validation.epoch
@@ -159,14 +159,14 @@ class BestValidation:
     def state(self) -> dict:
         """Return what `restore` needs, as a JSON object."""
         return {
-            'goodness': self._best,
+            'goodness': self._best,  # the name that checkpoints of version 0.2 have
             'num_worse': self._num_worse,
             'epoch': self.epoch,
             'description': self.description,
         }
 
     def restore(self, state: dict) -> None:
-        """Continue from a `state`; raises ValueError if it is not one."""
+        """Continue from a state that `state` returned, or raise ValueError."""
         check_types(
             state,
             {
@@ -181,12 +181,12 @@ class BestValidation:
 
 
 class TimeLimit:
-    """Ends the training if another epoch like the last one would exceed a time limit.
+    """A callback that ends training if another epoch like the last one would exceed a time limit.
 
     Parameters
     ----------
     minutes : float
-        From now on.
+        The time limit, starting now.
     """
 
     def __init__(self, minutes: float):

@@ -1,11 +1,11 @@
-"""The state of a training as a checkpoint, and back.
+"""Saving the state of training in a checkpoint, and restoring it.
 
-A checkpoint stands for a moment: a number of epochs done, and of batches of the next epoch.  It has
-everything that a training needs to continue as if it had not stopped:
+The position of a checkpoint is the number of completed epochs, and of completed batches of the next
+epoch.  The checkpoint has everything that is needed to continue as if training had not stopped:
 
 - the weights and the optimizer's moments;
-- the feed's random state before it drew the order of the epoch, from which the order follows;
-- the number of updates, from which dropout follows together with the seed (`UpdateRules.seed`);
+- the feed's random state before it drew the order of the epoch, which determines that order;
+- the number of updates, which together with the seed (`UpdateRules.seed`) determines dropout;
 - the sums of the epoch so far, and the states of the callbacks.
 """
 
@@ -34,7 +34,7 @@ _NUM_KEYS = 624  # words of a Mersenne Twister's state
 
 
 class CheckpointWriter:
-    """Writes a checkpoint every few epochs, every few minutes, and after the best validation.
+    """A writer of checkpoints: every few epochs, every few minutes, and after the best validation.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class CheckpointWriter:
             self.write(state, str(stop) if stop is not None and stop.is_final else None)
 
     def write(self, state: TrainState, ended: str | None = None) -> None:
-        """Write a checkpoint; `ended` says why the training has ended for good."""
+        """Write a checkpoint; `ended` says why training has ended and cannot be resumed."""
         progress = save_state(self._run.model, state, self._callbacks, self._fingerprint, ended)
         best = self._callbacks.get('best')
         best_name = checkpoint_name(best.epoch, 0) if best is not None and best.epoch else None
@@ -98,7 +98,7 @@ def save_state(
     fingerprint: str,
     ended: str | None = None,
 ) -> Progress:
-    """Return what a checkpoint has to hold of a training besides the model.
+    """Return the training state that a checkpoint stores besides the model.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def save_state(
     fingerprint : str
         Of the training data; see `restore_state`.
     ended : str, optional
-        Why the training has ended and cannot be resumed.
+        The reason why training has ended and cannot be resumed.
 
     Raises
     ------
@@ -124,6 +124,7 @@ def save_state(
         arrays = flat.split_by_parameter(getattr(state.optimizer, moment))
         moments[moment] = {name: arrays[gluon_name] for name, gluon_name in names.items()}
     _, keys, position, has_gauss, gauss = state.feed_state
+    # Run folders of version 0.2 have these names too.
     values = {
         'epoch': state.epoch,
         'batch': state.batch,
@@ -150,7 +151,7 @@ def restore_state(
     callbacks: Mapping[str, Any],
     fingerprint: str,
 ) -> TrainState:
-    """Return the state that `save_state` saved, and give the callbacks theirs.
+    """Return the training state that `save_state` saved, and restore that of the callbacks.
 
     Parameters
     ----------
@@ -168,7 +169,7 @@ def restore_state(
     Raises
     ------
     InputError
-        If the training data are not the same, or the values are not those of a training.
+        If the training data has changed, or the values are not a training state.
     """
     values = progress.values
     try:
@@ -188,9 +189,7 @@ def restore_state(
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise InputError(
-            f'expected the progress of a training, got something else ({error!r})'
-        ) from error
+        raise InputError(f'expected training state, got something else ({error!r})') from error
     flat, _ = storage_of_model(model)
     names = {parameter.name: name for name, parameter in named_parameters(model).items()}
     for moment in MOMENTS:

@@ -1,4 +1,4 @@
-"""The record of a training: a line of JSON per epoch, a plot of the loss, TensorBoard's events."""
+"""Recording the metrics of training: JSON lines, a plot of the loss, and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ logger = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Writes the metrics of each epoch to the run's folder, and shows the loss as it falls.
+    """A recorder that writes the metrics of each epoch to the run folder, and plots the loss.
 
     Parameters
     ----------
     folder : RunFolder
-        Epochs that it has metrics of already are in the plot from the start.
+        If it has metrics of earlier epochs, the plot starts with them.
     config : RunConfig
     """
 
@@ -92,7 +92,7 @@ class Recorder:
                 write_file(self._folder.path / 'loss.svg', self.animator.to_bytes('.svg'))
 
     def _add_to_tensorboard(self, values: dict) -> None:
-        """Write the metrics for TensorBoard; after a failure the training continues without."""
+        """Write the metrics for TensorBoard; if that fails, training continues without it."""
         if self._tensorboard is None:
             return
         try:
@@ -100,7 +100,7 @@ class Recorder:
                 {name: value for name, value in values.items() if name != 'epoch'}, values['epoch']
             )
         except OSError as error:
-            logger.warning('no more TensorBoard events are written (%s)', error.strerror)
+            logger.warning('TensorBoard events are no longer written (%s)', error.strerror)
             self._tensorboard = None
 
     def _add_point(self, values: dict) -> None:
@@ -112,7 +112,7 @@ class Recorder:
 
 
 class NoRecorder:
-    """Records nothing, because another worker does."""
+    """A recorder that does nothing, because another worker records the metrics."""
 
     def add_validation(self, validation: ValidationMetrics) -> None:
         """Do nothing."""
@@ -128,12 +128,12 @@ class TensorBoardWriter:
     """A file of TensorBoard events, written with tensorboardX, an optional dependency.
 
     tensorboardX's own writer has a thread that dies when the disk is full and leaves the process
-    waiting, so events are written here as they are made.
+    waiting, so each event is written here at once.
 
     Parameters
     ----------
     folder : Path
-        Created if needed.
+        The folder of the file, which is created if it does not exist.
 
     Raises
     ------
@@ -149,7 +149,7 @@ class TensorBoardWriter:
         except ImportError as error:
             raise InputError(
                 'tensorboard: tensorboardX is not installed',
-                "Type: pip install 'd2l-seq2seq[tensorboard]'.",
+                "Type: pip install 'd2l-seq2seq[tensorboard]'",
             ) from error
         self._event, self._summary = Event, Summary
         name = f'events.out.tfevents.{time.time():.0f}.{os.getpid()}'
@@ -160,7 +160,7 @@ class TensorBoardWriter:
         except OSError as error:
             raise InputError(
                 f'{folder}: cannot be written to ({error.strerror})',
-                'Remove what is there, or leave out --tensorboard.',
+                'Remove it, or leave out --tensorboard.',
             ) from error
 
     def add(self, values: Mapping[str, float], epoch: int) -> None:

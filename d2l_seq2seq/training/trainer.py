@@ -1,7 +1,7 @@
-"""The training of a run, from its configuration to its last checkpoint.
+"""Training a run, from its configuration to its last checkpoint.
 
-`Trainer` joins the parts: the model and the feed, `fit`, the callbacks, the checkpoints and the
-record.  All workers of a group go through the same steps; only worker 0 writes.
+`Trainer` combines the parts: the model and the feed, `fit`, the callbacks, the checkpoints and the
+recorder.  All workers of a group take the same steps; only worker 0 writes files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Sequence
 
 from .._mxnet import mx
 from .._signals import SIGTERM_CODE, Interrupted, Interruption
-from ..config import RunConfig, TrainingConfig
+from ..config import RunConfig, TrainingConfig, resolve_implications
 from ..data.pipeline import TrainingData, build_feed
 from ..engine.fit import EpochMetrics, TrainState, fit
 from ..engine.optimizer import Constant, HalvingOnPlateau, InverseSqrt, Schedule
@@ -56,9 +56,9 @@ _VALIDATION_SCORES = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a training."""
+    """The result of training."""
 
-    run: Run  # with the weights that it should be used with
+    run: Run  # with the weights of the best validated epoch, or the latest ones
     last: EpochMetrics | None  # of the last epoch of this process
     exit_code: int  # 130 or 143 after a signal, otherwise 0
     notes: list[str]  # lines for the user
@@ -81,7 +81,7 @@ def build_schedule(config: TrainingConfig) -> Schedule:
 
 
 def update_rules(config: TrainingConfig, ctx: mx.Context) -> UpdateRules:
-    """Return how a configuration turns batches into updates, on a device of this kind."""
+    """Return the update rules of a configuration, for a device of this kind."""
     dtype = 'float32'
     if config.amp:
         dtype = 'float16' if ctx.device_type == 'gpu' else 'bfloat16'
@@ -104,7 +104,7 @@ def train(
     devices: Sequence[mx.Context],
     workers: Workers = SingleWorker(),
 ) -> Outcome:
-    """Train a run, from its latest checkpoint if it has one.
+    """Train a run, starting from its latest checkpoint if it has one.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def train(
         With its implications resolved; see `config.resolve_implications`.
     data : TrainingData
     folder : RunFolder
-        On workers other than the first, a `ReadOnlyRunFolder`.
+        A `ReadOnlyRunFolder` on all workers except worker 0.
     devices : sequence of mxnet.Context
         The devices of this process that share each batch.
     workers : Workers
@@ -123,12 +123,18 @@ def train(
     InputError
         If the run cannot be resumed, a loss or gradient is not finite, or a file cannot be written.
     """
+    _, notes = resolve_implications(config)
+    if notes:
+        raise InputError(
+            f'expected a configuration whose implications are resolved, but {", ".join(notes)}',
+            'Call config.resolve_implications first.',
+        )
     with Interruption() as interruption:
         return Trainer(config, data, folder, devices, workers, interruption).train()
 
 
 class Trainer:
-    """The parts of a training; see `train` for the parameters."""
+    """The parts that `train` combines; see `train` for the parameters."""
 
     def __init__(
         self,
@@ -164,7 +170,8 @@ class Trainer:
         self._require_same_start()
         self._writer = CheckpointWriter(folder, self._run, self._callbacks, self._fingerprint)
         self._validation = None
-        if config.training.validate and valid_feed is not None:
+        if config.training.validate:
+            assert valid_feed is not None  # a validated run holds out sentences
             self._validation = Validation(
                 Translator.of(self._run),
                 valid_feed,
@@ -179,17 +186,8 @@ class Trainer:
 
     def train(self) -> Outcome:
         """Train to the end, or until a signal arrives."""
-        notes, exit_code = [], 0
         try:
-            self._fit()
-        except StopTraining as stop:
-            assert self._last is not None  # callbacks are called after an epoch
-            num_epochs = self._config.training.num_epochs
-            notes.append(f'stopped after epoch {self._last.epoch} of {num_epochs}: {stop}')
-        except Interrupted:
-            # Where another worker received the signal, this process has no code of its own.
-            exit_code = self._interruption.exit_code or SIGTERM_CODE
-            notes.append(self._save_for_resuming())
+            exit_code, notes = self._fit_until_stopped()
         except FloatingPointError as error:
             raise self._not_finite(error) from error
         finally:
@@ -197,6 +195,19 @@ class Trainer:
         if exit_code == 0 and self._workers.rank == 0:
             notes += self._validate_at_end() + self._use_best_weights()
         return Outcome(self._run, self._last, exit_code, notes)
+
+    def _fit_until_stopped(self) -> tuple[int, list[str]]:
+        """Train; return the exit code, and a line for the user if the training stopped early."""
+        try:
+            self._fit()
+        except StopTraining as stop:
+            assert self._last is not None  # callbacks are called after an epoch
+            num_epochs = self._config.training.num_epochs
+            return 0, [f'stopped after epoch {self._last.epoch} of {num_epochs}: {stop}']
+        except Interrupted:
+            # If another worker received the signal, this process has no exit code of its own.
+            return self._interruption.exit_code or SIGTERM_CODE, [self._save_for_resuming()]
+        return 0, []
 
     def _save_for_resuming(self) -> str:
         """Write a checkpoint within the epoch; return a line for the user."""
@@ -243,7 +254,7 @@ class Trainer:
                 self._time_limit(metrics, state)
         except StopTraining as stop:
             reason = stop
-        # All workers decide by the same figures, but each has its own clock.
+        # All workers decide by the same metrics, but each has its own clock.
         if self._workers.any(reason is not None) and reason is None:
             reason = OutOfTime('another worker reached its time limit')
         self._recorder.record(metrics)
@@ -259,7 +270,7 @@ class Trainer:
     def _load_or_initialize(
         self, data: TrainingData, ctx: mx.Context
     ) -> tuple[Run, TrainState | None]:
-        """Return model and state of the latest valid checkpoint, or a new model and no state."""
+        """Return the run and state of the latest valid checkpoint, or a new run and no state."""
         if not self._folder.checkpoints():
             return new_model(self._config, data, ctx), None
         path, run, state = load_latest_valid(
@@ -269,7 +280,7 @@ class Trainer:
         return run, state
 
     def _load(self, path: Path, data: TrainingData, ctx: mx.Context) -> tuple[Run, TrainState]:
-        """Return model and state of a checkpoint, if it has the same settings and data."""
+        """Return the run and state of a checkpoint, if it has the same settings and data."""
         run = load_checkpoint(path, ctx)
         progress = load_progress(path, run.model, MOMENTS)
         parts = self._config.to_dict().values()
@@ -301,8 +312,8 @@ class Trainer:
     def _validate_at_end(self) -> list[str]:
         """Validate after the last epoch if no validation was due; return a line for the user.
 
-        The metrics are shown only.  If they had an effect, a run that is resumed later, or was
-        meant to be longer, would learn something else.
+        These metrics are only shown.  They must not affect the training: otherwise a run that is
+        resumed with more epochs would differ from one that was started with all of them.
         """
         if (
             self._validation is None
@@ -324,15 +335,15 @@ class Trainer:
         try:
             set_weights(self._run.model, load_weights(best, self._run.model))
         except InputError as error:
-            logger.warning('%s; using the latest weights', error)
+            logger.warning('%s (using the latest weights instead)', error.problem)
             return []
         return [
-            f'using the weights of epoch {self._best.epoch}, the best in validation: '
+            f'using the weights of epoch {self._best.epoch}, the best validated epoch: '
             f'{self._best.description}'
         ]
 
     def _resume_command(self) -> str:
-        """Return the command that resumes the run, with as many workers."""
+        """Return the command that resumes the run, with the same number of workers."""
         python = [sys.executable, '-m']
         command = [*python, 'd2l_seq2seq.train', '--resume', str(self._folder.path)]
         if self._config.training.kvstore != 'none':
@@ -347,11 +358,5 @@ class Trainer:
             '--skip-bad-batches.'
         )
         if self._workers.rank == 0:
-            checkpoints = self._folder.checkpoints()
-            last = (
-                f'The last good checkpoint is {checkpoints[-1]}.'
-                if checkpoints
-                else ('There is no checkpoint yet.')
-            )
-            hint = f'{last} {hint}'
+            hint = f'{self._folder.describe_last_checkpoint()} {hint}'
         return InputError(str(error), hint)

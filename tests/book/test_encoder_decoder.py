@@ -8,11 +8,11 @@ from d2l_seq2seq._mxnet import nn, np, rnn
 
 def test_missing_methods_are_named():
     for block, arguments in ((Encoder(), (1,)), (Decoder(), (1, 2))):
-        with pytest.raises(NotImplementedError, match='has to define forward'):
+        with pytest.raises(NotImplementedError, match='must define forward'):
             block(*arguments)
-    with pytest.raises(NotImplementedError, match='has to define init_state'):
+    with pytest.raises(NotImplementedError, match='must define init_state'):
         Decoder().init_state(1)
-    with pytest.raises(NotImplementedError, match='has to define reorder'):
+    with pytest.raises(NotImplementedError, match='must define reorder'):
         Decoder().reorder(1, 2)
 
 

@@ -14,7 +14,7 @@ from d2l_seq2seq.book.machine_translation import preprocess_nmt
 from d2l_seq2seq.book.seq2seq import predict_s2s_ch9, s2s_epochs_ch9
 from d2l_seq2seq.config import ModelConfig
 from d2l_seq2seq.data.encoding import first_examples
-from d2l_seq2seq.data.feed import load_pairs
+from d2l_seq2seq.data.pipeline import load_pairs
 from d2l_seq2seq.models.factory import build_model
 
 from conftest import ROOT

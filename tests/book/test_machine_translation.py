@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from d2l_seq2seq import InputError, Vocab, build_array, load_data_nmt, preprocess_nmt, truncate_pad
 from d2l_seq2seq.book.machine_translation import RESERVED_TOKENS, read_data_nmt, tokenize_nmt
 from d2l_seq2seq.data.encoding import first_examples
-from d2l_seq2seq.data.feed import load_pairs
+from d2l_seq2seq.data.pipeline import load_pairs
 
 
 def preprocess_by_loop(text):

@@ -8,7 +8,7 @@ from d2l_seq2seq._mxnet import init, np, npx
 from d2l_seq2seq.book.encoder_decoder import EncoderDecoder
 from d2l_seq2seq.book.seq2seq import Seq2SeqEncoder, predict_s2s_ch9, s2s_epochs_ch9
 from d2l_seq2seq.book.seq2seq_attention import Seq2SeqAttentionDecoder
-from d2l_seq2seq.data.feed import load_pairs
+from d2l_seq2seq.data.pipeline import load_pairs
 
 SIZES = {'vocab_size': 10, 'embed_size': 8, 'num_hiddens': 16, 'num_layers': 2}
 

@@ -20,7 +20,7 @@ from d2l_seq2seq import (
 from d2l_seq2seq._mxnet import nn, np, npx, seed_generators
 from d2l_seq2seq.book import seq2seq
 from d2l_seq2seq.book.machine_translation import preprocess_nmt
-from d2l_seq2seq.data.feed import load_pairs
+from d2l_seq2seq.data.pipeline import load_pairs
 
 CTX = npx.cpu()
 

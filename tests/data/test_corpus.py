@@ -29,7 +29,7 @@ def test_bundled_corpus_has_the_form_of_the_books(bundled):
 
 
 def test_the_chapters_words_are_common_enough_to_be_learned(bundled):
-    from d2l_seq2seq.data.feed import load_pairs
+    from d2l_seq2seq.data.pipeline import load_pairs
 
     src_vocab, tgt_vocab, _ = load_pairs(bundled.pairs[:1001], 64, 10)
     for src, tgt in bundled.pairs:

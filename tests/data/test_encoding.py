@@ -5,7 +5,7 @@ import pytest
 
 from d2l_seq2seq import Vocab, build_array
 from d2l_seq2seq.data.encoding import EncodedCorpus, encode_tokens, first_examples, tokenize_pairs
-from d2l_seq2seq.data.feed import load_pairs
+from d2l_seq2seq.data.pipeline import load_pairs
 
 
 def test_one_example_more_than_asked_for():

@@ -5,7 +5,8 @@ import pytest
 
 from d2l_seq2seq._mxnet import npx
 from d2l_seq2seq.data.encoding import EncodedCorpus, encode_pairs
-from d2l_seq2seq.data.feed import LABEL_BLOCK, BucketFeed, Feed, TokenFeed, load_pairs
+from d2l_seq2seq.data.feed import LABEL_BLOCK, BucketFeed, Feed, TokenFeed
+from d2l_seq2seq.data.pipeline import load_pairs
 
 
 @pytest.fixture

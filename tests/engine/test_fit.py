@@ -11,7 +11,8 @@ from d2l_seq2seq import EncoderDecoder, ModelConfig, reproduce
 from d2l_seq2seq._mxnet import autograd, gluon, mx, np, npx, seed_generators
 from d2l_seq2seq.book.seq2seq import s2s_epochs_ch9
 from d2l_seq2seq.data.encoding import EncodedCorpus, encode_pairs, first_examples
-from d2l_seq2seq.data.feed import BucketFeed, Feed, TokenFeed, load_pairs
+from d2l_seq2seq.data.feed import BucketFeed, Feed, TokenFeed
+from d2l_seq2seq.data.pipeline import load_pairs
 from d2l_seq2seq.engine.fit import evaluate_loss, fit
 from d2l_seq2seq.engine.loss_accumulator import MAX_AHEAD, LossAccumulator, sum_losses
 from d2l_seq2seq.engine.step import UpdateRules, per_token_objective

@@ -198,7 +198,7 @@ def test_a_custom_model_that_cannot_be_traced(seed):
     model, batch = EncoderDecoder(PlainEncoder(), PlainDecoder()), random_batch(seed)
     initialize(model, CTX)
     assert_equal_to_chapters_prediction(model, batch)
-    with pytest.raises(NotImplementedError, match=r'PlainDecoder has to define reorder\(state'):
+    with pytest.raises(NotImplementedError, match=r'PlainDecoder must define reorder\(state'):
         next(beam_search(ModelStepper(model), [batch], RULES, beam_size=2))
 
 

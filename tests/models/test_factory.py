@@ -58,6 +58,6 @@ def test_a_decoder_of_other_sizes_than_the_encoder_is_refused(build_decoder):
     with pytest.raises(
         ValueError,
         match='state has . arrays of . layers and .* got 2 of 2 layers '
-        'and 8 units; encoders.Bridge',
+        'and 8 units; wrap the encoder in d2l_seq2seq.Bridge',
     ):
         initialize(EncoderDecoder(encoder, build_decoder()), CTX)

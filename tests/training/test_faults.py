@@ -1,4 +1,4 @@
-"""A training that is killed at random instants goes on as if it had not been."""
+"""A training that is killed at random moments and resumed, as if it had not been killed."""
 
 import concurrent.futures
 import json
@@ -29,7 +29,8 @@ def kill_at_random(folder, rng):
         )
     )
     try:
-        process.stdout.readline()  # the corpus: from here on it trains
+        while (line := process.stdout.readline()) and not line.startswith('corpus '):
+            pass  # the training starts after the line about the corpus
         time.sleep(rng.uniform(0, 1.5))
         was_running = process.poll() is None
     finally:
