@@ -159,21 +159,21 @@ def test_a_corpus_file(tmp_path):
             "--num-examples: expected a whole number of at least 1, or 'all'",
         ),
         (['--num-epoch', '3'], 'unrecognized arguments: --num-epoch 3'),
-        (['--max-tokens', '100'], 'max_tokens: expected a bucket_width, because'),
+        (['--max-tokens', '100'], 'max_tokens: expected bucket_width as well, because'),
         (['--held-out', '0.5'], '--held-out: expected a number from 0 to 0.4'),
         (
             ['--held-out', '0.001'],
-            'held_out: expected pairs in every part, got 61 for training',
+            'held_out: expected sentence pairs in each part, got 61 for training',
         ),
-        (['--corpus', 'missing.tsv'], 'missing.tsv: no such file. Expected a corpus'),
+        (['--corpus', 'missing.tsv'], 'missing.tsv: file not found. Pass auto, fra-eng'),
         (['--corpus', 'latin1.tsv'], 'latin1.tsv: expected UTF-8, got the byte 0xc9 in line 2'),
         (['--corpus', '.'], 'expected a file, got a folder'),
         (['--device', 'cpu(0),gpu(7)'], '--device cpu(0),gpu(7): there is no gpu(7)'),
         (['--device', 'cpu(0),cpu(1),cpu(0)'], 'cpu(0): expected different devices of one kind'),
         (['--device', 'cpu(0),'], 'or several separated by commas, got'),
         (['--device', 'tpu'], "got 'tpu'"),
-        (['--out', 'latin1.tsv'], 'expected a new or an empty folder, found latin1.tsv'),
-        (['--out', 'full'], 'expected a new or an empty folder, found full/precious. Name another'),
+        (['--out', 'latin1.tsv'], 'latin1.tsv: expected a new or empty folder, found a file'),
+        (['--out', 'full'], 'expected a new or empty folder, found full/precious. Choose another'),
         (['--lr', '1e38'], 'the loss is nan in epoch 2, batch 1 (update 2, learning rate 1e+38)'),
     ],
 )
@@ -234,7 +234,9 @@ def test_a_preset_is_overridden_by_options(tmp_path):
         cwd=tmp_path,
     )
     assert result.returncode == 0
-    assert 'corpus pseudo: 1,000 sentence pairs, 100 source and 100 target' in str(result.stdout)
+    assert 'corpus pseudo: 1,000 sentence pairs, vocabularies of 100 source and 100 target' in str(
+        result.stdout
+    )
     config = json.loads((tmp_path / 'run' / 'config.json').read_text())
     assert (config['model']['num_hiddens'], config['model']['embed_size']) == (4, 10)
     assert (config['data']['reverse_source'], config['data']['share_vocab']) == (False, True)
@@ -252,7 +254,10 @@ def test_attention_is_drawn(run, tmp_path):
     assert (result.returncode, len(lines(result.stdout))) == (0, 3)
     assert (tmp_path / 'seen.svg').read_bytes().startswith(b'<?xml')
     for arguments, message in [
-        (['run', 'Go.', '--attention', 'seen.gif'], "expected a picture's name to end in"),
+        (
+            ['run', 'Go.', '--attention', 'seen.gif'],
+            'seen.gif: expected a file name that ends in .svg, .png or .pdf, got .gif',
+        ),
         ([str(run[0]), 'Go.', '--attention', 'a.svg'], 'expected a model with attention'),
         (
             ['run', 'Go.', '--attention', 'no/where.svg'],
@@ -360,7 +365,7 @@ def test_translate_survives_bytes_that_are_not_text(run):
 def test_translate_warns_of_a_sentence_longer_than_in_training(run):
     result = command('translate', str(run[0]), 'a b c d e f g h i j k')
     assert (result.returncode, len(lines(result.stdout))) == (0, 1)
-    assert '1 of 1 sentences have more than the 10 tokens that' in result.stderr.decode()
+    assert '1 of 1 sentences have more than 10 tokens, the maximum' in result.stderr.decode()
 
 
 def test_translate_survives_a_very_long_line(run):
@@ -456,7 +461,7 @@ def test_samples_are_the_same_for_a_seed(run):
     'arguments, message',
     [
         (['--beam-size', '0'], '--beam-size: expected a whole number from 1 to 500'),
-        (['--n-best', '3', '--beam-size', '2'], 'n_best: expected at most beam_size, which is 2'),
+        (['--n-best', '3', '--beam-size', '2'], 'n_best: expected at most beam_size (2), got 3'),
         (['--sample', '--beam-size', '2'], 'sample: expected a beam_size of 1, got 2'),
         (['--min-length', '5', '--max-length', '5'], 'min_length: expected less than max_length'),
         (['--length-penalty', 'long'], '--length-penalty: expected one of book, gnmt, none'),
@@ -511,7 +516,7 @@ def test_validation_is_reported_and_stops_early(tmp_path):
     assert len(rows) == len(validations) < 50
     best = min(rows, key=lambda row: row['valid_nll_per_token'])
     assert any(
-        line.startswith(f'using the weights of epoch {best["epoch"]}, the best in') for line in out
+        line.startswith(f'using the weights of epoch {best["epoch"]}, the best') for line in out
     )
     assert (tmp_path / 'run/loss.svg').read_text().count('validation') >= 1
     # The checkpoint that was kept has those weights.
@@ -540,7 +545,7 @@ def test_evaluate_prints_a_table_and_writes_json(run, tmp_path):
         "the book's BLEU",
         'exact matches',
     ]
-    assert '|version:' in out[3] and 'the 5 worst translations:' in out
+    assert '|version:' in out[3] and 'worst translations (5):' in out
     figures = json.loads((tmp_path / 'figures.json').read_text())
     assert (figures['split'], figures['search']['beam_size']) == ('train', 3)
     metrics = [json.loads(line) for line in (run[0] / 'metrics.jsonl').read_text().splitlines()]
@@ -683,7 +688,7 @@ def test_reproduce_judges_the_loss(section):
 def test_reproduce_exits_1_when_a_cell_differs(monkeypatch, capsys):
     monkeypatch.setattr(reproduce, '_training_cells', lambda *args: [])
     assert reproduce.main(['--corpus', 'bundled']) == 0
-    assert 'all 6 judged cells agree; the loss and the translations are not compared' in (
+    assert 'all 6 judged cells agree; the loss and the translations are not compared with' in (
         capsys.readouterr().out
     )
     monkeypatch.setattr(

@@ -163,7 +163,7 @@ def test_a_list_is_refused():
         ),
         (
             {'attention': 'additive', 'context_every_step': True},
-            'cannot be combined with attention, got add',
+            'cannot be combined with additive attention',
         ),
     ],
 )

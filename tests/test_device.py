@@ -15,7 +15,9 @@ def test_cpus(name, index):
 
 @pytest.mark.parametrize('name', ['', 'tpu', 'gpu(-1)', 'cpu(1', 'gpu(0),gpu(1)', 'GPU'])
 def test_other_words_are_rejected(name):
-    message = f'expected a device (auto, cpu, cpu(N), gpu or gpu(N)), got {name!r}'
+    message = (
+        f'expected one device (auto, cpu, cpu(N), gpu or gpu(N)), got {name!r}. Correct --device.'
+    )
     with pytest.raises(InputError, match=f'^{re.escape(message)}$'):
         device.device_from_name(name)
 
@@ -53,7 +55,10 @@ def test_with_two_gpus(monkeypatch):
 @pytest.mark.parametrize(
     'names, message',
     [
-        ('cpu,tpu', '--device cpu,tpu: expected a device (auto, cpu, cpu(N), gpu or gpu(N)), got'),
+        (
+            'cpu,tpu',
+            '--device cpu,tpu: expected one device (auto, cpu, cpu(N), gpu or gpu(N)), got',
+        ),
         ('cpu(0),cpu', '--device cpu(0),cpu: expected different devices of one kind, such as'),
         ('cpu,gpu', '--device cpu,gpu: expected different devices of one kind, such as'),
     ],

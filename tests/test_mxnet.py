@@ -32,7 +32,7 @@ def test_missing_mxnet():
 
 def test_two_wheels():
     message = (
-        'mxnet and mxnet-cu112 are installed over each other. '
+        'mxnet and mxnet-cu112 are installed on top of each other. '
         f'Type: pip uninstall -y mxnet mxnet-cu112; then: {PIP_INSTALL} mxnet==1.9.1 (on'
     )
     with pytest.raises(ImportError, match=f'^{re.escape(message)}'):
@@ -180,7 +180,7 @@ def test_library_that_is_still_missing_is_named(importer):
         (
             _libraries.MissingLibrary('libcufft.so.10: cannot open'),
             'a CUDA library does not load (libcufft.so.10: cannot open). '
-            "Type: pip install 'd2l-seq2seq[cu112]'.",
+            "Type: pip install 'd2l-seq2seq[cu112]'",
         ),
     ],
 )

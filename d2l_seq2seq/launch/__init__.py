@@ -145,8 +145,8 @@ def _check_command(command: list[str]) -> None:
         )
     if shutil.which(command[0]) is None:
         raise InputError(
-            f'{command[0]}: expected a command, got a name that is neither found in the PATH nor '
-            'an executable file',
+            f'{command[0]}: expected a command, got a name that is neither in the PATH nor an '
+            'executable file',
             'Pass the path of the command.',
         )
 

@@ -120,7 +120,7 @@ def _no_checkpoint_error(run: Path) -> InputError:
     if (run / WEIGHTS_FILE).exists():
         return InputError(
             f'{run}: expected a run with {CHECKPOINTS_DIR}, got one that an earlier version wrote',
-            'Train the model again, or use that version to read it.',
+            'Train the model again, or read it with that version.',
         )
     if (run / CONFIG_FILE).exists():
         return InputError(

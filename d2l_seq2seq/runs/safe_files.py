@@ -85,7 +85,7 @@ class Manifest:
         if format_number != FORMAT:
             raise InputError(
                 f'{path}: expected format {FORMAT}, got {repr(format_number)[:100]}',
-                'Use the version that wrote it to read it.',
+                'Read it with the version that wrote it.',
             )
 
     def __contains__(self, name: str) -> bool:

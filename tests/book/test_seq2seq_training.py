@@ -156,7 +156,7 @@ def test_any_model_with_the_interface_and_any_iterable_can_be_used(seed, capsys)
 
 def test_an_iterable_that_cannot_restart_is_refused(toy):
     _, _, data_iter, model = toy
-    with pytest.raises(ValueError, match='got none in epoch 2; data_iter has to restart'):
+    with pytest.raises(ValueError, match='got none in epoch 2; data_iter must restart'):
         train_s2s_ch9(model, iter(list(data_iter)), 0.005, 2, CTX)
 
 

@@ -32,7 +32,7 @@ def test_ids_and_lengths_are_those_of_the_chapters_build_array(bundled, num_step
 def test_losses_are_reported(caplog):
     load_pairs([('a b c', 'd'), ('a', 'd e')], 2, 3)
     assert '1 of 4 sentences are longer than num_steps = 3 and were cut' in caplog.messages
-    assert 'no source word occurs often enough to have an id' in caplog.text
+    assert 'no source token occurs often enough to have its own id' in caplog.text
 
 
 def test_nothing_is_lost_of_the_chapters_data(corpus, caplog):

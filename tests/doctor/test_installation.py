@@ -139,8 +139,8 @@ def test_two_wheels_of_mxnet(environment):
     environment.add_all_but('mxnet_cu112').add_metadata('mxnet-cu112')
     lines = environment.run_doctor()
     assert findings_of('mxnet', lines)[0].startswith(
-        'broken mxnet mxnet and mxnet-cu112 are installed over each other -> Type: pip uninstall '
-        f'-y mxnet mxnet-cu112; then: {PIP_INSTALL} mxnet==1.9.1'
+        'broken mxnet mxnet and mxnet-cu112 are installed on top of each other -> Type: pip '
+        f'uninstall -y mxnet mxnet-cu112; then: {PIP_INSTALL} mxnet==1.9.1'
     )
 
 
@@ -149,7 +149,8 @@ def test_mxnet_crashes(environment):
     environment.add_all_but('mxnet', 'mxnet_cu112').add_metadata('mxnet')
     lines = environment.add_module('mxnet/__init__', code).run_doctor()
     assert findings_of('mxnet', lines)[0].startswith(
-        'broken mxnet mxnet 1.9.1: loading it and computing ends the process (SIGILL) -> To see'
+        'broken mxnet mxnet 1.9.1: the process crashes when it loads MXNet or computes with it '
+        '(SIGILL) -> To see'
     )
 
 
@@ -389,4 +390,4 @@ def test_signal_is_reported_by_name(monkeypatch):
         'run',
         lambda *args, **kwargs: subprocess.CompletedProcess(args, -signal.SIGSEGV),
     )
-    assert installation._failure_in_subprocess().endswith('ends the process (SIGSEGV)')
+    assert installation._failure_in_subprocess().endswith('computes with it (SIGSEGV)')

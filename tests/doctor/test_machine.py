@@ -58,7 +58,7 @@ def test_variable_names_the_corpus(monkeypatch, tmp_path):
             '.',
             None,
             'D2L_SEQ2SEQ_DATA: neither .*fra-eng.zip nor .*fra.txt exists$',
-            'Name a folder that holds fra-eng.zip, or unset the variable.',
+            'Set it to a folder that contains fra-eng.zip, or unset it.',
         ),
         (
             'fra.txt',
@@ -91,8 +91,8 @@ def test_path_without_permission(monkeypatch):
     monkeypatch.setattr(fra_eng, 'find_fra_eng', refuse)
     finding = only(machine.check_corpus)
     assert finding.severity == WARNING
-    assert finding.text == 'closed cannot be read (Permission denied)'
-    assert finding.hint == 'Correct its permissions, or name a copy.'
+    assert finding.text == 'closed: cannot be read (Permission denied)'
+    assert finding.hint == 'Correct its permissions, or set D2L_SEQ2SEQ_DATA to a copy.'
 
 
 @pytest.fixture
@@ -304,7 +304,7 @@ def test_disk(monkeypatch, tmp_path):
     )
     finding = only(machine.check_disk)
     assert finding.severity == WARNING and finding.hint == (
-        'Free some space, or name another folder with --out.'
+        'Free some space, or choose another folder with --out.'
     )
 
 
@@ -315,7 +315,7 @@ def test_folder_that_cannot_be_written_to(monkeypatch):
     monkeypatch.chdir('/proc/self')
     finding = only(machine.check_disk)
     assert finding.severity == WARNING and 'cannot be written to (' in finding.text
-    assert finding.hint == 'Name another folder with --out.'
+    assert finding.hint == 'Choose another folder with --out.'
 
 
 def test_file_in_place_of_the_folder(monkeypatch, tmp_path):

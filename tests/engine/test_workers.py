@@ -273,4 +273,4 @@ def test_workers_need_the_same_settings(tmp_path):
     job = launch('sh', '-c', script, 'sh', *DETERMINISTIC, '--out', str(tmp_path / 'run'))
     _, stderr = job.communicate(timeout=JOB_SECONDS)
     assert job.returncode == 2
-    assert 'workers [1] differ from worker 0 in settings, or in the state of the run' in stderr
+    assert 'workers [1] differ from worker 0 in their settings or their copy of the run' in stderr

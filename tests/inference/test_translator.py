@@ -144,8 +144,8 @@ def test_long_sentences_are_translated_with_a_warning(run, caplog):
     results = translator.translate(['a b', first, second])
     assert [len(best.src_tokens) for (best,) in results] == [2, 7, 9]
     assert caplog.messages == [
-        '2 of 3 sentences have more than the 6 tokens that the model was trained on, and their '
-        'translations may be poor; the first has 7: a b c d e ...'
+        '2 of 3 sentences have more than 6 tokens, the maximum in training, and their '
+        'translations may be poor; the first has 7 tokens: a b c d e ...'
     ]
     # The last token affects the translation.
     changed = translator.translate([second[:-1] + '!'])[0][0]
@@ -157,7 +157,7 @@ def test_extremely_long_sentences_are_cut_with_a_warning(caplog, monkeypatch):
     translator = Translator.of(make_run())
     ((best,),) = translator.translate(['a ' * 500])
     assert len(best.src_tokens) == 50
-    assert 'a sentence of 500 tokens was cut to 50' in caplog.messages[0]
+    assert 'a sentence of 500 tokens was cut to 50; the rest is not' in caplog.messages[0]
     assert len(best.tokens) <= 100
 
 

@@ -44,8 +44,8 @@ def test_the_monitor_reads_the_members_from_the_log(monkeypatch):
     assert monitor.problem(1e9, 60) is None  # the answers of the scheduler name every process
     monitor.read_line(JOINED % (b'worker', 14000))
     assert monitor.problem(0, None) == (
-        'a worker at 127.0.0.1:14000 joined, which does not belong to this job: another program '
-        'took a port of this job, or uses its scheduler. Start the job again.'
+        'a worker at 127.0.0.1:14000 joined but does not belong to this job: another program took '
+        'a port of this job, or uses its scheduler. Start the job again.'
     )
 
 
@@ -114,7 +114,7 @@ def test_a_server_without_its_variables_names_them(variables):
     assert result.stderr == (
         'error: expected DMLC_ROLE=scheduler or server and DMLC_PS_ROOT_URI, DMLC_PS_ROOT_PORT, '
         'DMLC_NUM_WORKER, DMLC_NUM_SERVER in the environment. Set the variables that '
-        'python -m d2l_seq2seq.launch --print-env writes.\n'
+        'python -m d2l_seq2seq.launch --print-env prints.\n'
     )
 
 

@@ -63,8 +63,8 @@ def test_print_env_of_a_scheduler_with_a_name(capsys):
 @pytest.mark.parametrize(
     'arguments, message',
     [
-        ([], 'expected a command after --, got none. Type, for example: '),
-        (['--'], 'expected a command after --, got none. Type, for example: '),
+        ([], 'expected a command after --, got none. For example, type: '),
+        (['--'], 'expected a command after --, got none. For example, type: '),
         (['-n', '2', 'echo'], 'unrecognized arguments: echo'),
         (['-n', '0', '--', 'true'], "expected a whole number from 1 to 1024, got '0'"),
         (['-s', '0', '--', 'true'], "expected a whole number from 1 to 1024, got '0'"),

@@ -230,5 +230,5 @@ def test_a_group_that_does_not_form_is_ended(start_job):
     assert stderr == (
         'error: the group did not form within 0.5 s: server 0, server 1, worker 0, worker 1 did '
         'not reach the scheduler. Make sure that the command creates a dist_sync store, read the '
-        'output above, or wait longer with --start-timeout.\n'
+        'output above, or allow more time with --start-timeout.\n'
     )

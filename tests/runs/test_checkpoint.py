@@ -105,7 +105,7 @@ def test_training_cannot_be_resumed_from_a_model_alone(saved):
     folder, run = saved
     with pytest.raises(
         InputError,
-        match='expected a checkpoint with training state, got a model alone, such as average '
+        match='expected a checkpoint with training state, got one without it, such as average '
         'writes. It can be used for inference',
     ):
         load_progress(folder, run.model, ('mean',))

@@ -117,5 +117,6 @@ def test_existing_files_are_not_overwritten(tmp_path):
         capture_output=True,
         text=True,
     )
-    assert result.returncode == 2 and 'expected a new or an empty folder' in result.stderr
+    assert result.returncode == 2
+    assert 'expected a new or empty folder, found files in it' in result.stderr
     assert [path.name for path in tmp_path.glob('mine/*')] == ['file']

@@ -88,7 +88,7 @@ def test_an_earlier_checkpoint_is_loaded_with_a_warning(run, tmp_path, caplog):
         for record in caplog.records
     )
     (checkpoints[0] / 'config.json').unlink()
-    with pytest.raises(InputError, match='epoch-3/weights.npz: expected the file that was written'):
+    with pytest.raises(InputError, match='epoch-3/weights.npz: expected the original file'):
         load_run(tmp_path / 'run', CTX)
 
 
@@ -112,28 +112,29 @@ def test_the_error_says_why_a_run_cannot_be_loaded(run, tmp_path):
     with new_run(tmp_path / 'begun', CONFIG):
         pass
     with pytest.raises(
-        InputError, match='before its first checkpoint. Type python .* --resume .*begun'
+        InputError,
+        match='its first checkpoint. To start it again, type: python .* --resume .*begun',
     ):
         load_run(tmp_path / 'begun', CTX)
     (tmp_path / 'old').mkdir()
     (tmp_path / 'old' / 'weights.npz').write_bytes(b'')
-    with pytest.raises(InputError, match='that an earlier version wrote. Train it again'):
+    with pytest.raises(InputError, match='that an earlier version wrote. Train the model again'):
         load_run(tmp_path / 'old', CTX)
 
 
 def test_a_folder_with_files_is_left_alone(run, tmp_path):
     save_run(tmp_path / 'run', run)
     before = {path: path.read_bytes() for path in (tmp_path / 'run').rglob('*') if path.is_file()}
-    with pytest.raises(InputError, match=r'got a run \(up to epoch-0\)\. Pass --resume'):
+    with pytest.raises(InputError, match=r'found a run \(up to epoch-0\)\. To resume it, pass --'):
         save_run(tmp_path / 'run', run)
     assert {path: path.read_bytes() for path in before} == before
     (tmp_path / 'file').write_text('')
     for path in ('file', 'file/run'):
-        with pytest.raises(InputError, match='expected a new or an empty folder|cannot be created'):
+        with pytest.raises(InputError, match='expected a new or empty folder|cannot be created'):
             save_run(tmp_path / path, run)
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'notes.txt').write_text('mine')
-    with pytest.raises(InputError, match='found .*notes.txt. Name another folder with --out'):
+    with pytest.raises(InputError, match='found .*notes.txt. Choose another folder with --out'):
         save_run(tmp_path / 'mine', run)
     (tmp_path / 'empty').mkdir()
     save_run(tmp_path / 'empty', run)
@@ -188,7 +189,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, error):
     with new_run(tmp_path / 'run', CONFIG):
         pass
     monkeypatch.setattr(atomic.os, 'open', refuse)
-    message = rf'cannot be written to \({error.strerror}\)\. Make it writable, or name another'
+    message = rf'cannot be written to \({error.strerror}\)\. Make it writable, or choose another'
     with pytest.raises(InputError, match=message), existing_run(tmp_path / 'run'):
         pass
 

@@ -45,7 +45,7 @@ def test_written_files_are_read(folder):
 def test_a_damaged_file_is_named(folder, damage):
     path = folder / 'b.bin'
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(InputError, match=r'b\.bin: expected the file that was written'):
+    with pytest.raises(InputError, match=r'b\.bin: expected the original file'):
         Manifest(folder).read('b.bin', 1000)
 
 

@@ -211,14 +211,14 @@ def test_settings_that_differ_are_named(unbroken, tmp_path):
             '--resume', str(folder), option, value
         )
     checkpoint = folder / 'checkpoints' / 'epoch-8'
-    assert f'got one of its checkpoints. Type: --resume {folder}' in failing(
+    assert f'got one of its checkpoints. Pass --resume {folder} instead' in failing(
         '--resume', str(checkpoint)
     )
-    assert 'not a run folder (no config.json). Start a run with --out' in failing(
+    assert 'not a run folder (no config.json). Pass the folder that train wrote' in failing(
         '--resume', str(tmp_path)
     )
     message = failing(*SETTINGS, '--out', str(folder))
-    assert f'got a run (up to epoch-8). Pass --resume {folder} to resume it' in message
+    assert f'found a run (up to epoch-8). To resume it, pass --resume {folder} to' in message
 
 
 def test_a_corpus_that_has_changed_is_refused(tmp_path):
@@ -366,7 +366,7 @@ def test_early_stopping_and_the_best_survive(tmp_path):
     # Stopped in between and resumed, it still knows the best epoch and the patience.
     finish(*settings, '--num-epochs', str(best + 1), '--out', str(other))
     output = finish('--resume', str(other), '--num-epochs', '60')
-    assert f'using the weights of epoch {best}, the best in validation' in output
+    assert f'using the weights of epoch {best}, the best validated epoch' in output
     assert metrics_of(other) == rows
 
 
@@ -399,5 +399,5 @@ def test_invalid_progress_is_refused(toy, seed, change):
     progress = kept[0]
     json.dumps(progress.values)
     progress.values.update(change)
-    with pytest.raises(InputError, match='expected the progress of a training'):
+    with pytest.raises(InputError, match='expected training state, got something else'):
         restore_state(progress, model, feed, UpdateRules(), hooks, feed.fingerprint())

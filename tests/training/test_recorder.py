@@ -118,5 +118,5 @@ def test_training_continues_if_tensorboard_events_cannot_be_written(tmp_path, mo
             Recorder(folder, config(tensorboard=True))
     assert len(folder.read_metrics()) == 2
     assert [record.getMessage() for record in caplog.records] == [
-        'no more TensorBoard events are written (No space left on device)'
+        'TensorBoard events are no longer written (No space left on device)'
     ]
