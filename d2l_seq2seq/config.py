@@ -158,7 +158,8 @@ class TrainingConfig(Checked):
         'constant',
         one_of('constant', 'inverse-sqrt', 'plateau'),
         'learning-rate schedule: constant, inverse-sqrt (linear warm-up, then decay with the '
-        'square root of the number of updates) or plateau (halve when the loss stops falling)',
+        'inverse square root of the number of updates) or plateau (halve when the loss stops '
+        'falling)',
     )
     warmup_updates: int = field(400, COUNT, 'number of warm-up updates of inverse-sqrt')
     halve_after: int = field(

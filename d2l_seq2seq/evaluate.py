@@ -80,7 +80,9 @@ def main(argv: list[str] | None = None) -> None:
     if split == 'auto':
         split = 'test' if config.data.held_out else 'train'
         note = (
-            '' if config.data.held_out else ' (nothing was held out; the model was trained on it)'
+            ''
+            if config.data.held_out
+            else ' (nothing was held out; the model was trained on these sentences)'
         )
     pairs = getattr(split_corpus(config.data, corpus), split)
     if not pairs:

@@ -357,9 +357,7 @@ def test_translate_survives_bytes_that_are_not_text(run):
         env={'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C'},
     )
     assert (result.returncode, len(lines(result.stdout))) == (0, 3)
-    assert lines(result.stderr)[0].startswith(
-        'line 1 is not UTF-8, and invalid bytes were replaced: '
-    )
+    assert lines(result.stderr)[0].startswith('line 1 is not UTF-8; invalid bytes were replaced: ')
 
 
 def test_translate_warns_of_a_sentence_longer_than_in_training(run):
@@ -534,7 +532,7 @@ def test_evaluate_prints_a_table_and_writes_json(run, tmp_path):
     assert (result.returncode, result.stderr) == (0, b'')
     out = lines(result.stdout)
     assert out[0].startswith(
-        'corpus bundled, train split (nothing was held out, the model has seen all'
+        'corpus bundled, train split (nothing was held out; the model was trained on these '
     )
     names = [line[:16].strip() for line in out[1:7]]
     assert names == [

@@ -67,7 +67,7 @@ def test_a_picture_without_points_can_be_saved(tmp_path):
 
 
 def test_other_suffixes_are_refused(tmp_path):
-    with pytest.raises(InputError, match='.svg, .png, .pdf, got .jpg'):
+    with pytest.raises(InputError, match='ends in .svg, .png or .pdf, got .jpg'):
         animator_with_points().save(tmp_path / 'loss.jpg')
 
 

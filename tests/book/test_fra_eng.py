@@ -44,7 +44,7 @@ def test_the_variable_names_a_zip_a_text_or_a_folder(
         ('fra-eng.zip', zip_of('Go.\tVa.\n'), 'expected the text of the book'),
         ('fra-eng.zip', zip_of(TEXT)[:-40], 'expected the text of the book'),
         ('fra-eng.zip', zip_of(TEXT).replace(b'PK\x03\x04', b'PK\x03\x00'), 'the zip is damaged'),
-        ('fra-eng.zip', zip_of(TEXT, 'deu.txt'), 'holds fra.txt'),
+        ('fra-eng.zip', zip_of(TEXT, 'deu.txt'), 'expected a zip that contains fra.txt'),
         ('fra.txt', b'<html>404</html>', 'expected the text of the book'),
         ('other.txt', b'', 'neither .*fra-eng.zip nor .*fra.txt exists'),
     ],
@@ -60,7 +60,7 @@ def test_a_zip_that_unpacks_to_too_much_is_not_unpacked(tmp_path, monkeypatch, s
     monkeypatch.setattr(fra_eng, 'MAX_TEXT_BYTES', 1000)
     (tmp_path / 'fra-eng.zip').write_bytes(zip_of('x' * 1001))
     monkeypatch.setenv('D2L_SEQ2SEQ_DATA', str(tmp_path))
-    with pytest.raises(InputError, match='holds fra.txt'):
+    with pytest.raises(InputError, match='expected a zip that contains fra.txt'):
         read_corpus('fra-eng')
 
 

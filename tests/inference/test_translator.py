@@ -23,9 +23,7 @@ from d2l_seq2seq import (
     predict_s2s_ch9,
 )
 from d2l_seq2seq._mxnet import npx
-from d2l_seq2seq.book.animator import figure_bytes
 from d2l_seq2seq.data.tokenizers import chapter_vocab
-from d2l_seq2seq.plotting import attention_figure
 from d2l_seq2seq.runs.checkpoint import Run
 from d2l_seq2seq.runs.folder import save_run
 
@@ -227,19 +225,6 @@ def test_any_text_gives_one_line_for_each_line(translator_of_words, lines):
         logging.disable(logging.NOTSET)
     assert len(texts) == len(lines)
     assert not any(set(text) & set('\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029') for text in texts)
-
-
-def test_the_heat_map_shows_tokens_and_weights():
-    weights = onp.array([[0.25, 0.75], [1, 0], [0.5, 0.5]])
-    tokens = [['i', 'won']], [["j'ai", 'gagné', '<eos>']]
-    figure = attention_figure([weights], *tokens)
-    ax = figure.axes[0]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ['i', 'won']
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["j'ai", 'gagné', '<eos>']
-    assert (ax.images[0].get_array() == weights).all()
-    assert figure_bytes(figure, '.svg') == figure_bytes(
-        attention_figure([weights], *tokens), '.svg'
-    )
 
 
 @pytest.mark.slow
