@@ -134,8 +134,6 @@ def _train(
             if is_new:
                 folder.discard()
             raise
-        if not is_new:
-            folder.write_config(config)
         outcome = trainer.train(config, data, folder, devices, workers)
         _report_outcome(outcome, config, devices, workers, report)
         if workers.rank == 0 and outcome.exit_code == 0 and config.data.corpus != 'pseudo':

@@ -186,6 +186,8 @@ class Trainer:
 
     def train(self) -> Outcome:
         """Train to the end, or until a signal arrives."""
+        # Only now, so that a resume that is refused leaves the settings of the run as they are.
+        self._folder.write_config(self._config)
         try:
             exit_code, notes = self._fit_until_stopped()
         except FloatingPointError as error:

@@ -226,8 +226,10 @@ def test_a_corpus_that_has_changed_is_refused(tmp_path):
     corpus.write_text('go .\tva !\nhi .\tsalut .\n' * 10)
     settings = ['--corpus', str(corpus), '--min-freq', '1', '--num-hiddens', '4']
     finish(*settings, '--num-epochs', '2', '--out', str(folder))
+    settings_of_run = (folder / 'config.json').read_bytes()
     corpus.write_text('go .\tva !\nhi .\tsalut .\n' * 9 + 'hi .\tva !\ngo .\tsalut .\n')
     message = failing('--resume', str(folder), '--num-epochs', '3')
+    assert (folder / 'config.json').read_bytes() == settings_of_run
     assert 'the sentences are not those of the run: the corpus' in message
     corpus.write_text('no .\tnon .\n' * 20)
     message = failing('--resume', str(folder), '--num-epochs', '3')
