@@ -70,3 +70,16 @@ def bundled():
 def corpus(request):
     """Return each of the two corpora in turn."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def held_out_run(bundled):
+    """Return an untrained run on a few pairs, some of them held out, and its data."""
+    from d2l_seq2seq import DataConfig, ModelConfig, RunConfig
+    from d2l_seq2seq._mxnet import npx
+    from d2l_seq2seq.data.pipeline import encode_corpus
+    from d2l_seq2seq.training.trainer import new_model
+
+    config = RunConfig(DataConfig(num_examples=200, held_out=0.2, min_freq=1), ModelConfig(8, 8, 1))
+    data = encode_corpus(config.data, bundled)
+    return new_model(config, data, npx.cpu()), data

@@ -32,7 +32,7 @@ from ..engine.graphs import parameter_shapes
 from ..errors import InputError, check_types
 from ..models.factory import build_model, named_parameters, set_weights
 from .atomic import write_folder
-from .layout import CONFIG_FILE
+from .layout import CONFIG_FILE, parse_config
 from .npz import read_arrays, write_arrays
 from .safe_files import Manifest, to_json, write_manifest
 
@@ -147,7 +147,7 @@ def load_checkpoint(path: Path, ctx: mx.Context) -> Run:
         If a file is missing or damaged, or does not fit the other files.
     """
     manifest = Manifest(path)
-    config = _read_config(manifest, path)
+    config = parse_config(path, manifest.read_json(CONFIG_FILE))
     src_vocab = _read_vocab(manifest, path, SRC_VOCAB_FILE)
     tgt_vocab = _read_vocab(manifest, path, TGT_VOCAB_FILE)
     subwords = None
@@ -276,14 +276,6 @@ def _software_versions() -> dict[str, str]:
 def _parameter_shapes(model: EncoderDecoder) -> dict[str, tuple[int, ...]]:
     """Return the shapes of an initialized model's parameters."""
     return {name: parameter.shape for name, parameter in named_parameters(model).items()}
-
-
-def _read_config(manifest: Manifest, folder: Path) -> RunConfig:
-    values = manifest.read_json(CONFIG_FILE)
-    try:
-        return RunConfig.from_dict(values)
-    except InputError as error:
-        raise error.within(folder / CONFIG_FILE) from error
 
 
 def _read_vocab(manifest: Manifest, folder: Path, name: str) -> Vocab:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import Callable, Sequence, TypeVar
+from typing import Any, Callable, Sequence, TypeVar
 
 from ..config import RunConfig
 from ..errors import InputError
@@ -130,10 +130,13 @@ def load_first_valid(folders: Sequence[Path], load: Callable[[Path], Result]) ->
     raise failures[0]
 
 
-def _read_config(folder: Path) -> RunConfig:
-    path = folder / CONFIG_FILE
-    values = read_json(path)
+def parse_config(folder: Path, values: Any) -> RunConfig:
+    """Return the configuration that a folder's JSON file holds; errors name the file."""
     try:
         return RunConfig.from_dict(values)
     except InputError as error:
-        raise error.within(path) from error
+        raise error.within(folder / CONFIG_FILE) from error
+
+
+def _read_config(folder: Path) -> RunConfig:
+    return parse_config(folder, read_json(folder / CONFIG_FILE))

@@ -21,26 +21,16 @@ from d2l_seq2seq.runs.checkpoint import Run
 CTX = npx.cpu()
 
 
-@pytest.fixture
-def run(bundled):
-    """Return a run on a few pairs, some of them held out, and its data."""
-    config = RunConfig(DataConfig(num_examples=200, held_out=0.2, min_freq=1), ModelConfig(8, 8, 1))
-    data = encode_corpus(config.data, bundled)
-    model = build_model(config.model, len(data.src_vocab), len(data.tgt_vocab))
-    initialize(model, CTX)
-    return Run(config, data.src_vocab, data.tgt_vocab, model), data
-
-
-def test_references_are_grouped_by_source(run):
+def test_references_are_grouped_by_source(held_out_run):
     pairs = [('Go.', 'Va !'), ('go .', 'Bouge !'), ('Hi.', 'Salut.'), ('Go.', 'Va !')]
-    assert group_references(pairs, run[0].tokenizer) == {
+    assert group_references(pairs, held_out_run[0].tokenizer) == {
         'Go.': ['Va !', 'Bouge !'],
         'Hi.': ['Salut.'],
     }
 
 
-def test_an_evaluation_adds_up(run):
-    run, data = run
+def test_an_evaluation_adds_up(held_out_run):
+    run, data = held_out_run
     translator, pairs = Translator.of(run), data.pairs.test
     result = evaluate(translator, pairs)
     assert result.num_pairs == len(pairs)
@@ -55,8 +45,8 @@ def test_an_evaluation_adds_up(run):
     assert 0 <= figures['BLEU']['score'] <= 100 and 'version' in figures['BLEU']['signature']
 
 
-def test_correct_translations_get_full_scores(run, monkeypatch):
-    run, data = run
+def test_correct_translations_get_full_scores(held_out_run, monkeypatch):
+    run, data = held_out_run
     answers = dict(data.pairs.train)
     monkeypatch.setattr(
         Translator,

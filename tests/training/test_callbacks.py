@@ -6,22 +6,16 @@ import json
 import pytest
 
 from d2l_seq2seq import (
-    DataConfig,
     Feed,
-    ModelConfig,
-    RunConfig,
     Translator,
     evaluate_loss,
     fit,
     initialize,
 )
 from d2l_seq2seq._mxnet import npx
-from d2l_seq2seq.data.pipeline import encode_corpus
 from d2l_seq2seq.engine.fit import EpochMetrics
 from d2l_seq2seq.engine.loss_accumulator import LossSums
 from d2l_seq2seq.engine.workers import SingleWorker
-from d2l_seq2seq.models.factory import build_model
-from d2l_seq2seq.runs.checkpoint import Run
 from d2l_seq2seq.training.callbacks import (
     BestValidation,
     StopTraining,
@@ -33,16 +27,6 @@ from d2l_seq2seq.training.callbacks import (
 CTX = npx.cpu()
 
 
-@pytest.fixture
-def run(bundled):
-    """Return a run on a few pairs, some of them held out, and its data."""
-    config = RunConfig(DataConfig(num_examples=200, held_out=0.2, min_freq=1), ModelConfig(8, 8, 1))
-    data = encode_corpus(config.data, bundled)
-    model = build_model(config.model, len(data.src_vocab), len(data.tgt_vocab))
-    initialize(model, CTX)
-    return Run(config, data.src_vocab, data.tgt_vocab, model), data
-
-
 def losses(nll):
     return LossSums(nll, nll, 1)
 
@@ -51,8 +35,8 @@ def validation_metrics(epoch, nll=1.0, bleu=0.0):
     return ValidationMetrics(epoch, losses(nll), bleu, [])
 
 
-def test_validation_runs_every_few_epochs_and_changes_nothing(run, seed):
-    run, data = run
+def test_validation_runs_every_few_epochs_and_changes_nothing(held_out_run, seed):
+    run, data = held_out_run
     feed = Feed(data.valid, 64, 0)
     seen, trained = [], {}
     for watched in (False, True):
@@ -93,8 +77,8 @@ class SecondWorker(SingleWorker):
         return [12.0, 3.0, 6.0, 45.5]
 
 
-def test_metrics_of_the_first_worker_are_reported_by_all(run):
-    run, data = run
+def test_metrics_of_the_first_worker_are_reported_by_all(held_out_run):
+    run, data = held_out_run
     seen = []
     validation = Validation(
         Translator.of(run),
