@@ -18,15 +18,7 @@ class Encoder(nn.Block):
     Inputs:
         - **X**: array of shape (batch_size, num_steps), source token ids.
         - **args**: the source valid lengths of shape (batch_size,), for encoders that use them.
-
-    Attributes
-    ----------
-    reads_padding : bool
-        True if padding changes the result.  Sentences must then be padded to the same length in
-        prediction as in training.
     """
-
-    reads_padding = True
 
     def forward(self, X, *args):
         raise NotImplementedError(f'{type(self).__name__} must define forward(X, *args)')
@@ -35,8 +27,7 @@ class Encoder(nn.Block):
 class Decoder(nn.Block):
     """The interface of decoders: target tokens and a state become logits (section 9.6.2).
 
-    A subclass defines ``init_state(enc_outputs, *args)`` and ``forward(X, state)``, and also
-    ``reorder(state, rows)`` if it is to be used in a beam search.
+    A subclass defines ``init_state(enc_outputs, *args)`` and ``forward(X, state)``.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), target token ids.  When decoding token by
@@ -64,23 +55,6 @@ class Decoder(nn.Block):
 
     def forward(self, X, state):
         raise NotImplementedError(f'{type(self).__name__} must define forward(X, state)')
-
-    def reorder(self, state, rows):
-        """Return the state with its rows selected and reordered, as a beam search requires.
-
-        Row i of the result is row ``rows[i]`` of `state`.  Both rows belong to the same source
-        sentence, so parts of the state that depend on the source only are returned unchanged.
-
-        Parameters
-        ----------
-        state
-            The state that a call returned.
-        rows : float32 array of shape (batch_size,)
-            Row numbers.
-        """
-        raise NotImplementedError(
-            f'{type(self).__name__} must define reorder(state, rows) for a beam search'
-        )
 
 
 class EncoderDecoder(nn.Block):

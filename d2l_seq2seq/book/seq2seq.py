@@ -3,7 +3,8 @@
 This file is the specification of the section.  With the same seed and data it performs the same
 operations in the same order as d2l 0.14.0, so the results are the same bit for bit.  It keeps the
 chapter's quirks, and explains each of them where it occurs.  It is written to be read next to the
-book and uses the book's variable names; it is not meant to be fast.
+book and uses the book's variable names; it is not meant to be fast.  `engine.fit` trains these
+blocks, or your changed copies of them, faster.
 
 The order of the random draws is part of the specification.  The layers infer their input sizes
 during the first forward pass, as the chapter's layers do.  Weights of known shape would be drawn
@@ -12,22 +13,19 @@ earlier and in another order, and the same seed would no longer give the book's 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Iterable, Iterator
+from typing import Callable, Iterable
 
-from .._mxnet import autograd, gluon, init, mx, nn, np, rnn
+from .. import book as d2l  # for the helpers that are d2l's own, which load on first use
+from .._mxnet import autograd, gluon, init, mx, nn, np, npx, rnn
 from .animator import Animator
 from .encoder_decoder import Decoder, Encoder, EncoderDecoder
 from .machine_translation import truncate_pad
-from .recurrent_layers import check_state, num_states, reorder_state, stack_layers, zero_state
 from .vocab import Vocab
-
-if TYPE_CHECKING:
-    from d2l import mxnet as d2l
 
 SENTENCES = ('Go .', 'Wow !', "I'm OK .", 'I won !')  # the sentences that the chapter translates
 
 
-class Seq2SeqEncoder(nn.HybridBlock, Encoder):
+class Seq2SeqEncoder(Encoder):
     """An embedding and a multi-layer LSTM (section 9.7.1, Eq. (9.7.1)).
 
     The context c of Eq. (9.7.2) is the state after the last step.
@@ -36,9 +34,7 @@ class Seq2SeqEncoder(nn.HybridBlock, Encoder):
     ----------
     vocab_size, embed_size, num_hiddens, num_layers : int
     dropout : float
-        Dropout probability between the recurrent layers.
-    layer : layer class
-        Recurrent layers to use instead of the LSTM; see `recurrent_layers`.
+        Dropout probability between the layers of the LSTM.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), source token ids.
@@ -48,13 +44,16 @@ class Seq2SeqEncoder(nn.HybridBlock, Encoder):
         - **outputs**: float32 array of shape (num_steps, batch_size, num_hiddens), time-major: the
           hidden state of the top layer at every step.
         - **state**: list of the hidden state and the memory cell after the last step, each of shape
-          (num_layers, batch_size, num_hiddens).  A GRU has no memory cell: its list has one array.
+          (num_layers, batch_size, num_hiddens).
 
     Notes
     -----
     The LSTM also reads the padding, so the state of a sentence depends on the amount of padding.
     The chapter pads all sentences to the same `num_steps` in training and in prediction, and you
     must do the same.
+
+    MXNet 1.9.1 ignores the dropout of its LSTM on a CPU.  `models.encoders.Seq2SeqEncoder` applies
+    it there as well.
     """
 
     def __init__(
@@ -64,24 +63,22 @@ class Seq2SeqEncoder(nn.HybridBlock, Encoder):
         num_hiddens: int,
         num_layers: int,
         dropout: float = 0,
-        *,
-        layer: Callable = rnn.LSTM,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self._state_sizes = num_states(layer), num_layers, num_hiddens
         self.embedding = nn.Embedding(vocab_size, embed_size)
-        self.rnn = stack_layers(layer, num_hiddens, num_layers, dropout)
+        self.rnn = rnn.LSTM(num_hiddens, num_layers, dropout=dropout)
 
     def forward(self, X, *args):
-        return super().forward(X)  # without args: a hybridized block warns of unused inputs
+        X = self.embedding(X).swapaxes(0, 1)  # (num_steps, batch_size, embed_size)
+        state = self.rnn.begin_state(batch_size=X.shape[1], ctx=X.ctx)
+        outputs, state = self.rnn(X, state)
+        # outputs: (num_steps, batch_size, num_hiddens)
+        # state: the hidden state and the memory cell, each (num_layers, batch_size, num_hiddens)
+        return outputs, state
 
-    def hybrid_forward(self, F, X):
-        X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
-        return self.rnn(X, zero_state(F, X, *self._state_sizes))
 
-
-class Seq2SeqDecoder(nn.HybridBlock, Decoder):
+class Seq2SeqDecoder(Decoder):
     """An embedding, a multi-layer LSTM and a dense output layer (section 9.7.2).
 
     The LSTM starts from the encoder's last state, so both need the same `num_layers` and
@@ -91,14 +88,12 @@ class Seq2SeqDecoder(nn.HybridBlock, Decoder):
     ----------
     vocab_size, embed_size, num_hiddens, num_layers : int
     dropout : float
-        Dropout probability between the recurrent layers.
-    layer : layer class
-        Recurrent layers to use instead of the LSTM; see `recurrent_layers`.
+        Dropout probability between the layers of the LSTM; ignored on a CPU, as in the encoder.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), target token ids.
         - **state**: list of the hidden state and the memory cell, each of shape (num_layers,
-          batch_size, num_hiddens).  For a GRU it is a list of the hidden state only.
+          batch_size, num_hiddens).
 
     Outputs:
         - **logits**: float32 array of shape (batch_size, num_steps, vocab_size).
@@ -117,28 +112,21 @@ class Seq2SeqDecoder(nn.HybridBlock, Decoder):
         num_hiddens: int,
         num_layers: int,
         dropout: float = 0,
-        *,
-        layer: Callable = rnn.LSTM,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self._state_sizes = num_states(layer), num_layers, num_hiddens
         self.embedding = nn.Embedding(vocab_size, embed_size)
-        self.rnn = stack_layers(layer, num_hiddens, num_layers, dropout)
+        self.rnn = rnn.LSTM(num_hiddens, num_layers, dropout=dropout)
         self.dense = nn.Dense(vocab_size, flatten=False)
 
     def init_state(self, enc_outputs, *args):
         """Return the encoder's state after its last step."""
-        return check_state(enc_outputs[1], *self._state_sizes)
+        return enc_outputs[1]
 
-    def reorder(self, state, rows):
-        """Reorder the state as `Decoder.reorder` specifies."""
-        return reorder_state(state, rows)
-
-    def hybrid_forward(self, F, X, state):
-        X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
+    def forward(self, X, state):
+        X = self.embedding(X).swapaxes(0, 1)  # (num_steps, batch_size, embed_size)
         outputs, state = self.rnn(X, state)  # (num_steps, batch_size, num_hiddens)
-        logits = F.np.swapaxes(self.dense(outputs), 0, 1)  # (batch_size, num_steps, vocab_size)
+        logits = self.dense(outputs).swapaxes(0, 1)  # (batch_size, num_steps, vocab_size)
         return logits, state
 
 
@@ -176,14 +164,20 @@ class MaskedSoftmaxCELoss(gluon.loss.SoftmaxCELoss):
     [2.3026, 1.1513, 0.0]
     """
 
-    def hybrid_forward(self, F, pred, label, valid_len):
-        weights = F.np.expand_dims(F.np.ones_like(label), axis=-1)  # (batch_size, num_steps, 1)
-        weights = F.npx.sequence_mask(weights, valid_len, True, axis=1)
-        return super().hybrid_forward(F, pred, label, weights)
+    def forward(self, pred, label, valid_len):
+        weights = np.expand_dims(np.ones_like(label), axis=-1)  # (batch_size, num_steps, 1)
+        weights = npx.sequence_mask(weights, valid_len, True, axis=1)
+        return super().forward(pred, label, weights)
 
 
 def train_s2s_ch9(
-    model: EncoderDecoder, data_iter: Iterable, lr: float, num_epochs: int, ctx: mx.Context
+    model: EncoderDecoder,
+    data_iter: Iterable,
+    lr: float,
+    num_epochs: int,
+    ctx: mx.Context,
+    *,
+    on_epoch_end: Callable[[int, float, float], None] = lambda epoch, loss_sum, num_tokens: None,
 ) -> None:
     """Train a sequence-to-sequence model (section 9.7.4).
 
@@ -205,6 +199,10 @@ def train_s2s_ch9(
         Number of epochs.
     ctx : mxnet.Context
         Device to train on.  The batches are copied to it.
+    on_epoch_end : Callable
+        Called after each epoch with the number of the epoch, from 1, the sum of
+        `MaskedSoftmaxCELoss` over the epoch, and the number of target labels.  The book's function
+        does not have this argument.
 
     Raises
     ------
@@ -221,44 +219,15 @@ def train_s2s_ch9(
     The printed speed is in target labels per second.  It is measured over the last epoch,
     including the time of a plot update.
     """
-    animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, num_epochs], ylim=[0, 0.25])
-    epochs = s2s_epochs_ch9(model, data_iter, lr, num_epochs, ctx)
-    for epoch, metric, timer in epochs:  # noqa: B007  # the timer is used after the loop
-        if epoch % 10 == 0:
-            animator.add(epoch, (metric[0] / metric[1],))
-    seconds = timer.stop()
-    animator.close()
-    print(f'loss {metric[0] / metric[1]:.3f}, {metric[1] / seconds:.1f} tokens/sec on {str(ctx)}')
-
-
-def s2s_epochs_ch9(
-    model: EncoderDecoder, data_iter: Iterable, lr: float, num_epochs: int, ctx: mx.Context
-) -> Iterator[tuple[int, d2l.Accumulator, d2l.Timer]]:
-    """Run the training loop of `train_s2s_ch9` one epoch at a time.
-
-    The parameters and errors are those of `train_s2s_ch9`.
-
-    Yields
-    ------
-    epoch : int
-        The number of the epoch, from 1.
-    metric : d2l.Accumulator
-        Sums over the epoch: ``metric[0]`` is the sum of `MaskedSoftmaxCELoss`, ``metric[1]`` the
-        number of target labels and ``metric[2]`` the negative log-likelihood in nats.  The book
-        prints ``metric[0] / metric[1]``.
-    timer : d2l.Timer
-        A timer that was started at the beginning of the epoch and is still running.
-    """
-    from d2l import mxnet as d2l  # takes a second to load, and only this loop needs it
-
     if num_epochs < 1:
         raise ValueError(f'expected num_epochs of at least 1, got {num_epochs}')
     model.initialize(init.Xavier(), force_reinit=True, ctx=ctx)
     trainer = gluon.Trainer(model.collect_params(), 'adam', {'learning_rate': lr})
     loss = MaskedSoftmaxCELoss()
+    animator = Animator(xlabel='epoch', ylabel='loss', xlim=[1, num_epochs], ylim=[0, 0.25])
     for epoch in range(1, num_epochs + 1):
         timer = d2l.Timer()
-        metric = d2l.Accumulator(3)  # loss_sum, num_tokens, nll_sum
+        metric = d2l.Accumulator(2)  # loss_sum, num_tokens
         for batch in data_iter:
             X, X_vlen, Y, Y_vlen = [x.as_in_ctx(ctx) for x in batch]
             Y_input, Y_label, Y_vlen = Y[:, :-1], Y[:, 1:], Y_vlen - 1
@@ -272,18 +241,19 @@ def s2s_epochs_ch9(
             d2l.grad_clipping(model, 1)
             num_tokens = Y_vlen.sum()
             trainer.step(num_tokens)
-            # The loss is a mean over all label positions, including padding.  Multiplying it by the
-            # number of positions gives the negative log-likelihood.  The book does not do that: it
-            # divides the sum of the means by the number of labels.
-            l_sum = float(l.sum())
-            metric.add(l_sum, num_tokens, l_sum * Y_label.shape[1])
+            metric.add(l.sum(), num_tokens)
         if metric[1] == 0:
             raise ValueError(
                 f'expected batches with target tokens, got none in epoch {epoch}; '
                 'data_iter must restart each time it is iterated over, as a list does and a '
                 'generator does not'
             )
-        yield epoch, metric, timer
+        if epoch % 10 == 0:
+            animator.add(epoch, (metric[0] / metric[1],))
+        on_epoch_end(epoch, metric[0], metric[1])
+    seconds = timer.stop()
+    animator.close()
+    print(f'loss {metric[0] / metric[1]:.3f}, {metric[1] / seconds:.1f} tokens/sec on {str(ctx)}')
 
 
 def predict_s2s_ch9(

@@ -22,7 +22,8 @@ class ModelStepper(Stepper):
     Parameters
     ----------
     model : EncoderDecoder
-        Initialized.  For a beam search, its decoder must define `Decoder.reorder`.  For more than
+        Initialized.  For a beam search, its decoder must define ``reorder``
+        (see `models.decoders`).  For more than
         one hypothesis per sentence, all arrays that its encoder returns must have the batch on
         their second axis, as those of this package have.
 
@@ -68,7 +69,13 @@ class ModelStepper(Stepper):
 
     def reorder(self, state, rows) -> Any:
         """Rearrange the hypotheses in the state of the decoder."""
-        return self._model.decoder.reorder(state, rows)
+        decoder = self._model.decoder
+        if not hasattr(decoder, 'reorder'):
+            raise TypeError(
+                f'expected a decoder that defines reorder(state, rows) for a beam search, got '
+                f'{type(decoder).__name__}; see d2l_seq2seq.models.decoders, or use greedy search'
+            )
+        return decoder.reorder(state, rows)
 
     def run(self, function: Callable, static: tuple, arrays: Any) -> Any:
         """Run the function as a graph if the model allows it."""

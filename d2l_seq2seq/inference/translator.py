@@ -23,6 +23,7 @@ from ..data.tokenizers import CHAPTER_TOKENIZER, PairTokenizer
 from ..device import try_gpu
 from ..errors import InputError
 from ..models.decoders import AttentionDecoder
+from ..models.encoders import reads_padding
 from ..runs.checkpoint import Run
 from ..runs.loading import load_run
 from .factory import build_rules, build_search
@@ -286,7 +287,7 @@ class Translator:
         Both depend on the sentence alone, not on the others.
         """
         is_long = num_tokens > self.num_steps
-        if not self.model.encoder.reads_padding:
+        if not reads_padding(self.model.encoder):
             width = -(-num_tokens // WIDTH_STEP) * WIDTH_STEP
         elif is_long:
             width = num_tokens

@@ -1,8 +1,10 @@
-"""Decoders beyond the chapter's: the context at every step, and attention.
+"""Decoders: the chapter's, one with the context at every step, and decoders with attention.
 
-The chapter's own decoder is `book.seq2seq.Seq2SeqDecoder`.  All decoders here implement the
-interface `book.encoder_decoder.Decoder`.  One call for many steps returns the same logits as a call
-for each step.
+All of them can be hybridized or traced.  They implement `book.encoder_decoder.Decoder`, and also
+``reorder(state, rows)``, which a beam search needs: row i of its result is row ``rows[i]`` of the
+state.  Both rows belong to the same source sentence, so parts of the state that depend on the
+source only are returned unchanged.  One call for many steps returns the same logits as a call for
+each step.
 
 The decoders with attention have one more method, `AttentionDecoder.attend`, which also returns the
 attention weights.
@@ -14,9 +16,72 @@ from typing import Callable
 
 from .._mxnet import nn, operators_of, rnn, shape_of
 from ..book.encoder_decoder import Decoder
-from ..book.recurrent_layers import check_state, num_states, reorder_state, stack_layers
-from ..book.seq2seq import Seq2SeqDecoder
 from .attention import AdditiveAttention, Attention
+from .recurrent_layers import check_state, num_states, reorder_state, stack_layers
+
+
+class Seq2SeqDecoder(nn.HybridBlock, Decoder):
+    """The chapter's decoder: an embedding, a multi-layer LSTM and a dense layer (section 9.7.2).
+
+    With the same seed it has the weights of `book.seq2seq.Seq2SeqDecoder` and returns the same
+    bits.  Unlike that block it can be hybridized, can have other recurrent layers, and applies its
+    dropout on a CPU as well.
+    The LSTM starts from the encoder's last state, so both need the same `num_layers` and
+    `num_hiddens`.
+
+    Parameters
+    ----------
+    vocab_size, embed_size, num_hiddens, num_layers : int
+    dropout : float
+        Dropout probability between the recurrent layers.
+    layer : layer class
+        The recurrent layers; see `models.recurrent`.
+
+    Inputs:
+        - **X**: array of shape (batch_size, num_steps), target token ids.
+        - **state**: list of the hidden state and the memory cell, each of shape (num_layers,
+          batch_size, num_hiddens).  For a GRU it is a list of the hidden state only.
+
+    Outputs:
+        - **logits**: float32 array of shape (batch_size, num_steps, vocab_size).
+        - **state**: the state after the last step, in the same form as the input.
+
+    Notes
+    -----
+    In Eq. (9.7.4) the decoder also reads the context c at every step.  In the chapter's code, and
+    so in this class, the context is only the initial state.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embed_size: int,
+        num_hiddens: int,
+        num_layers: int,
+        dropout: float = 0,
+        *,
+        layer: Callable = rnn.LSTM,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self._state_sizes = num_states(layer), num_layers, num_hiddens
+        self.embedding = nn.Embedding(vocab_size, embed_size)
+        self.rnn = stack_layers(layer, num_hiddens, num_layers, dropout)
+        self.dense = nn.Dense(vocab_size, flatten=False)
+
+    def init_state(self, enc_outputs, *args):
+        """Return the encoder's state after its last step."""
+        return check_state(enc_outputs[1], *self._state_sizes)
+
+    def reorder(self, state, rows):
+        """Return the state with its rows in another order; see `reorder_state`."""
+        return reorder_state(state, rows)
+
+    def hybrid_forward(self, F, X, state):
+        X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
+        outputs, state = self.rnn(X, state)  # (num_steps, batch_size, num_hiddens)
+        logits = F.np.swapaxes(self.dense(outputs), 0, 1)  # (batch_size, num_steps, vocab_size)
+        return logits, state
 
 
 class ContextDecoder(Seq2SeqDecoder):
@@ -42,7 +107,7 @@ class ContextDecoder(Seq2SeqDecoder):
         return [state, state[0][-1:]]
 
     def reorder(self, state, rows):
-        """Return the state with its rows in another order; see `Decoder.reorder`."""
+        """Return the state with its rows in another order; see `reorder_state`."""
         state, context = state
         return [super().reorder(state, rows), context]
 
@@ -80,7 +145,7 @@ class AttentionDecoder(nn.HybridBlock, Decoder):
         return [outputs.swapaxes(0, 1), check_state(state, *self._state_sizes), src_valid_len]
 
     def reorder(self, state, rows):
-        """Return the state with its rows in another order; see `Decoder.reorder`."""
+        """Return the state with its rows in another order; see `reorder_state`."""
         values, state, valid_len = state
         return [values, reorder_state(state, rows), valid_len]
 

@@ -1,6 +1,7 @@
-"""Encoders beyond the chapter's: masked, bidirectional, and with a bridge to the decoder.
+"""Encoders: the chapter's, a masked and bidirectional one, and a bridge to the decoder.
 
-The chapter's own encoder, `book.seq2seq.Seq2SeqEncoder`, reads padding like any other token.
+All of them can be hybridized.  `Seq2SeqEncoder` reads padding like any other token, as the block
+that the chapter prints does, `book.seq2seq.Seq2SeqEncoder`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,73 @@ from typing import Callable
 
 from .._mxnet import nn, rnn
 from ..book.encoder_decoder import Encoder
-from ..book.recurrent_layers import num_states
 from .recurrent import MaskedStack
+from .recurrent_layers import num_states, stack_layers, zero_state
+
+
+def reads_padding(encoder: nn.Block) -> bool:
+    """Return whether padding changes the result of an encoder.
+
+    An encoder that does not say so, with an attribute `reads_padding` that is False, reads it.
+    Sentences must then be padded to the same length in prediction as in training.
+    """
+    return getattr(encoder, 'reads_padding', True)
+
+
+class Seq2SeqEncoder(nn.HybridBlock, Encoder):
+    """The chapter's encoder: an embedding and a multi-layer LSTM (d2l 0.14, Eq. (9.7.1)).
+
+    With the same seed it has the weights of `book.seq2seq.Seq2SeqEncoder` and returns the same
+    bits.  Unlike that block it can be hybridized, can have other recurrent layers, and applies its
+    dropout on a CPU as well.
+
+    Parameters
+    ----------
+    vocab_size, embed_size, num_hiddens, num_layers : int
+    dropout : float
+        Dropout probability between the recurrent layers.
+    layer : layer class
+        The recurrent layers; see `models.recurrent`.
+
+    Inputs:
+        - **X**: array of shape (batch_size, num_steps), source token ids.
+        - **args**: ignored.
+
+    Outputs:
+        - **outputs**: float32 array of shape (num_steps, batch_size, num_hiddens), time-major: the
+          hidden state of the top layer at every step.
+        - **state**: list of the hidden state and the memory cell after the last step, each of shape
+          (num_layers, batch_size, num_hiddens).  A GRU has no memory cell: its list has one array.
+
+    Notes
+    -----
+    The LSTM also reads the padding, so the state of a sentence depends on the amount of padding.
+    The chapter pads all sentences to the same `num_steps` in training and in prediction, and you
+    must do the same.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embed_size: int,
+        num_hiddens: int,
+        num_layers: int,
+        dropout: float = 0,
+        *,
+        layer: Callable = rnn.LSTM,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self._state_sizes = num_states(layer), num_layers, num_hiddens
+        self.embedding = nn.Embedding(vocab_size, embed_size)
+        self.rnn = stack_layers(layer, num_hiddens, num_layers, dropout)
+
+    def forward(self, X, *args):
+        return super().forward(X)  # without args: a hybridized block warns of unused inputs
+
+    def hybrid_forward(self, F, X):
+        X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
+        return self.rnn(X, zero_state(F, X, *self._state_sizes))
 
 
 class MaskedEncoder(nn.HybridBlock, Encoder):
@@ -113,9 +179,9 @@ class Bridge(nn.HybridBlock, Encoder):
         return self.encoder.embedding
 
     @property
-    def reads_padding(self) -> bool:  # type: ignore[override]
+    def reads_padding(self) -> bool:
         """True if padding changes the encoder's outputs."""
-        return self.encoder.reads_padding
+        return reads_padding(self.encoder)
 
     def forward(self, X, valid_len, *args):
         return super().forward(X, valid_len)  # a hybridized block warns about unused inputs

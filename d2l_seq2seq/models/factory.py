@@ -12,11 +12,10 @@ import numpy as onp
 
 from .._mxnet import gluon, init, nn, np, rnn, use_np
 from ..book.encoder_decoder import Decoder, Encoder, EncoderDecoder
-from ..book.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder
 from ..config import ModelConfig, TrainingConfig
 from .attention import AdditiveAttention, DotAttention, GeneralAttention
-from .decoders import ContextDecoder, LuongDecoder, Seq2SeqAttentionDecoder
-from .encoders import Bridge, MaskedEncoder
+from .decoders import ContextDecoder, LuongDecoder, Seq2SeqAttentionDecoder, Seq2SeqDecoder
+from .encoders import Bridge, MaskedEncoder, Seq2SeqEncoder
 from .recurrent import KerasDefaults, keras_lstm, tanh_rnn
 from .scheduled_sampling import ScheduledSampling, SteppedEncoderDecoder
 

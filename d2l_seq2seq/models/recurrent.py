@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Callable
 
 from .._mxnet import init, mx, nn, operators_of, rnn
-from ..book.recurrent_layers import num_states, zero_state
+from .recurrent_layers import num_states, zero_state
 
 # Adding this to the input of a gate opens the gate, and subtracting it closes the gate: in float32
 # sigmoid(100) is 1 and sigmoid(-100) is 0.

@@ -17,6 +17,7 @@ from ..config import DataConfig
 from ..engine.compiled import flatten, unflatten
 from ..engine.graphs import to_json_without_shapes
 from ..models.decoders import AttentionDecoder
+from ..models.encoders import reads_padding
 from .checkpoint import SUBWORD_FILES, Run
 
 SIGNATURE_FILE = 'signature.json'
@@ -111,7 +112,7 @@ def _text_signature(config: DataConfig, run: Run) -> dict:
         'num_steps': config.num_steps,
         'reverse_source': config.reverse_source,
         'special_ids': special_ids,
-        'pad_to_num_steps': run.model.encoder.reads_padding,
+        'pad_to_num_steps': reads_padding(run.model.encoder),
     }
 
 

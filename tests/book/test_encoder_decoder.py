@@ -12,8 +12,6 @@ def test_missing_methods_are_named():
             block(*arguments)
     with pytest.raises(NotImplementedError, match='must define init_state'):
         Decoder().init_state(1)
-    with pytest.raises(NotImplementedError, match='must define reorder'):
-        Decoder().reorder(1, 2)
 
 
 def test_the_chapters_blocks_are_encoders_and_decoders():

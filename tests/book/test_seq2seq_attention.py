@@ -6,7 +6,7 @@ from test_seq2seq_blocks import lstm_by_loop
 
 from d2l_seq2seq._mxnet import init, np, npx
 from d2l_seq2seq.book.encoder_decoder import EncoderDecoder
-from d2l_seq2seq.book.seq2seq import Seq2SeqEncoder, predict_s2s_ch9, s2s_epochs_ch9
+from d2l_seq2seq.book.seq2seq import Seq2SeqEncoder, predict_s2s_ch9, train_s2s_ch9
 from d2l_seq2seq.book.seq2seq_attention import Seq2SeqAttentionDecoder
 from d2l_seq2seq.data.pipeline import load_pairs
 
@@ -112,8 +112,7 @@ def test_a_toy_language_is_learned(seed):
         Seq2SeqEncoder(len(src_vocab), 16, 16, 1),
         Seq2SeqAttentionDecoder(len(tgt_vocab), 16, 16, 1),
     )
-    for _ in s2s_epochs_ch9(model, data_iter, 0.02, 60, npx.cpu()):
-        pass
+    train_s2s_ch9(model, data_iter, 0.02, 60, npx.cpu())
     num_correct = sum(
         predict_s2s_ch9(model, src, src_vocab, tgt_vocab, 6, npx.cpu()) == tgt
         for src, tgt in set(pairs)

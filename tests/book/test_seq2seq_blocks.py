@@ -7,15 +7,26 @@ contexts.
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import EncoderDecoder, Seq2SeqDecoder, Seq2SeqEncoder
+import d2l_seq2seq
+from d2l_seq2seq import EncoderDecoder, book
 from d2l_seq2seq._mxnet import autograd, init, np, npx, seed_generators
 
 VOCAB_SIZE = 10
 
 
-def new_model(ctx=None):
+# The blocks of the book, and the blocks of the same names that can be hybridized.
+VARIANTS = [(book, False), (d2l_seq2seq, False), (d2l_seq2seq, True)]
+
+
+@pytest.fixture(params=VARIANTS, ids=['book', 'imperative', 'hybridized'])
+def variant(request):
+    """A namespace of blocks, and whether to hybridize them."""
+    return request.param
+
+
+def new_model(blocks=book, ctx=None):
     sizes = {'vocab_size': VOCAB_SIZE, 'embed_size': 8, 'num_hiddens': 16, 'num_layers': 2}
-    model = EncoderDecoder(Seq2SeqEncoder(**sizes), Seq2SeqDecoder(**sizes))
+    model = EncoderDecoder(blocks.Seq2SeqEncoder(**sizes), blocks.Seq2SeqDecoder(**sizes))
     model.initialize(init.Xavier(), ctx=ctx)
     return model
 
@@ -54,8 +65,9 @@ def lstm_by_loop(layer, inputs, states):
     return onp.stack(outputs), [onp.stack(hidden), onp.stack(cell)]
 
 
-def test_the_books_shapes():
-    model = new_model()
+@pytest.mark.parametrize('blocks', [book, d2l_seq2seq])
+def test_the_books_shapes(blocks):
+    model = new_model(blocks)
     X = np.zeros((4, 7))
     output, state = model.encoder(X)
     assert output.shape == (7, 4, 16)
@@ -69,9 +81,9 @@ def test_the_books_shapes():
     )
 
 
-@pytest.mark.parametrize('hybridized', [False, True])
-def test_logits_and_state_equal_a_numpy_loop(seed, hybridized):
-    model = new_model()
+def test_logits_and_state_equal_a_numpy_loop(seed, variant):
+    blocks, hybridized = variant
+    model = new_model(blocks)
     src, tgt = draw_ids(seed, 3, 5), draw_ids(seed + 1, 3, 4)
     if hybridized:
         model.hybridize()
@@ -89,10 +101,10 @@ def test_logits_and_state_equal_a_numpy_loop(seed, hybridized):
         onp.testing.assert_allclose(part.asnumpy(), loop_part, atol=1e-5)
 
 
-def logits_and_gradients(seed, hybridize_before, hybridize_after):
+def logits_and_gradients(blocks, seed, hybridize_before=False, hybridize_after=False):
     """Return the logits and gradients of a model whose weights are drawn with the seed."""
     seed_generators(seed)
-    model = new_model()
+    model = new_model(blocks)
     if hybridize_before:
         model.hybridize()
     src, tgt = np.array(draw_ids(seed, 3, 5)), np.array(draw_ids(seed + 1, 3, 4))
@@ -111,15 +123,22 @@ def logits_and_gradients(seed, hybridize_before, hybridize_after):
 @pytest.mark.filterwarnings('error')
 @pytest.mark.parametrize('before, after', [(True, False), (False, True)])
 def test_hybridized_equals_imperative(seed, before, after):
-    imperative = logits_and_gradients(seed, False, False)
-    hybridized = logits_and_gradients(seed, before, after)
+    imperative = logits_and_gradients(d2l_seq2seq, seed)
+    hybridized = logits_and_gradients(d2l_seq2seq, seed, before, after)
     for expected, actual in zip(imperative, hybridized):
         onp.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('hybridized', [False, True])
-def test_single_steps_equal_teacher_forcing(seed, hybridized):
-    model = new_model()
+def test_the_same_seed_gives_both_variants_the_same_bits(seed):
+    for of_book, of_package in zip(
+        logits_and_gradients(book, seed), logits_and_gradients(d2l_seq2seq, seed)
+    ):
+        assert (of_book == of_package).all()
+
+
+def test_single_steps_equal_teacher_forcing(seed, variant):
+    blocks, hybridized = variant
+    model = new_model(blocks)
     if hybridized:
         model.hybridize()
     src, tgt = np.array(draw_ids(seed, 3, 5)), np.array(draw_ids(seed + 1, 3, 6))
@@ -132,10 +151,10 @@ def test_single_steps_equal_teacher_forcing(seed, hybridized):
         )
 
 
-@pytest.mark.parametrize('hybridized', [False, True])
-def test_arrays_are_on_the_context_of_the_input(hybridized):
+def test_arrays_are_on_the_context_of_the_input(variant):
+    blocks, hybridized = variant
     ctx = npx.cpu(1)
-    model = new_model(ctx)
+    model = new_model(blocks, ctx)
     if hybridized:
         model.hybridize()
     X = np.zeros((2, 3), ctx=ctx)

@@ -5,6 +5,7 @@ import re
 
 import numpy as onp
 import pytest
+from book_losses import book_losses
 
 from d2l_seq2seq import (
     Decoder,
@@ -23,6 +24,7 @@ from d2l_seq2seq.book.machine_translation import preprocess_nmt
 from d2l_seq2seq.data.pipeline import load_pairs
 
 CTX = npx.cpu()
+NUM_STEPS = 10
 
 
 def new_model(src_vocab, tgt_vocab, num_hiddens=8):
@@ -35,18 +37,18 @@ def new_model(src_vocab, tgt_vocab, num_hiddens=8):
 @pytest.fixture
 def toy(bundled, seed):
     """Vocabularies, batches and a small model for a hundred pairs."""
-    src_vocab, tgt_vocab, data_iter = load_pairs(bundled.pairs[:100], 32, 10)
+    src_vocab, tgt_vocab, data_iter = load_pairs(bundled.pairs[:100], 32, NUM_STEPS)
     return src_vocab, tgt_vocab, data_iter, new_model(src_vocab, tgt_vocab)
 
 
 def epoch_losses(toy, seed, hybridize=False):
-    """Return the sums of the losses of three epochs of a new model."""
+    """Return the losses of three epochs of a new model."""
     src_vocab, tgt_vocab, data_iter, _ = toy
     seed_generators(seed)
     model = new_model(src_vocab, tgt_vocab)
     if hybridize:
         model.hybridize()
-    return [metric[0] for _, metric, _ in seq2seq.s2s_epochs_ch9(model, data_iter, 0.005, 3, CTX)]
+    return book_losses(model, data_iter, 0.005, 3, CTX)
 
 
 def test_training_prints_the_books_line(toy, capsys):
@@ -73,11 +75,14 @@ def test_the_plot_has_a_point_every_ten_epochs(toy, monkeypatch):
     assert settings == {'xlabel': 'epoch', 'ylabel': 'loss', 'xlim': [1, 21], 'ylim': [0, 0.25]}
 
 
-def test_loss_sum_and_nll_sum_equal_those_of_single_sentences(toy, seed):
+def test_the_loss_equals_that_of_single_sentences(toy, seed):
     """The learning rate is so small that the model does not change during the epoch."""
     _, _, data_iter, model = toy
     batches = list(data_iter)
-    ((_, metric, _),) = seq2seq.s2s_epochs_ch9(model, batches, 1e-12, 1, CTX)
+    sums = []
+    train_s2s_ch9(
+        model, batches, 1e-12, 1, CTX, on_epoch_end=lambda epoch, *values: sums.append(values)
+    )
     loss, loss_sum, nll_sum, num_tokens = MaskedSoftmaxCELoss(), 0, 0, 0
     for src, _, tgt, tgt_valid_len in batches:
         logits, _ = model(src, tgt[:, :-1])
@@ -88,8 +93,11 @@ def test_loss_sum_and_nll_sum_equal_those_of_single_sentences(toy, seed):
             unpadded = loss(logits[row, :length], tgt[row, 1 : length + 1], np.array([length]))
             loss_sum, nll_sum = loss_sum + padded.item(), nll_sum + unpadded.item() * length
             num_tokens += length
-    assert metric[1] == num_tokens
-    onp.testing.assert_allclose([metric[0], metric[2]], [loss_sum, nll_sum], rtol=1e-4)
+    ((epoch_loss_sum, epoch_num_tokens),) = sums
+    assert epoch_num_tokens == num_tokens
+    onp.testing.assert_allclose(
+        [epoch_loss_sum, (NUM_STEPS - 1) * epoch_loss_sum], [loss_sum, nll_sum], rtol=1e-4
+    )
 
 
 def test_the_seed_determines_the_losses(toy, seed):
@@ -102,8 +110,8 @@ def test_training_initializes_the_model_again(toy):
     _, tgt_vocab, data_iter, model = toy
 
     def last_nll_per_token(lr, num_epochs):
-        *_, (_, metric, _) = seq2seq.s2s_epochs_ch9(model, data_iter, lr, num_epochs, CTX)
-        return metric[2] / metric[1]
+        *_, last_loss = book_losses(model, data_iter, lr, num_epochs, CTX)
+        return last_loss * (NUM_STEPS - 1)
 
     # To a new model all words are about equally likely.
     assert last_nll_per_token(0.05, 10) < 0.8 * math.log(len(tgt_vocab))
@@ -203,8 +211,7 @@ def test_a_toy_language_is_learned(seed):
     pairs = [(f'{a} {b}.', f'{words[a]} {words[b]}.') for a in words for b in words] * 2
     src_vocab, tgt_vocab, data_iter = load_pairs(pairs, 6, 6)
     model = new_model(src_vocab, tgt_vocab, num_hiddens=16)
-    for _ in seq2seq.s2s_epochs_ch9(model, data_iter, 0.02, 100, CTX):
-        pass
+    train_s2s_ch9(model, data_iter, 0.02, 100, CTX)
     num_correct = sum(
         predict_s2s_ch9(model, preprocess_nmt(src), src_vocab, tgt_vocab, 6, CTX)
         == preprocess_nmt(tgt)

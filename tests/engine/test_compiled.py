@@ -5,9 +5,9 @@ import pytest
 
 from d2l_seq2seq import Decoder, EncoderDecoder, ModelConfig, build_model, initialize
 from d2l_seq2seq._mxnet import mx, np, npx, shape_of
-from d2l_seq2seq.book.seq2seq import Seq2SeqEncoder
 from d2l_seq2seq.engine.compiled import CompiledFunctions
 from d2l_seq2seq.engine.graphs import merge_equal_nodes, replace_idle_swaps
+from d2l_seq2seq.models.encoders import Seq2SeqEncoder
 
 
 @pytest.fixture

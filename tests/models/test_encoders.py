@@ -5,8 +5,8 @@ import pytest
 
 from d2l_seq2seq import EncoderDecoder, initialize
 from d2l_seq2seq._mxnet import np, rnn
-from d2l_seq2seq.book.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder
-from d2l_seq2seq.models.encoders import Bridge, MaskedEncoder
+from d2l_seq2seq.models.decoders import Seq2SeqDecoder
+from d2l_seq2seq.models.encoders import Bridge, MaskedEncoder, Seq2SeqEncoder
 
 from random_batch import CTX, NUM_SENTENCES, VOCAB_SIZE, random_batch
 

@@ -4,9 +4,8 @@ import pytest
 
 from d2l_seq2seq import EncoderDecoder, ModelConfig, initialize
 from d2l_seq2seq._mxnet import rnn
-from d2l_seq2seq.book.seq2seq import Seq2SeqDecoder, Seq2SeqEncoder
-from d2l_seq2seq.models.decoders import ContextDecoder, LuongDecoder
-from d2l_seq2seq.models.encoders import MaskedEncoder
+from d2l_seq2seq.models.decoders import ContextDecoder, LuongDecoder, Seq2SeqDecoder
+from d2l_seq2seq.models.encoders import MaskedEncoder, Seq2SeqEncoder
 from d2l_seq2seq.models.factory import build_model, share_embedding, tie_output
 
 from random_batch import CTX, VOCAB_SIZE

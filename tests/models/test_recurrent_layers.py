@@ -1,12 +1,12 @@
-"""The book's recurrent layers: dropout also on a CPU, and Gluon's layer where there is none."""
+"""Recurrent layers: dropout also on a CPU, and Gluon's layer where there is none."""
 
 import numpy as onp
 import pytest
 
 from d2l_seq2seq import Seq2SeqEncoder
 from d2l_seq2seq._mxnet import autograd, mx, np, rnn, shape_of
-from d2l_seq2seq.book.recurrent_layers import Stack, num_states
 from d2l_seq2seq.models.recurrent import tanh_rnn
+from d2l_seq2seq.models.recurrent_layers import Stack, num_states
 
 LAYERS = {'rnn': tanh_rnn, 'gru': rnn.GRU, 'lstm': rnn.LSTM}
 INPUT_SIZE, NUM_HIDDENS = 3, 4

@@ -1,4 +1,4 @@
-"""Recurrent layers and their states: support for section 9.7 and for `models`.
+"""Stacks of recurrent layers, and their states.
 
 `stack_layers` returns the layers of an encoder or decoder.  The other functions create, check and
 reorder their state, which is a list of arrays of shape (num_layers, batch_size, num_hiddens): the
