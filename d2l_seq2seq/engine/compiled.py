@@ -19,8 +19,9 @@ from .graphs import (
     pack_recurrent_weights,
     replace_idle_swaps,
     static_flags,
-    trace,
 )
+from .recording import TraceError
+from .tracing import has_symbols, trace
 
 # Maximum number of graphs to keep.  Each uses memory, about 100 KB of which MXNet never frees.
 MAX_GRAPHS = 512
@@ -36,13 +37,15 @@ class CompiledFunctions:
 
     Raises
     ------
-    TypeError, ValueError
-        If the model cannot be traced, or its parameters cannot share one array; see `trace` and
-        `FlatParameters`.
+    TraceError, ValueError
+        If the model cannot be traced with symbols, or its parameters cannot share one array; see
+        `trace` and `FlatParameters`.
     """
 
     def __init__(self, model: EncoderDecoder):
         self._parameters = list(model.collect_params().values())
+        if not has_symbols(model):
+            raise TraceError('expected a model of hybridizable blocks, got one of plain blocks')
         self._packed = trace(model).packed
         self._storage = storage_of(self._parameters, self._packed.values())
         self._variables = self._storage.variables(self._packed)

@@ -1,9 +1,10 @@
-"""The fast path: `fit` trains any model of hybridizable blocks with the chapter's mathematics.
+"""The fast path: `fit` trains any encoder and decoder with the chapter's mathematics.
 
 `fit` is the loop over epochs.  It plots nothing and writes no files: pass `on_epoch_end` and
 `on_update` to log, save or stop.  The modules that make it fast are `data.feed` (batches reach the
 device before they are needed), `flat_parameters` (all weights are one array), `graphs` (the model
 is one graph, whose last layer skips padding) and `step` (an update never waits for the device).
+The blocks may be hybridizable, or plain blocks as in the book; see `tracing`.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from typing import Any, Callable, Iterator
 from .._mxnet import mx, use_np
 from ..book.encoder_decoder import EncoderDecoder
 from ..data.feed import Feed, GlobalBatch
-from .flat_parameters import FlatCopy, FlatParameters, storage_of
-from .graphs import trace, uses_random_numbers
+from .flat_parameters import FlatCopy, FlatParameters, check_parameter, storage_of
+from .forward import Forward
 from .loss_accumulator import EpochSums, LossAccumulator, LossSums, sum_losses
 from .optimizer import Adam
-from .step import Forward, TrainStep, UpdateRules
+from .recording import TraceError
+from .step import TrainStep, UpdateRules
+from .tracing import trace, uses_random_numbers
 from .workers import SingleWorker, Workers
 
 
@@ -89,8 +92,11 @@ def fit(
     Parameters
     ----------
     model : EncoderDecoder
-        Initialized (see `models.factory.initialize`), of blocks that can be hybridized.  It can be
-        called and saved as usual during and after the training.
+        Initialized (see `models.factory.initialize`).  It can be called and saved as usual during
+        and after the training.  Its blocks may be hybridizable blocks, or plain blocks as in the
+        book: their forward pass is recorded once for each shape of batch.  A model whose operators
+        depend on the values of its arrays cannot be recorded.  It trains operator by operator,
+        which is slower, and a warning in the log says so.
     train_feed, valid_feed : Feed
         Feeds on the model's device.  The training feed may have more devices, which share each
         batch.  The validation feed is evaluated after each epoch, by each worker, in the type of
@@ -120,8 +126,6 @@ def fit(
 
     Raises
     ------
-    TypeError
-        If the model cannot be traced with symbols.
     ValueError
         If the parameters cannot share one array (see `FlatParameters`), or a feed is on another
         device or for another worker.
@@ -135,7 +139,7 @@ def fit(
     _check_train_feed(train_feed, flat, workers)
     if valid_feed is not None:
         _check_undivided(valid_feed, flat)
-    if rules.seed is not None and not uses_random_numbers(model):
+    if rules.seed is not None and not _draws_random_numbers(model):
         rules = dataclasses.replace(rules, seed=None)
     if state is None:
         state = initial_state(model, train_feed, rules)
@@ -223,9 +227,23 @@ def initial_state(model: EncoderDecoder, train_feed: Feed, rules: UpdateRules) -
 
 
 def storage_of_model(model: EncoderDecoder) -> tuple[FlatParameters, dict[str, list[str]]]:
-    """Return the storage of a model's parameters, and `Graph.packed` of its graphs."""
-    packed = trace(model).packed
-    return storage_of(model.collect_params().values(), packed.values()), packed
+    """Return the storage of a model's parameters, and `Graph.packed` of its graphs, if any."""
+    parameters = list(model.collect_params().values())
+    for parameter in parameters:
+        check_parameter(parameter)
+    try:
+        packed = trace(model).packed
+    except TraceError:  # `Forward` logs the reason
+        packed = {}
+    return storage_of(parameters, packed.values()), packed
+
+
+def _draws_random_numbers(model: EncoderDecoder) -> bool:
+    """Return whether training draws random numbers; True if it is not known."""
+    try:
+        return uses_random_numbers(model)
+    except TraceError:
+        return True
 
 
 @use_np
@@ -235,9 +253,8 @@ def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
     Parameters
     ----------
     model : EncoderDecoder
-        Initialized, of blocks that can be hybridized.  A model that is being trained can be
-        evaluated too, because nothing is changed.  A `SteppedEncoderDecoder` reads its own
-        predictions here as it does in training.
+        Initialized.  A model that is being trained can be evaluated too, because nothing is
+        changed.  A `SteppedEncoderDecoder` reads its own predictions here as it does in training.
     feed : Feed
         A feed on the model's device.
 
@@ -248,8 +265,6 @@ def evaluate_loss(model: EncoderDecoder, feed: Feed) -> LossSums:
 
     Raises
     ------
-    TypeError
-        If the model cannot be traced with symbols.
     ValueError
         If the parameters cannot share one array (see `FlatParameters`), or the feed is not on the
         model's device alone.

@@ -40,7 +40,7 @@ def storage_of(
     storage = getattr(parameters[0], '_storage', None)
     if storage is not None and storage.holds(parameters):
         for parameter in parameters:
-            _check(parameter)
+            check_parameter(parameter)
         return storage
     return FlatParameters(parameters, adjacent)
 
@@ -128,7 +128,7 @@ class FlatParameters(_FlatArrays):
     ):
         self._parameters = {parameter.name: parameter for parameter in parameters}
         for parameter in self._parameters.values():
-            _check(parameter)
+            check_parameter(parameter)
         shapes = {name: parameter.shape for name, parameter in self._parameters.items()}
         places, size = _lay_out(shapes, adjacent)
         ctx = next(iter(self._parameters.values())).list_ctx()[0]
@@ -232,7 +232,7 @@ def _lay_out(
     return places, size
 
 
-def _check(parameter: gluon.Parameter) -> None:
+def check_parameter(parameter: gluon.Parameter) -> None:
     """Raise ValueError unless a parameter can share one array and one update with the others."""
     expected = {
         'grad_req': 'write',

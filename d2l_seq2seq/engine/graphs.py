@@ -1,10 +1,8 @@
-"""Models as graphs: tracing, and the rewriting of traced graphs.
+"""The rewriting of graphs: passes over the graphs of models that `tracing` returns.
 
-`trace` calls a model with symbols in place of arrays, as Gluon does when it hybridizes a block.
-Any `EncoderDecoder` of hybridizable blocks becomes one graph, from a batch and the parameters of
-the model to logits.  The other public functions rewrite a graph: two are for every graph that is
-traced, one is for mixed precision, two are for inference and one is for export.  Only mixed
-precision changes results.
+Two of the functions are for every graph that is trained with, one is for mixed precision, two are
+for inference, one is for graphs that were recorded and one for export.  Only mixed precision
+changes results.
 
 No other file reads or writes the JSON of a graph.
 """
@@ -13,11 +11,9 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from typing import Sequence
 
 from .._mxnet import mx
-from ..book.encoder_decoder import EncoderDecoder
 
 # Graphs with larger arrays allocate their memory at each call.  Memory that is planned once saves
 # time if the model and the batches are small, but it is kept for each shape of batch: with a
@@ -29,84 +25,6 @@ MATRIX_PRODUCTS = {
     'float16': ('FullyConnected', 'RNN', 'batch_dot'),
     'bfloat16': ('FullyConnected',),
 }
-
-_BATCH_INPUTS = ('src', 'src_valid_len', 'tgt', 'tgt_valid_len', 'label_positions')
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The logits of a model as a function of a batch and the parameters.
-
-    Attributes
-    ----------
-    logits : Symbol
-        Of float32 (num_labels, vocab_size).  The inputs that belong to the batch are float32:
-
-        - ``src`` (batch_size, num_src_steps) and ``tgt`` (batch_size, num_tgt_steps), token ids;
-        - ``src_valid_len`` and ``tgt_valid_len`` (batch_size,), if the model uses them;
-        - ``label_positions`` (num_labels,), positions in the flattened decoder input.
-    packed : dict of str to list of str
-        For each input that replaces several parameters, the names of these parameters in the order
-        in which they are in memory.
-    """
-
-    logits: mx.sym.Symbol
-    packed: dict[str, list[str]]
-
-    @property
-    def inputs(self) -> list[str]:
-        """Names of the inputs, in the order in which a compiled graph takes them."""
-        return self.logits.list_inputs()
-
-
-def trace(
-    model: EncoderDecoder, src_shape: tuple[int, int] = (1, 1), tgt_shape: tuple[int, int] = (1, 1)
-) -> Graph:
-    """Return the graph of a model whose blocks can all be hybridized.
-
-    Parameters
-    ----------
-    model : EncoderDecoder
-    src_shape, tgt_shape : (int, int)
-        The shapes of the batch, (batch_size, num_steps).  A decoder that runs step by step is
-        unrolled to `num_tgt_steps`.  Which parameters are packed does not depend on the shapes.
-
-    Raises
-    ------
-    TypeError
-        If a block cannot be traced with symbols.
-    """
-    logits, positions = _trace_logits(model, src_shape, tgt_shape)
-    logits, packed = pack_recurrent_weights(logits)
-    return Graph(take_positions(logits, positions), packed)
-
-
-def parameter_shapes(model: EncoderDecoder) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of a model's parameters by their Gluon names, without allocating them.
-
-    Raises
-    ------
-    TypeError
-        If a block cannot be traced with symbols.
-    """
-    logits, _ = _trace_logits(model, (1, 1), (1, 1))
-    shapes, _, _ = logits.infer_shape()
-    return dict(zip(logits.list_arguments(), shapes))
-
-
-def uses_random_numbers(model: EncoderDecoder) -> bool:
-    """Return whether training draws random numbers, for dropout or scheduled sampling.
-
-    Raises
-    ------
-    TypeError
-        If a block cannot be traced with symbols.
-    """
-    logits, _ = _trace_logits(model, (1, 2), (1, 2))  # scheduled sampling begins at the second step
-    return any(
-        'random' in node['op'] or (node['op'] == 'Dropout' and float(node['attrs']['p']) > 0)
-        for node in _read(logits)['nodes']
-    )
 
 
 def static_flags(size: int) -> list[tuple[str, bool]]:
@@ -121,23 +39,9 @@ def static_flags(size: int) -> list[tuple[str, bool]]:
     return [('static_alloc', is_static), ('static_shape', is_static)]
 
 
-def _trace_logits(
-    model: EncoderDecoder, src_shape: tuple[int, int], tgt_shape: tuple[int, int]
-) -> tuple[mx.sym.Symbol, mx.sym.Symbol]:
-    """Return the logits (batch_size, num_tgt_steps, vocab_size) and the label positions."""
-    shapes = src_shape, src_shape[:1], tgt_shape, tgt_shape[:1], None
-    src, src_valid_len, tgt, tgt_valid_len, positions = (
-        mx.sym.var(name, shape=shape).as_np_ndarray() for name, shape in zip(_BATCH_INPUTS, shapes)
-    )
-    try:
-        logits, _ = model(src, tgt, src_valid_len, tgt_valid_len)
-    except Exception as error:
-        raise TypeError(
-            'expected a model of hybridizable blocks, got one that cannot be traced '
-            f'({error}). Define hybrid_forward instead of forward, or train it with '
-            'train_s2s_ch9.'
-        ) from error
-    return logits.as_nd_ndarray(), positions.as_nd_ndarray()
+def draws_random_numbers(symbol: mx.sym.Symbol) -> bool:
+    """Return whether a graph draws random numbers in training, such as those of dropout."""
+    return any(map(_is_random, _read(symbol)['nodes']))
 
 
 def pack_recurrent_weights(symbol: mx.sym.Symbol) -> tuple[mx.sym.Symbol, dict[str, list[str]]]:
@@ -285,14 +189,15 @@ def replace_idle_swaps(
 def merge_equal_nodes(symbol: mx.sym.Symbol) -> mx.sym.Symbol:
     """Merge nodes that compute the same from the same inputs.
 
-    The graph must not draw random numbers, because each draw is different.
+    Nodes that draw random numbers, and nodes that depend on them, differ from all others.
     """
     graph = _read(symbol)
     replacements: list[int] = []
     numbers: dict[str, int] = {}
     for number, node in enumerate(graph['nodes']):
         node['inputs'] = _redirect(node['inputs'], replacements)
-        key = number if node['op'] == 'null' else [node['op'], node.get('attrs'), node['inputs']]
+        is_unique = node['op'] == 'null' or _is_random(node)
+        key = number if is_unique else [node['op'], node.get('attrs'), node['inputs']]
         replacements.append(numbers.setdefault(json.dumps(key, sort_keys=True), number))
     graph['heads'] = _redirect(graph['heads'], replacements)
     return _to_symbol(graph)
@@ -305,6 +210,12 @@ def to_json_without_shapes(symbol: mx.sym.Symbol) -> str:
         if node['op'] == 'null':
             node.get('attrs', {}).pop('__shape__', None)
     return json.dumps(graph, indent=1)
+
+
+def _is_random(node: dict) -> bool:
+    """Return whether a node of a graph draws random numbers in training."""
+    dropout = node.get('attrs', {}).get('p', '0') if node['op'] in ('Dropout', 'RNN') else '0'
+    return 'random' in node['op'] or float(dropout) > 0
 
 
 def _operator(symbol: mx.sym.Symbol) -> str:

@@ -1,25 +1,20 @@
 """One update of the weights: forward, loss, backward, clipping and Adam, without waiting.
 
-`UpdateRules` define how batches become an update, `TrainStep` makes one, and `Forward` runs the
-model and its loss.  The loss comes with an explicit gradient, which is faster than autograd.  No
-function here reads a result from the device, so the host can prepare the next batches in the
-meantime.
+`UpdateRules` define how batches become an update, and `TrainStep` makes one.  The model and its
+loss are in `forward`.  No function here reads a result from the device, so the host can prepare the
+next batches in the meantime.
 """
 
 from __future__ import annotations
 
-import math
 import zlib
 from dataclasses import dataclass
 from typing import Callable, NamedTuple, Sequence
 
-import numpy as onp
-
 from .._mxnet import autograd, mx
-from ..book.encoder_decoder import EncoderDecoder
 from ..data.feed import DeviceBatch, GlobalBatch
 from .flat_parameters import FlatCopy, FlatParameters
-from .graphs import cast_matrix_products, static_flags, trace
+from .forward import Forward, logits_gradient
 from .optimizer import Adam
 from .workers import SingleWorker, Workers
 
@@ -230,123 +225,3 @@ def _update_seed(seed: int, update: int, rank: int) -> int:
     """Return the seed of MXNet's generator, 31 bits, for an update; it differs between workers."""
     words = f'{seed} {update}' if rank == 0 else f'{seed} {update} {rank}'
     return zlib.crc32(words.encode()) >> 1
-
-
-class Forward:
-    """A model and its loss as graphs, traced and compiled once for each shape of batch.
-
-    Parameters
-    ----------
-    model : EncoderDecoder
-    variables : dict of str to NDArray
-        The parameters as inputs of the graphs, as `FlatParameters.variables` returns them.
-    dtype : str
-        See `UpdateRules`.
-    """
-
-    def __init__(
-        self, model: EncoderDecoder, variables: dict[str, mx.nd.NDArray], dtype: str = 'float32'
-    ):
-        self._model, self._variables, self._dtype = model, variables, dtype
-        # Shapes of a batch -> names of inputs, operators for the logits and the loss.
-        self._compiled: dict[tuple, tuple[list[str], mx.nd.CachedOp, mx.nd.CachedOp]] = {}
-
-    def __call__(self, batch: DeviceBatch) -> tuple[mx.nd.NDArray, list[mx.nd.NDArray]]:
-        """Return the logits, and the outputs of `label_cross_entropy`, which are not recorded.
-
-        The logits are float32 of shape (num_labels, vocab_size), including padding of the labels.
-        """
-        key = (batch.src.shape, batch.tgt.shape, batch.label_positions.shape)
-        if key not in self._compiled:
-            self._compiled[key] = self._compile(batch)
-        names, compute_logits, compute_loss = self._compiled[key]
-        logits = compute_logits(*self._inputs(names, batch))
-        with autograd.pause():
-            return logits, compute_loss(logits, batch.label_index, batch.label_weight)
-
-    def _inputs(self, names: list[str], batch: DeviceBatch) -> list[mx.nd.NDArray]:
-        """Return the inputs of a graph, given their names."""
-        return [
-            self._variables[name] if name in self._variables else getattr(batch, name)
-            for name in names
-        ]
-
-    def _compile(self, batch: DeviceBatch) -> tuple[list[str], mx.nd.CachedOp, mx.nd.CachedOp]:
-        """Return the names of the graph's inputs, and operators for the logits and the loss."""
-        logits = trace(self._model, batch.src.shape, batch.tgt.shape).logits
-        if self._dtype != 'float32':
-            logits = cast_matrix_products(logits, self._dtype)
-        names = logits.list_inputs()
-        shapes = {name: array.shape for name, array in zip(names, self._inputs(names, batch))}
-        _, (logits_shape,), _ = logits.infer_shape(**shapes)
-        num_weights = sum(variable.size for variable in self._variables.values())
-        flags = static_flags(max(math.prod(logits_shape), num_weights))
-        return names, mx.nd.CachedOp(logits, flags), mx.nd.CachedOp(label_cross_entropy(), flags)
-
-
-def label_cross_entropy() -> mx.sym.Symbol:
-    """Return a graph of the softmax cross-entropy, with the values that its gradient is made of.
-
-    Autograd would compute the gradient through the logarithm and the selection of the labels, with
-    arrays as large as the logits at each step.  But the gradient of a row's loss is known: its
-    probabilities, minus 1 at the label.  `logits_gradient` computes it from the outputs.
-
-    Returns
-    -------
-    Symbol
-        A graph with these inputs, in this order:
-
-        - logits : float32 array of shape (num_labels, vocab_size)
-        - label_index : float32 array of shape (2, num_labels), the numbers of the rows and their
-          labels
-        - label_weight : float32 array of shape (num_labels,), 0 leaves a row out of the sum
-
-        and these outputs:
-
-        - nll_sum : float32 array of shape (1,), in nats.  A label whose probability is below
-          1.2e-38 counts as 87.3 nats.
-        - probs : float32 array of shape (num_labels, vocab_size)
-        - label_probs : float32 array of shape (num_labels,), the probabilities of the labels
-    """
-    logits, label_index, label_weight = map(mx.sym.var, ('logits', 'label_index', 'label_weight'))
-    probs = mx.sym.softmax(logits)
-    label_probs = mx.sym.gather_nd(probs, label_index)
-    log_probs = mx.sym.log(mx.sym.maximum(label_probs, float(onp.finfo('float32').tiny)))
-    return mx.sym.Group([-mx.sym.sum(log_probs * label_weight), probs, label_probs])
-
-
-def logits_gradient(
-    probs: mx.nd.NDArray,
-    label_probs: mx.nd.NDArray,
-    label_index: mx.nd.NDArray,
-    num_tokens: int,
-    label_smoothing: float = 0.0,
-) -> mx.nd.NDArray:
-    """Return the gradient of `nll_sum` with respect to the logits.
-
-    Parameters
-    ----------
-    probs, label_probs, label_index : float32 NDArray
-        As for `label_cross_entropy`.  `probs` is overwritten with the result.
-    num_tokens : int
-        Number of labels: the gradient of the rows after them, which are padding, is 0.
-    label_smoothing : float
-        With label smoothing (Szegedy et al. 2016, section 7), the result is the gradient of the
-        cross-entropy with a target distribution that spreads this share evenly over the
-        vocabulary.
-
-    Returns
-    -------
-    float32 NDArray of shape (num_labels, vocab_size)
-    """
-    label_gradient = label_probs - 1
-    if label_smoothing > 0:
-        share_per_token = label_smoothing / probs.shape[1]
-        probs -= share_per_token
-        label_gradient += label_smoothing - share_per_token
-    mx.nd._internal._scatter_set_nd(
-        probs, label_gradient, label_index, shape=probs.shape, out=probs
-    )
-    if num_tokens < len(probs):
-        probs[num_tokens:] = 0
-    return probs

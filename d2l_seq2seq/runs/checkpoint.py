@@ -28,7 +28,7 @@ from ..book.encoder_decoder import EncoderDecoder
 from ..book.vocab import Vocab
 from ..config import RunConfig
 from ..data.tokenizers import PairTokenizer, SubwordPair, Subwords, build_tokenizer
-from ..engine.graphs import parameter_shapes
+from ..engine.tracing import parameter_shapes
 from ..errors import InputError, check_types
 from ..models.factory import build_model, named_parameters, set_weights
 from .atomic import write_folder

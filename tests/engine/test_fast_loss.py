@@ -4,7 +4,7 @@ import numpy as onp
 import pytest
 
 from d2l_seq2seq._mxnet import autograd, mx, np, npx
-from d2l_seq2seq.engine.step import label_cross_entropy, logits_gradient
+from d2l_seq2seq.engine.forward import label_cross_entropy, logits_gradient
 
 
 def nll_and_gradient(logits, labels, weight):

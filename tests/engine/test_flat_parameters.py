@@ -6,7 +6,7 @@ import pytest
 from d2l_seq2seq import ModelConfig, SteppedEncoderDecoder, feedback
 from d2l_seq2seq._mxnet import autograd, mx, np, npx
 from d2l_seq2seq.engine.flat_parameters import ALIGNMENT, FlatParameters, storage_of
-from d2l_seq2seq.engine.graphs import trace
+from d2l_seq2seq.engine.tracing import trace
 from d2l_seq2seq.models.factory import build_model, initialize
 
 

@@ -17,7 +17,8 @@ from d2l_seq2seq import (
 )
 from d2l_seq2seq._mxnet import npx, seed_generators
 from d2l_seq2seq.config import RunConfig, resolve_implications
-from d2l_seq2seq.engine.graphs import MATRIX_PRODUCTS, cast_matrix_products, trace
+from d2l_seq2seq.engine.graphs import MATRIX_PRODUCTS, cast_matrix_products
+from d2l_seq2seq.engine.tracing import trace
 from d2l_seq2seq.training.trainer import update_rules
 
 KINDS = {

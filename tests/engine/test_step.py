@@ -10,16 +10,16 @@ from d2l_seq2seq._mxnet import autograd, gluon, mx, np, npx, seed_generators
 from d2l_seq2seq.data.encoding import EncodedCorpus, encode_pairs
 from d2l_seq2seq.engine.fit import evaluate_loss, fit
 from d2l_seq2seq.engine.flat_parameters import storage_of
-from d2l_seq2seq.engine.graphs import trace, uses_random_numbers
+from d2l_seq2seq.engine.forward import Forward
 from d2l_seq2seq.engine.optimizer import Adam
 from d2l_seq2seq.engine.step import (
-    Forward,
     TrainStep,
     UpdateRules,
     book_objective,
     clip_factor,
     per_token_objective,
 )
+from d2l_seq2seq.engine.tracing import trace, uses_random_numbers
 from d2l_seq2seq.models.scheduled_sampling import ScheduledSampling, SteppedEncoderDecoder
 
 CTX = npx.cpu()
