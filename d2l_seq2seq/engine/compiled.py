@@ -1,15 +1,16 @@
 """Functions that call a model's blocks, each compiled to a graph.
 
-A function is traced with symbols when it is first called with arrays of given shapes.  After that,
-each call is a single call of MXNet, however many operators the function has.  The graphs are for
-inference: they draw no random numbers, so a value that would be computed twice from the same inputs
-is computed once.
+A function is traced when it is first called with arrays of given shapes: with symbols if the
+model's blocks can be hybridized, and otherwise by recording the call.  After that, each call is a
+single call of MXNet, however many operators the function has.  The graphs are for inference: they
+draw no random numbers, so a value that would be computed twice from the same inputs is computed
+once.
 """
 
 from __future__ import annotations
 
 import collections
-from typing import Any, Callable, Iterator, NamedTuple, Sequence
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Sequence
 
 from .._mxnet import mx
 from ..book.encoder_decoder import EncoderDecoder
@@ -20,8 +21,8 @@ from .graphs import (
     replace_idle_swaps,
     static_flags,
 )
-from .recording import TraceError
-from .tracing import has_symbols, trace
+from .recording import record_call
+from .tracing import trace
 
 # Maximum number of graphs to keep.  Each uses memory, about 100 KB of which MXNet never frees.
 MAX_GRAPHS = 512
@@ -33,20 +34,20 @@ class CompiledFunctions:
     Parameters
     ----------
     model : EncoderDecoder
-        Initialized, of blocks that can be hybridized.  Its weights may change between calls.
+        Initialized.  Its weights may change between calls.
 
     Raises
     ------
     TraceError, ValueError
-        If the model cannot be traced with symbols, or its parameters cannot share one array; see
-        `trace` and `FlatParameters`.
+        If the model cannot be traced, or its parameters cannot share one array; see `trace` and
+        `FlatParameters`.
     """
 
     def __init__(self, model: EncoderDecoder):
         self._parameters = list(model.collect_params().values())
-        if not has_symbols(model):
-            raise TraceError('expected a model of hybridizable blocks, got one of plain blocks')
-        self._packed = trace(model).packed
+        self._model = model
+        graph = trace(model)
+        self._is_recorded, self._packed = graph.is_recorded, graph.packed
         self._storage = storage_of(self._parameters, self._packed.values())
         self._variables = self._storage.variables(self._packed)
         # The keys are the function, its static arguments, and the structure and shapes of its
@@ -61,8 +62,8 @@ class CompiledFunctions:
         Parameters
         ----------
         function : Callable
-            A function of symbols as well as of arrays, without side effects.  Its result depends on
-            all arrays.
+            A function without side effects, of arrays and, unless the model's calls are recorded,
+            of symbols.  Its result depends on all arrays.
         static : tuple
             Hashable arguments.  Each different value of them has its own graph.
         arrays : array, None, or nested list of them
@@ -70,6 +71,11 @@ class CompiledFunctions:
         Returns
         -------
         array, None, or nested list of them
+
+        Raises
+        ------
+        TraceError
+            If the function cannot be recorded; see `record_call`.
         """
         leaves: list = []
         structure = flatten(arrays, leaves)
@@ -82,7 +88,7 @@ class CompiledFunctions:
             if len(self._compiled) > MAX_GRAPHS:
                 self._compiled.popitem(last=False)
         compiled = self._compiled[key]
-        inputs = dict(zip(_input_names(len(leaves)), leaves))
+        inputs = {**compiled.constants, **dict(zip(_input_names(len(leaves)), leaves))}
         outputs = compiled.operator(
             *(inputs[name] if name in inputs else self._variables[name] for name in compiled.inputs)
         )
@@ -99,26 +105,48 @@ class CompiledFunctions:
     def _compile(
         self, function: Callable, static: tuple, structure: Any, leaves: Sequence
     ) -> _CompiledFunction:
-        shapes = {name: leaf.shape for name, leaf in zip(_input_names(len(leaves)), leaves)}
-        symbols = (mx.sym.var(name, shape=shape).as_np_ndarray() for name, shape in shapes.items())
-        outputs: list[mx.sym.Symbol] = []
-        output_structure = flatten(function(*static, unflatten(structure, symbols)), outputs)
-        graph = mx.sym.Group([output.as_nd_ndarray() for output in outputs])
+        named_leaves = dict(zip(_input_names(len(leaves)), leaves))
+        shapes = {name: leaf.shape for name, leaf in named_leaves.items()}
+        output_structure: Any = None
+        constants: dict[str, mx.nd.NDArray] = {}
+
+        def call(leaves: Iterable) -> list:
+            """Call the function, note the structure of its result, and return the arrays in it."""
+            nonlocal output_structure
+            outputs: list = []
+            result = function(*static, unflatten(structure, iter(leaves)))
+            output_structure = flatten(result, outputs)
+            return outputs
+
+        if self._is_recorded:
+            graph, constants = record_call(
+                lambda **arrays: call(arrays.values()), named_leaves, self._model, is_training=False
+            )
+            shapes.update({name: constant.shape for name, constant in constants.items()})
+            shapes.update({parameter.name: parameter.shape for parameter in self._parameters})
+            shapes = {name: shapes[name] for name in graph.list_inputs()}
+        else:
+            symbols = (mx.sym.var(name, shape=shapes[name]).as_np_ndarray() for name in shapes)
+            graph = mx.sym.Group([output.as_nd_ndarray() for output in call(symbols)])
         graph, largest = replace_idle_swaps(graph, shapes)
         graph, _ = pack_recurrent_weights(merge_equal_nodes(graph))
         names = graph.list_inputs()
         flags = [
             *static_flags(max(largest, self._storage.weights.size)),
-            ('data_indices', [index for index, name in enumerate(names) if name in shapes]),
-            ('param_indices', [index for index, name in enumerate(names) if name not in shapes]),
+            ('data_indices', [index for index, name in enumerate(names) if name in named_leaves]),
+            (
+                'param_indices',
+                [index for index, name in enumerate(names) if name not in named_leaves],
+            ),
         ]
-        return _CompiledFunction(names, mx.nd.CachedOp(graph, flags), output_structure)
+        return _CompiledFunction(names, constants, mx.nd.CachedOp(graph, flags), output_structure)
 
 
 class _CompiledFunction(NamedTuple):
     """A graph that is ready to run."""
 
     inputs: list[str]
+    constants: dict[str, mx.nd.NDArray]
     operator: mx.nd.CachedOp
     structure: Any  # of the outputs, see `flatten`
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
-from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple
+from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence
+
+import numpy as onp
 
 from .._mxnet import autograd, gluon, mx, nn, np, rnn
 
@@ -28,7 +30,7 @@ class Recording(NamedTuple):
     Attributes
     ----------
     symbol : Symbol
-        The output as a function of inputs, parameters and constants, under their names.
+        The outputs as a function of inputs, parameters and constants, under their names.
     constants : dict of str to NDArray
         The arrays that the call used besides its inputs and the parameters: those that it created,
         such as initial states of zeros, and those that blocks have as attributes.
@@ -39,7 +41,7 @@ class Recording(NamedTuple):
 
 
 def record_call(
-    function: Callable[..., np.ndarray],
+    function: Callable[..., Sequence[np.ndarray]],
     inputs: Mapping[str, np.ndarray],
     model: nn.Block,
     is_training: bool,
@@ -49,7 +51,8 @@ def record_call(
     Parameters
     ----------
     function : Callable
-        It is called with `inputs` as keywords, and returns an array.
+        It is called with copies of `inputs` as keywords, and returns a list of arrays, which are
+        the outputs of the graph.
     inputs : dict of str to np.ndarray
         Arrays by the names that the inputs of the graph are to have.  The graph is valid for arrays
         of the same shapes.
@@ -64,14 +67,14 @@ def record_call(
     TraceError
         If the call fails, reads a value of an array, or uses an array whose origin is unknown.
     """
-    marked = {name: array.copy() for name, array in inputs.items()}
+    marked = {name: array.as_np_ndarray().copy() for name, array in inputs.items()}
     for array in marked.values():
         array.attach_grad()
     parameters = {p.name: p.data(p.list_ctx()[0]) for p in model.collect_params().values()}
     created: list[np.ndarray] = []
     try:
         with _watch_arrays(created), autograd.record(train_mode=is_training):
-            symbol = autograd.get_symbol(function(**marked))
+            outputs = [autograd.get_symbol(output) for output in function(**marked)]
     except TraceError:
         raise
     except Exception as error:
@@ -81,6 +84,7 @@ def record_call(
         _variable_name(array): name
         for name, array in itertools.chain(marked.items(), parameters.items())
     }
+    symbol = mx.sym.Group(outputs)
     unknown = set(symbol.list_inputs()) - set(new_names)
     constants: dict[str, mx.nd.NDArray] = {}
     for array in itertools.chain(_attributes(model), created):
@@ -121,11 +125,12 @@ def without_dropout(model: nn.Block) -> Iterator[None]:
 def _watch_arrays(created: list) -> Iterator[None]:
     """Collect the arrays that this thread creates, and refuse to read values that are recorded.
 
-    MXNet has no hooks for either, so two methods of its arrays are replaced for the time being.
+    MXNet has no hooks for either, so methods of its arrays are replaced for the time being.  So is
+    ``astype``, because a record of the original does not contain the type.
     """
     array_type, thread = mx.nd.NDArray, threading.get_ident()
     (base_type,) = (base for base in array_type.__mro__ if base.__name__ == 'NDArrayBase')
-    create, read = base_type.__init__, array_type.asnumpy
+    create, read, astype = base_type.__init__, array_type.asnumpy, np.ndarray.astype
 
     def create_and_collect(array: Any, *args: Any, **kwargs: Any) -> None:
         create(array, *args, **kwargs)
@@ -137,11 +142,17 @@ def _watch_arrays(created: list) -> Iterator[None]:
             raise TraceError('its operators depend on the values of arrays')
         return read(array)
 
+    def cast(array: np.ndarray, dtype: Any, *args: Any, **kwargs: Any) -> np.ndarray:
+        if threading.get_ident() == thread and _is_recorded(array):
+            return mx.nd.cast(array.as_nd_ndarray(), dtype=onp.dtype(dtype)).as_np_ndarray()
+        return astype(array, dtype, *args, **kwargs)
+
     base_type.__init__, array_type.asnumpy = create_and_collect, read_constants_only
+    np.ndarray.astype = cast
     try:
         yield
     finally:
-        base_type.__init__, array_type.asnumpy = create, read
+        base_type.__init__, array_type.asnumpy, np.ndarray.astype = create, read, astype
 
 
 def _is_recorded(array: Any) -> bool:

@@ -81,7 +81,7 @@ def trace(
         If the model can be traced neither with symbols nor by recording a call.
     """
     positions = mx.sym.var('label_positions')
-    if has_symbols(model):
+    if _has_symbols(model):
         logits, packed = pack_recurrent_weights(_trace_logits(model, src_shape, tgt_shape))
         return Graph(take_positions(logits, positions), packed)
     recording = _record_logits(model, src_shape, tgt_shape, is_training)
@@ -114,7 +114,7 @@ def uses_random_numbers(model: EncoderDecoder) -> bool:
     return draws_random_numbers(trace(model, (1, 2), (1, 2)).logits)
 
 
-def has_symbols(model: EncoderDecoder) -> bool:
+def _has_symbols(model: EncoderDecoder) -> bool:
     """Return whether a model can be called with symbols."""
     if not all(isinstance(part, nn.HybridBlock) for part in (model.encoder, model.decoder)):
         return False
@@ -162,7 +162,7 @@ def _record_logits(
         'tgt_valid_len': np.full(tgt_shape[:1], tgt_shape[1], dtype='float32', ctx=ctx),
     }
 
-    def logits(src, src_valid_len, tgt, tgt_valid_len):
-        return model(src, tgt, src_valid_len, tgt_valid_len)[0]
+    def logits_alone(src, src_valid_len, tgt, tgt_valid_len):
+        return model(src, tgt, src_valid_len, tgt_valid_len)[:1]
 
-    return record_call(logits, inputs, model, is_training)
+    return record_call(logits_alone, inputs, model, is_training)

@@ -6,9 +6,10 @@ from typing import Any, Callable, Sequence
 
 import numpy as onp
 
-from .._mxnet import mx, operators_of
+from .._mxnet import mx, np, operators_of
 from ..book.encoder_decoder import EncoderDecoder
 from ..engine.compiled import CompiledFunctions
+from ..engine.recording import TraceError
 from ..models.decoders import AttentionDecoder
 from .search import Stepper
 
@@ -22,10 +23,10 @@ class ModelStepper(Stepper):
     Parameters
     ----------
     model : EncoderDecoder
-        Initialized.  For a beam search, its decoder must define ``reorder``
-        (see `models.decoders`).  For more than
-        one hypothesis per sentence, all arrays that its encoder returns must have the batch on
-        their second axis, as those of this package have.
+        Initialized.  A decoder that defines ``reorder(state, rows)`` (see `models.decoders`)
+        reorders its state itself in a beam search, and all arrays that its encoder returns must
+        have the batch on their second axis.  For any other decoder, the batch axis of each array is
+        found by comparing the shapes for batches of two sizes.
 
     Attributes
     ----------
@@ -34,14 +35,17 @@ class ModelStepper(Stepper):
 
     Notes
     -----
-    A search runs as graphs if the model's blocks can be hybridized and its parameters are of one
-    kind.  Otherwise it runs operator by operator, which is slower.
+    A search runs as graphs if the model can be traced (see `engine.tracing`) and its parameters are
+    of one kind.  Otherwise it runs operator by operator, which is slower.
     """
 
     def __init__(self, model: EncoderDecoder):
         self._model = model
         self._has_attention = isinstance(model.decoder, AttentionDecoder)
         self.ctx = next(iter(model.collect_params().values())).list_ctx()[0]
+        self._enc_axes: Any = 1
+        if not hasattr(model.decoder, 'reorder'):
+            self._enc_axes, self._state_axes = _find_batch_axes(model, self.ctx)
         self._run: Callable
         try:
             self._run = CompiledFunctions(model)
@@ -54,8 +58,8 @@ class ModelStepper(Stepper):
         src, valid_len = joined[:, :-1], joined[:, -1]
         enc_outputs = self._model.encoder(src, valid_len)
         if num_rows > 1:
-            enc_outputs = _repeat(enc_outputs, num_rows, axis=1)
-            valid_len = _repeat(valid_len, num_rows, axis=0)
+            enc_outputs = _map_arrays(_repeat(num_rows), enc_outputs, self._enc_axes)
+            valid_len = _repeat(num_rows)(valid_len, 0)
         return self._model.decoder.init_state(enc_outputs, valid_len)
 
     def step(self, tokens, state) -> tuple:
@@ -70,16 +74,19 @@ class ModelStepper(Stepper):
     def reorder(self, state, rows) -> Any:
         """Rearrange the hypotheses in the state of the decoder."""
         decoder = self._model.decoder
-        if not hasattr(decoder, 'reorder'):
-            raise TypeError(
-                f'expected a decoder that defines reorder(state, rows) for a beam search, got '
-                f'{type(decoder).__name__}; see d2l_seq2seq.models.decoders, or use greedy search'
-            )
-        return decoder.reorder(state, rows)
+        if hasattr(decoder, 'reorder'):
+            return decoder.reorder(state, rows)
+        return _map_arrays(_select(rows), state, self._state_axes)
 
     def run(self, function: Callable, static: tuple, arrays: Any) -> Any:
         """Run the function as a graph if the model allows it."""
-        return self._run(function, static, arrays)
+        try:
+            return self._run(function, static, arrays)
+        except TraceError:
+            self._run = super().run
+            return self._run(
+                function, static, _map_arrays(lambda array, _: array.as_np_ndarray(), arrays, None)
+            )
 
     def upload(self, arrays: Sequence[onp.ndarray]) -> list[mx.nd.NDArray]:
         """Copy the arrays of a batch to the device, joined along their second axis."""
@@ -89,8 +96,61 @@ class ModelStepper(Stepper):
         return [array.as_np_ndarray()]
 
 
-def _repeat(nested: Any, count: int, axis: int) -> Any:
-    """Repeat each entry of all arrays of a nested list along an axis; copies are adjacent."""
+def _find_batch_axes(model: EncoderDecoder, ctx: mx.Context) -> tuple[Any, Any]:
+    """Return the batch axes of a model's arrays, None for an array without one.
+
+    Returns
+    -------
+    enc_axes, state_axes : int, None, or nested list of them
+        Of what the encoder returns, and of the decoder's state after a step.
+    """
+    nested_shapes = []
+    for batch_size in (2, 3):
+        tokens = np.zeros((batch_size, 1), ctx=ctx)
+        valid_len = np.ones((batch_size,), ctx=ctx)
+        enc_outputs = model.encoder(tokens, valid_len)
+        _, state = model.decoder(tokens, model.decoder.init_state(enc_outputs, valid_len))
+        nested_shapes.append(
+            _map_arrays(lambda array, _: array.shape, [enc_outputs, state], axes=None)
+        )
+    enc_axes, state_axes = _differing_axes(*nested_shapes)
+    return enc_axes, state_axes
+
+
+def _differing_axes(shapes: Any, other_shapes: Any) -> Any:
+    """Return the first axis in which two shapes differ, for nested lists of shapes."""
+    if isinstance(shapes, list):
+        return [_differing_axes(*pair) for pair in zip(shapes, other_shapes)]
+    for axis, (size, other_size) in enumerate(zip(shapes or (), other_shapes or ())):
+        if size != other_size:
+            return axis
+    return None
+
+
+def _map_arrays(function: Callable, nested: Any, axes: Any) -> Any:
+    """Return a nested list with a function of each array and its axis; None stays None.
+
+    `axes` is nested like the arrays, or is the axis of all of them.
+    """
     if isinstance(nested, (list, tuple)):
-        return [_repeat(part, count, axis) for part in nested]
-    return operators_of(nested).np.repeat(nested, count, axis=axis)
+        all_axes = axes if isinstance(axes, list) else [axes] * len(nested)
+        return [_map_arrays(function, part, axis) for part, axis in zip(nested, all_axes)]
+    return None if nested is None else function(nested, axes)
+
+
+def _repeat(count: int) -> Callable:
+    """Return a function that repeats each entry of an array along an axis; copies are adjacent."""
+
+    def repeat(array: Any, axis: int | None) -> Any:
+        return array if axis is None else operators_of(array).np.repeat(array, count, axis=axis)
+
+    return repeat
+
+
+def _select(rows: Any) -> Callable:
+    """Return a function that selects and reorders the entries of an array along an axis."""
+
+    def select(array: Any, axis: int | None) -> Any:
+        return array if axis is None else np.take(array, rows, axis=axis, mode='clip')
+
+    return select

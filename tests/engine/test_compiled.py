@@ -2,11 +2,13 @@
 
 import numpy as onp
 import pytest
+from plain_models import PLAIN_MODELS, plain_model
 
 from d2l_seq2seq import Decoder, EncoderDecoder, ModelConfig, build_model, initialize
 from d2l_seq2seq._mxnet import mx, np, npx, shape_of
 from d2l_seq2seq.engine.compiled import CompiledFunctions
 from d2l_seq2seq.engine.graphs import merge_equal_nodes, replace_idle_swaps
+from d2l_seq2seq.engine.recording import TraceError
 from d2l_seq2seq.models.encoders import Seq2SeqEncoder
 
 
@@ -94,9 +96,35 @@ def test_a_model_that_cannot_be_traced_is_rejected():
             return enc_outputs[1]
 
         def forward(self, X, state):
-            return np.ones(X.shape), state
+            return np.ones(X.shape) * X.sum().item(), state
 
     model = EncoderDecoder(Seq2SeqEncoder(5, 4, 4, 1), Eager())
     initialize(model, npx.cpu())
-    with pytest.raises(TypeError, match='expected a model of hybridizable blocks'):
+    with pytest.raises(TraceError, match='depend on the values of arrays'):
         CompiledFunctions(model)
+
+
+@pytest.mark.parametrize('blocks', PLAIN_MODELS.values(), ids=PLAIN_MODELS)
+def test_calls_of_plain_blocks_are_recorded_once(blocks, seed):
+    model, calls = plain_model(blocks, 9, 9), []
+    initialize(model, npx.cpu())
+
+    def decode(number, arrays):
+        calls.append(number)
+        src, valid_len, tgt = arrays
+        state = model.decoder.init_state(model.encoder(src, valid_len), valid_len)
+        first, state = model.decoder(tgt[:, :1], state)
+        second, _ = model.decoder(tgt[:, 1:], state)
+        return [first, [second * number, None]]
+
+    compiled = CompiledFunctions(model)
+    rng = onp.random.RandomState(seed)
+    for _ in range(3):
+        src, tgt = (np.array(rng.randint(9, size=(3, size)), dtype='float32') for size in (5, 2))
+        arrays = [src, np.array(rng.randint(1, 6, size=3), dtype='float32'), tgt]
+        first, (second, none) = compiled(decode, (2.0,), arrays)
+        expected_first, (expected_second, _) = decode(0.0, arrays)[0], decode(2.0, arrays)[1]
+        onp.testing.assert_allclose(first.asnumpy(), expected_first.asnumpy(), atol=1e-5)
+        onp.testing.assert_allclose(second.asnumpy(), expected_second.asnumpy(), atol=1e-5)
+        assert none is None
+    assert calls == [2.0, 0.0, 2.0, 0.0, 2.0, 0.0, 2.0]  # the first is the one that was recorded

@@ -5,6 +5,7 @@ import itertools
 import numpy as onp
 import pytest
 
+import d2l_seq2seq
 from d2l_seq2seq import (
     Decoder,
     Encoder,
@@ -34,6 +35,8 @@ MEMBERS = {
     'dropout': {'dropout': 0.3},
     'both directions': {'bidirectional': True},
     'context': {'masked': True, 'context_every_step': True},
+    'mean context': {'context': 'mean'},
+    'max context': {'bidirectional': True, 'context': 'max'},
     'additive': {'masked': True, 'attention': 'additive'},
     'dot': {'masked': True, 'attention': 'dot', 'cell': 'rnn'},
     'general': {'bidirectional': True, 'attention': 'general'},
@@ -122,7 +125,7 @@ def test_scores_and_attention_are_those_of_teacher_forcing(model, name, seed):
             state = model.decoder.init_state(model.encoder(X, valid_len), valid_len)
             logits = model.decoder(tgt, state)[0][0]
             expected = npx.pick(npx.log_softmax(logits), np.array(tokens)).asnumpy()
-            onp.testing.assert_allclose(hypothesis.log_probs, expected, atol=1e-4)
+            onp.testing.assert_allclose(hypothesis.log_probs, expected, rtol=1e-4, atol=1e-4)
             if isinstance(model.decoder, AttentionDecoder):
                 weights = model.decoder.attend(tgt, state)[2][0].asnumpy()
                 onp.testing.assert_allclose(hypothesis.attention_weights, weights, atol=1e-4)
@@ -194,12 +197,84 @@ class PlainDecoder(Decoder):
         return self.dense(outputs), state[0]
 
 
-def test_a_custom_model_that_cannot_be_traced(seed):
-    model, batch = EncoderDecoder(PlainEncoder(), PlainDecoder()), random_batch(seed)
-    initialize(model, CTX)
+class ReorderingDecoder(PlainDecoder):
+    """The decoder above, which reorders its state itself."""
+
+    def reorder(self, state, rows):
+        return state[rows.astype('int32')]
+
+
+class ValueDecoder(PlainDecoder):
+    """The decoder above, which cannot be traced."""
+
+    def forward(self, X, state):
+        logits, state = super().forward(X, state)
+        return logits * (2 if state.sum().item() > 0 else 1), state
+
+
+def token_ids_of_all(search, model, batch, stepper=ModelStepper):
+    return [
+        [hypothesis.token_ids for hypothesis in hypotheses]
+        for hypotheses in next(search(stepper(model), [batch], RULES))
+    ]
+
+
+@pytest.mark.parametrize('decoder', [PlainDecoder, ValueDecoder])
+def test_a_custom_model(decoder, seed):
+    """The batch is on the first axis of its state."""
+    model, batch = EncoderDecoder(PlainEncoder(), decoder()), random_batch(seed)
+    initialize(model, CTX, mx.init.Uniform(1))
+    if decoder is PlainDecoder:  # the other one depends on the other sentences of the batch
+        assert_equal_to_chapters_prediction(model, batch)
+    search = SEARCHES['beam']
+    graphs = token_ids_of_all(search, model, batch)
+    assert graphs == token_ids_of_all(search, model, batch, EagerStepper)
+    assert len(set(map(str, graphs))) > 1
+
+
+def test_the_batch_axes_of_a_state_are_found(seed):
+    model, batch = EncoderDecoder(PlainEncoder(), ReorderingDecoder()), random_batch(seed)
+    other = EncoderDecoder(model.encoder, PlainDecoder())
+    initialize(other, CTX)
+    initialize(model, CTX, mx.init.Uniform(1))
+    for name, parameter in other.decoder._collect_params_with_prefix().items():
+        parameter.set_data(model.decoder._collect_params_with_prefix()[name].data())
+    results = [
+        next(beam_search(EagerStepper(m), [batch], RULES, beam_size=3)) for m in (model, other)
+    ]
+    assert best_token_ids(results[0]) == best_token_ids(results[1])
+
+
+@pytest.mark.parametrize('name', SEARCHES)
+@pytest.mark.parametrize('decoder', ['Seq2SeqDecoder', 'Seq2SeqAttentionDecoder'])
+def test_the_blocks_of_the_book_find_what_those_of_the_package_find(decoder, name, seed):
+    """The book's blocks are recorded, and the package's are traced with symbols."""
+    sizes, batch, models = (len(VOCAB), 8, 8, 2), random_batch(seed), []
+    for blocks in (d2l_seq2seq.book, d2l_seq2seq):
+        model = EncoderDecoder(blocks.Seq2SeqEncoder(*sizes), getattr(blocks, decoder)(*sizes))
+        initialize(model, CTX, mx.init.Uniform(1))
+        models.append(model)
+    weights = {
+        name.replace('attention_cell.', 'attention.'): parameter.data()
+        for name, parameter in models[0]._collect_params_with_prefix().items()
+    }
+    for parameter_name, parameter in models[1]._collect_params_with_prefix().items():
+        parameter.set_data(weights[parameter_name])
+    of_book, of_package = (token_ids_of_all(SEARCHES[name], model, batch) for model in models)
+    assert of_book == of_package
+
+
+def test_a_transformer(seed):
+    """Its state grows with each step, and all of its arrays have the batch on the first axis."""
+    model = EncoderDecoder(
+        d2l_seq2seq.book.TransformerEncoder(len(VOCAB), 8, 8, 2, 2, 0),
+        d2l_seq2seq.book.TransformerDecoder(len(VOCAB), 8, 8, 2, 2, 0),
+    )
+    batch = random_batch(seed)
+    initialize(model, CTX, mx.init.Uniform(1))
     assert_equal_to_chapters_prediction(model, batch)
-    with pytest.raises(NotImplementedError, match=r'PlainDecoder must define reorder\(state'):
-        next(beam_search(ModelStepper(model), [batch], RULES, beam_size=2))
+    graphs = token_ids_of_all(SEARCHES['beam'], model, batch)
+    assert graphs == token_ids_of_all(SEARCHES['beam'], model, batch, EagerStepper)
 
 
 def test_a_frozen_embedding(seed):
