@@ -9,15 +9,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import difflib
 import io
 import logging
 import os
+import re
 import sys
 import traceback
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterable, Sequence
 
 from .errors import InputError
 from .fields import FLAG, Domain
+
+PROGRAM = 'd2l-seq2seq'  # the console script, see `__main__`
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -37,12 +41,41 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str):
         """Print one line and exit with 2."""
+        unknown = re.match(r'unrecognized arguments: (--[\w-]+)', message)
+        if unknown:
+            message += suggestion(unknown[1], self._option_string_actions)
         self.exit(2, f'{self.prog}: {message} (-h lists the options)\n')
+
+    def format_usage(self) -> str:
+        """Return the usage in one line: the positional arguments, and that there are options."""
+        return f'usage: {self._short_usage()}\n'
+
+    def format_help(self) -> str:
+        """Return the help; the options follow in groups, so the usage does not list them."""
+        self.usage = self._short_usage()
+        return super().format_help()
+
+    def _short_usage(self) -> str:
+        names = []
+        for action in self._get_positional_actions():
+            nargs = getattr(action, 'save_nargs', action.nargs)  # see parse_intermixed_args
+            names.append(f'[{action.metavar}]' if nargs in ('*', '?') else str(action.metavar))
+            if nargs in ('*', '+'):
+                names.append('...')
+        return ' '.join([self.prog, '[OPTION]...', *names])
+
+
+def suggestion(word: str, words: Iterable[str]) -> str:
+    """Return the question whether the most similar of some words was meant, or an empty text."""
+    similar = difflib.get_close_matches(word, list(words), n=1, cutoff=0.75)
+    return f'; did you mean {similar[0]}?' if similar else ''
 
 
 def parser_for(command: str, description: str) -> Parser:
-    """Return the parser of ``python -m d2l_seq2seq.<command>``."""
-    return Parser(prog=f'python -m d2l_seq2seq.{command}', description=description)
+    """Return the parser of a command, under the name by which it was called."""
+    is_script = os.path.basename(sys.argv[0]) == PROGRAM
+    prog = f'{PROGRAM} {command}' if is_script else f'python -m d2l_seq2seq.{command}'
+    return Parser(prog=prog, description=description)
 
 
 def add_presets(parser: Parser, presets: dict[str, dict]) -> None:
@@ -99,7 +132,7 @@ def _add_option(group: argparse._ArgumentGroup, field: dataclasses.Field) -> Non
     group.add_argument(
         f'--{option}',
         default=field.default,
-        metavar=field.name.upper(),
+        metavar='{' + ','.join(domain.words) + '}' if domain.words else field.name.upper(),
         help=text,
         type=reader(domain),
     )

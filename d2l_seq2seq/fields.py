@@ -24,6 +24,7 @@ class Domain:
     parse: Callable[[str], Any]
     contains: Callable[[Any], bool]
     none_word: str | None = None  # the word for None on the command line
+    words: tuple[str, ...] = ()  # the values, if they are a few words
 
     def check(self, name: str, value: Any) -> None:
         """Raise `InputError` unless `value` belongs to the set."""
@@ -47,7 +48,7 @@ def numbers(description: str, contains: Callable[[float], bool]) -> Domain:
 
 def one_of(*words: str) -> Domain:
     """Return a set of words."""
-    return Domain(f'one of {", ".join(words)}', str, lambda value: value in words)
+    return Domain(f'one of {", ".join(words)}', str, lambda value: value in words, words=words)
 
 
 def optional(domain: Domain, none_word: str) -> Domain:

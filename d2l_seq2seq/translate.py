@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any, Iterator, TextIO
 
 from . import cli
 from ._runtime import choose_threads
@@ -37,6 +38,9 @@ def _parser() -> cli.Parser:
     )
     parser.add_argument(
         '--input', metavar='FILE', help='translate the lines of this file instead of sentences'
+    )
+    parser.add_argument(
+        '--output', metavar='FILE', help='write the translations to this file instead of printing'
     )
     parser.add_argument(
         '--scores',
@@ -77,6 +81,14 @@ def main(argv: list[str] | None = None) -> None:
             '--input: cannot be combined with sentences on the command line',
             'Pass one of the two.',
         )
+    for sentence in options.sentences:
+        if Path(sentence).is_file():
+            logger.warning(
+                '%s is the name of a file, and is translated as a sentence; to translate the lines '
+                'of the file, pass --input %s',
+                sentence,
+                sentence,
+            )
     config = read_run_config(Path(options.run))
 
     # MXNet takes seconds to load, and reads the number of threads only then.
@@ -88,34 +100,68 @@ def main(argv: list[str] | None = None) -> None:
     if options.attention:
         _check_attention_plot(options.attention, translator)
     plotted, line_number = [], 0
-    for block in [options.sentences] if options.sentences else _read_blocks(options.input):
-        for translations in translator.translate(block, search):
-            line_number += 1
-            _print(translations, line_number, options.scores or search.n_best > 1)
-            if options.attention:
-                plotted += translations[:1]
-        sys.stdout.flush()
+    with _open_output(options.output, options.input) as output:
+        for block in [options.sentences] if options.sentences else _read_blocks(options.input):
+            for translations in translator.translate(block, search):
+                line_number += 1
+                with_scores = options.scores or search.n_best > 1
+                _print(translations, line_number, with_scores, output)
+                if options.attention:
+                    plotted += translations[:1]
+            output.flush()
     if plotted:
         _plot_attention(plotted, Path(options.attention))
 
 
-def _print(translations: list[Translation], line_number: int, with_scores: bool) -> None:
+@contextlib.contextmanager
+def _open_output(path: str | None, input_path: str | None) -> Iterator[TextIO]:
+    """Open the file for the translations, or return standard output."""
+    if path is None:
+        yield sys.stdout
+        return
+    if input_path is not None and Path(path).resolve() == Path(input_path).resolve():
+        raise InputError(f'--output {path}: is also the input', 'Choose another file.')
+    try:
+        with open(path, 'w', encoding='utf-8', newline='\n') as file:
+            yield file
+    except OSError as error:
+        raise InputError(f'--output {path}: cannot be written ({error.strerror})') from error
+
+
+def _print(
+    translations: list[Translation], line_number: int, with_scores: bool, output: TextIO
+) -> None:
     """Print the translations of a line; without scores, an empty line if there are none."""
     if with_scores:
         for translation in translations:
-            print(line_number, f'{translation.score:.4f}', translation.text, sep='\t')
+            print(line_number, f'{translation.score:.4f}', translation.text, sep='\t', file=output)
     else:
-        print(translations[0].text if translations else '')
+        print(translations[0].text if translations else '', file=output)
 
 
 def _read_blocks(path: str | None) -> Iterator[list[str]]:
     """Yield the lines of a file or of standard input in blocks, as soon as they are available."""
+    if path is None and sys.stdin.isatty():
+        yield from _prompted_lines()
+        return
     try:
         with open(path, 'rb') if path else sys.stdin.buffer as stream:
             yield from _decoded_blocks(stream)
     except OSError as error:
         name = path or 'standard input'
         raise InputError(f'{name}: cannot be read ({error.strerror})') from error
+
+
+def _prompted_lines() -> Iterator[list[str]]:
+    """Yield the lines that the user types at a prompt, one by one."""
+    print('Type a sentence and press Enter. Ctrl-D ends.', file=sys.stderr)
+    while True:
+        print('> ', end='', file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            print(file=sys.stderr)
+            return
+        yield [line.rstrip('\n')]
 
 
 def _decoded_blocks(stream: Any) -> Iterator[list[str]]:
