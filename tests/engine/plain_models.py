@@ -3,7 +3,7 @@
 import math
 
 from d2l_seq2seq import book as d2l
-from d2l_seq2seq._mxnet import nn, np, npx, rnn
+from d2l_seq2seq._mxnet import autograd, nn, np, npx, rnn
 
 
 class GRUEncoder(d2l.Encoder):
@@ -73,6 +73,14 @@ class PositionEncoder(d2l.Seq2SeqEncoder):
         return self.rnn(X, self.rnn.begin_state(batch_size=X.shape[1], ctx=X.ctx))
 
 
+class ModeEncoder(d2l.Seq2SeqEncoder):
+    """An encoder that computes something else in training, as the decoder of section 10.3 does."""
+
+    def forward(self, X, *args):
+        outputs, state = super().forward(X)
+        return outputs, [2 * part if autograd.is_training() else part for part in state]
+
+
 class ValueEncoder(d2l.Seq2SeqEncoder):
     """An encoder whose operators depend on the values of its input."""
 
@@ -109,6 +117,7 @@ PLAIN_MODELS = {
     'one more layer': (d2l.Seq2SeqEncoder, DeeperDecoder),
     'attention': (d2l.Seq2SeqEncoder, d2l.Seq2SeqAttentionDecoder),
     'constants': (PositionEncoder, d2l.Seq2SeqDecoder),
+    'mode': (ModeEncoder, d2l.Seq2SeqDecoder),
     'transformer': (transformer_encoder, transformer_decoder),
 }
 # Encoders and decoders that cannot.
