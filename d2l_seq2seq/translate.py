@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import logging
 import sys
@@ -184,16 +185,15 @@ def _decode(line: bytes, number: int) -> str:
         logger.warning(
             'line %s is longer than %s bytes and was cut', f'{number:,}', f'{MAX_LINE_BYTES:,}'
         )
-        line = line[:MAX_LINE_BYTES]
-        while line[-1] & 0xC0 == 0x80:  # so that the last character is not cut in two
-            line = line[:-1]
-        line = line[:-1]
+    new_decoder = codecs.getincrementaldecoder('utf-8-sig' if number == 1 else 'utf-8')
+    is_complete = len(line) <= MAX_LINE_BYTES  # otherwise its last character may be cut in two
+    line = line[:MAX_LINE_BYTES]
     try:
-        return line.decode('utf-8-sig' if number == 1 else 'utf-8')
+        return new_decoder().decode(line, final=is_complete)
     except UnicodeDecodeError:
-        text = line.decode('utf-8', errors='replace')
+        text = new_decoder('replace').decode(line, final=is_complete)
         logger.warning(
-            'line %s is not UTF-8; invalid bytes were replaced: %s', f'{number:,}', text[:40]
+            'line %s is not UTF-8; invalid bytes were replaced: %s', f'{number:,}', ascii(text[:40])
         )
         return text
 

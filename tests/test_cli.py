@@ -113,6 +113,21 @@ def test_an_output_that_cannot_be_used(trained, tmp_path, output, message):
     assert (tmp_path / 'in.txt').read_text() == 'Go.\n'
 
 
+@pytest.mark.parametrize('byte', [b'\x80', b'\xf0', b'\xff', '😀'.encode(), '\u2028'.encode()])
+def test_any_bytes_give_a_line_for_each_line(trained, byte):
+    text = b'Go.\n' + byte * 70_000 + b'\n\nGo.\n' + byte
+    result = subprocess.run(
+        [sys.executable, '-m', 'd2l_seq2seq', 'translate', str(trained)],
+        input=text,
+        capture_output=True,
+        cwd=ROOT,
+    )
+    first, _, empty, fourth, _, rest = result.stdout.split(b'\n')
+    assert result.returncode == 0 and first == fourth and empty == rest == b''
+    assert b'line 2 is longer than 65,536 bytes and was cut' in result.stderr
+    assert b'Traceback' not in result.stderr
+
+
 def test_a_file_in_place_of_a_sentence_is_pointed_out(trained, tmp_path):
     path = tmp_path / 'sentences.txt'
     path.write_text('Go.\n')

@@ -21,7 +21,7 @@ from .graphs import (
     replace_idle_swaps,
     static_flags,
 )
-from .recording import record_call
+from .recording import TRACING, record_call
 from .tracing import trace
 
 # Maximum number of graphs to keep.  Each uses memory, about 100 KB of which MXNet never frees.
@@ -80,14 +80,15 @@ class CompiledFunctions:
         leaves: list = []
         structure = flatten(arrays, leaves)
         key = function, static, structure, tuple(leaf.shape for leaf in leaves)
-        self._update_variables()
-        if key in self._compiled:
-            self._compiled.move_to_end(key)
-        else:
-            self._compiled[key] = self._compile(function, static, structure, leaves)
-            if len(self._compiled) > MAX_GRAPHS:
-                self._compiled.popitem(last=False)
-        compiled = self._compiled[key]
+        with TRACING:  # threads may share a translator
+            self._update_variables()
+            if key in self._compiled:
+                self._compiled.move_to_end(key)
+            else:
+                self._compiled[key] = self._compile(function, static, structure, leaves)
+                if len(self._compiled) > MAX_GRAPHS:
+                    self._compiled.popitem(last=False)
+            compiled = self._compiled[key]
         inputs = {**compiled.constants, **dict(zip(_input_names(len(leaves)), leaves))}
         outputs = compiled.operator(
             *(inputs[name] if name in inputs else self._variables[name] for name in compiled.inputs)

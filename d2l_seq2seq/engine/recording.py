@@ -19,6 +19,9 @@ import numpy as onp
 
 from .._mxnet import autograd, gluon, mx, nn, np, rnn
 
+# Gluon's name scopes, and the methods that `record_call` replaces, are shared by all threads.
+TRACING = threading.RLock()
+
 
 class TraceError(TypeError):
     """A model cannot become a graph; the message is the reason."""
@@ -73,7 +76,7 @@ def record_call(
     parameters = {p.name: p.data(p.list_ctx()[0]) for p in model.collect_params().values()}
     created: list[np.ndarray] = []
     try:
-        with _watch_arrays(created), autograd.record(train_mode=is_training):
+        with TRACING, _watch_arrays(created), autograd.record(train_mode=is_training):
             outputs = [autograd.get_symbol(output) for output in function(**marked)]
     except TraceError:
         raise

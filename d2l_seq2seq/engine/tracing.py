@@ -18,7 +18,7 @@ from .graphs import (
     pack_recurrent_weights,
     take_positions,
 )
-from .recording import Recording, TraceError, record_call
+from .recording import TRACING, Recording, TraceError, record_call
 
 _BATCH_INPUTS = ('src', 'src_valid_len', 'tgt', 'tgt_valid_len', 'label_positions')
 
@@ -134,7 +134,8 @@ def _trace_logits(
         mx.sym.var(name, shape=shape).as_np_ndarray() for name, shape in zip(_BATCH_INPUTS, shapes)
     )
     try:
-        logits, _ = model(src, tgt, src_valid_len, tgt_valid_len)
+        with TRACING:
+            logits, _ = model(src, tgt, src_valid_len, tgt_valid_len)
     except Exception as error:
         raise TraceError(
             f'expected a model of hybridizable blocks, got one that cannot be called with symbols '

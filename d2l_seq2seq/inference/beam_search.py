@@ -11,7 +11,13 @@ from typing import Generator, Iterable, Iterator, NamedTuple, Sequence
 import numpy as onp
 
 from .._mxnet import operators_of, shape_of
-from .constraints import BLOCKED, IMPOSSIBLE, append_to_history, apply_constraints
+from .constraints import (
+    BLOCKED,
+    IMPOSSIBLE,
+    append_to_history,
+    apply_constraints,
+    log_probabilities,
+)
 from .search import (
     STEPS_PER_CALL,
     BatchInputs,
@@ -225,7 +231,7 @@ def _extend_beams(stepper, rules, beam_size, position, arrays):
     F, results, attention = operators_of(tokens), [], []
     for step in range(STEPS_PER_CALL):
         logits, state, weights = stepper.step(tokens, state)
-        log_probs = F.npx.log_softmax(logits)
+        log_probs = log_probabilities(F, logits, stepper.has_finite_logits)
         log_probs = apply_constraints(log_probs, rules, history, position + step)
         results.append(best_continuations(F, log_probs, scores, rules.eos_id))
         attention.append(weights)

@@ -39,6 +39,29 @@ def apply_constraints(scores, rules: SearchRules, history, position: int):
     return scores
 
 
+def log_probabilities(F, logits, are_finite: bool):
+    """Return the logarithms of probabilities, at most `BLOCKED` for a probability of 0.
+
+    Parameters
+    ----------
+    F : module
+        MXNet's operators, for arrays or for symbols.
+    logits : float32 array whose last axis is the vocabulary
+        -inf excludes a token.  If all tokens of a row are excluded, all get `BLOCKED` or less.
+    are_finite : bool
+        True if no logit is -inf, which saves time.
+
+    Returns
+    -------
+    float32 array of the same shape
+        Natural logarithms, all finite.
+    """
+    if are_finite:
+        return F.npx.log_softmax(logits)
+    is_excluded = (logits < IMPOSSIBLE).astype('float32')
+    return F.npx.log_softmax(F.np.maximum(logits, BLOCKED)) + BLOCKED * is_excluded
+
+
 def append_to_history(history, tokens, rules: SearchRules):
     """Return the token ids so far including the latest ones; None if no rule needs them.
 

@@ -12,7 +12,7 @@ from typing import Generator, Iterable, Iterator
 import numpy as onp
 
 from .._mxnet import operators_of, shape_of
-from .constraints import BLOCKED, append_to_history, apply_constraints
+from .constraints import BLOCKED, append_to_history, apply_constraints, log_probabilities
 from .search import (
     STEPS_PER_CALL,
     BatchInputs,
@@ -181,7 +181,8 @@ def _choose_tokens(stepper, rules, choose, hypotheses_per_sentence, position, ar
         attention.append(weights)
         history = append_to_history(history, tokens, rules)
     chosen = F.np.concatenate(chosen, axis=1)  # (num_hypotheses, STEPS_PER_CALL)
-    log_probs = F.npx.pick(F.npx.log_softmax(F.np.stack(all_logits, axis=1)), chosen)
+    log_probs = log_probabilities(F, F.np.stack(all_logits, axis=1), stepper.has_finite_logits)
+    log_probs = F.npx.pick(log_probs, chosen)
     return (
         F.np.stack([chosen, log_probs], axis=0),
         stack_attention(F, attention),

@@ -34,7 +34,14 @@ class Stepper:
     The first axis of token ids, logits and attention weights runs over the hypotheses of all
     sentences of a batch; the hypotheses of one sentence are next to each other.  A state is a
     nested list of arrays; the stepper chooses their shapes.
+
+    Attributes
+    ----------
+    has_finite_logits : bool
+        True if `step` never excludes a token with a logit of -inf, which saves time.
     """
+
+    has_finite_logits = False
 
     def start(self, arrays: Sequence, num_rows: int) -> Any:
         """Return the state before the first token.
@@ -64,7 +71,8 @@ class Stepper:
         Returns
         -------
         logits : float32 array of shape (num_hypotheses, vocab_size)
-            Of the next token.
+            Of the next token.  A logit of -inf excludes a token, and a row of them ends a
+            hypothesis without a result.
         state : nested list of arrays
         attention_weights : float32 array of shape (num_hypotheses, num_src_steps), or None
             None if the model has no attention.

@@ -39,6 +39,8 @@ class ModelStepper(Stepper):
     of one kind.  Otherwise it runs operator by operator, which is slower.
     """
 
+    has_finite_logits = True
+
     def __init__(self, model: EncoderDecoder):
         self._model = model
         self._has_attention = isinstance(model.decoder, AttentionDecoder)

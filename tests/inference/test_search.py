@@ -133,6 +133,69 @@ def test_a_beam_for_all_sequences_is_brute_force(rules, seed):
     ]
 
 
+class GrammarStepper(TableStepper):
+    """A table with excluded tokens; some sequences are impossible, and some states dead ends."""
+
+    def __init__(self, seed):
+        super().__init__(seed)
+        rng = onp.random.RandomState(seed)
+        self.table[rng.rand(NUM_STATES, VOCAB_SIZE) < 0.4] = -onp.inf
+        self.table[rng.rand(NUM_STATES) < 0.2] = -onp.inf
+
+    def log_probs(self, start, tokens):
+        with onp.errstate(invalid='ignore'):  # a dead end is -inf - (-inf)
+            log_probs = onp.array(super().log_probs(start, tokens))
+        return onp.where(onp.isnan(log_probs), -onp.inf, log_probs)
+
+
+@pytest.mark.parametrize('beam_size', [3, 8, 81, 200])
+def test_a_beam_finds_what_a_grammar_allows(beam_size, rules, seed):
+    """A wide beam holds all sequences, and a wider one than there are sequences finds the same."""
+    for grammar in range(3):
+        stepper, start = GrammarStepper(seed + grammar), seed % NUM_STATES
+        expected = [
+            (is_finished, score, tokens)
+            for is_finished, score, tokens in brute_force(stepper, start, rules)
+            if score > -onp.inf
+        ]
+        hypotheses = only(
+            beam_search(stepper, [starts(start)], rules, beam_size=beam_size, n_best=beam_size)
+        )
+        possible = {tokens: score for _, score, tokens in expected}
+        for hypothesis in hypotheses:
+            assert hypothesis.score == pytest.approx(possible[with_eos(hypothesis)], abs=1e-4)
+        finished = [tokens for is_finished, _, tokens in expected if is_finished]
+        if beam_size >= 3**rules.max_length:
+            found = [with_eos(h) for h in hypotheses if h.is_finished]
+            assert sorted(found) == sorted(finished)
+
+
+def test_dead_ends_and_beams_of_any_width():
+    """Token 0 leads to 2 (0.6) or 3 (0.4), 2 to 4 and to the end, 3 to the end."""
+
+    class Chain(Stepper):
+        table = onp.full((6, 6), -onp.inf, dtype='float32')
+
+        def start(self, arrays, num_rows):
+            return np.repeat(arrays[0][:, 0], num_rows)
+
+        def step(self, tokens, state):
+            return np.take(np.array(self.table), tokens[:, 0].astype('int32'), axis=0), state, None
+
+        def reorder(self, state, rows):
+            return np.take(state, rows, axis=0)
+
+    for before, after, probability in ((0, 2, 0.6), (0, 3, 0.4), (2, 4, 1), (4, 5, 1), (3, 5, 1)):
+        Chain.table[before, after] = math.log(probability)
+    rules = SearchRules(0, 5, 4, length_penalty=no_length_penalty)
+    for beam_size in (1, 2, 3, 8, 10, 16, 40):
+        (best, *others) = only(
+            beam_search(Chain(), [starts(0)], rules, beam_size=beam_size, n_best=beam_size)
+        )
+        assert best.token_ids == [2, 4] and best.score == pytest.approx(math.log(0.6), abs=1e-5)
+        assert [other.token_ids for other in others] == ([[3]] if beam_size > 1 else [])
+
+
 def test_a_beam_of_one_is_greedy_search(rules, seed):
     stepper, batch = TableStepper(seed), starts(*range(NUM_STATES))
     (greedy,), (beam,) = (

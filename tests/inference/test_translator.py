@@ -12,13 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from d2l_seq2seq import (
+    BucketFeed,
     DataConfig,
     InputError,
     ModelConfig,
     RunConfig,
     SearchConfig,
     Translator,
+    book,
     build_model,
+    encode_pairs,
+    fit,
     initialize,
     predict_s2s_ch9,
 )
@@ -208,6 +212,56 @@ def test_in_another_thread(run, tmp_path):
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         texts = pool.submit(lambda: Translator.load(tmp_path / 'run')(['a b', 'c !'])).result()
     assert texts == Translator.of(run)(['a b', 'c !'])
+
+
+@pytest.mark.parametrize('kind', ['hybridizable', 'plain'])
+def test_threads_may_share_a_translator(kind):
+    """Each thread meets shapes that the others have not traced yet."""
+    run = make_run()
+    if kind == 'plain':
+        sizes = len(VOCAB), 8, 8, 1
+        model = book.EncoderDecoder(book.Seq2SeqEncoder(*sizes), book.Seq2SeqDecoder(*sizes))
+        initialize(model, CTX)
+        run = Run(run.config, VOCAB, VOCAB, model)
+    lines = sentences(0)
+    translator = Translator.of(run)
+    expected = [translator([line], BEAM) for line in lines]
+    for _ in range(3):
+        translator = Translator.of(run)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            texts = list(pool.map(lambda line, t=translator: t([line], BEAM), lines))
+        assert texts == expected
+
+
+def test_a_translation_during_training(seed):
+    """`fit` traces in its thread while another one translates with another model."""
+    run = make_run(bidirectional=True, attention='additive')
+    config = ModelConfig(8, 8, 2, masked=True, attention='additive')
+    lines, losses = sentences(0), []
+    translator = Translator.of(run)
+    expected = [translator([line]) for line in lines]
+
+    def train():
+        src_vocab, tgt_vocab, corpus = encode_pairs(
+            [('a b', 'b a'), ('c', 'c'), ('a c .', '. c a')] * 9, 6
+        )
+        model = build_model(config, len(src_vocab), len(tgt_vocab))
+        initialize(model, CTX)
+        feed = BucketFeed(corpus, 4, seed, CTX, width=1)
+        fit(
+            model,
+            feed,
+            num_epochs=3,
+            lr=0.01,
+            on_epoch_end=lambda metrics, state: losses.append(metrics.train.nll_per_token),
+        )
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        training = pool.submit(train)
+        translator = Translator.of(run)
+        texts = [pool.submit(translator, [line]).result() for line in lines]
+        training.result()
+    assert texts == expected and losses[-1] < losses[0]
 
 
 @pytest.fixture(scope='module')
