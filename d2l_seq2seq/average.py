@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from . import cli
+from ._streams import without_reader
 from .errors import InputError
 from .runs.layout import checkpoint_position, list_checkpoints
 
@@ -31,6 +32,7 @@ def _parser() -> cli.Parser:
     return parser
 
 
+@without_reader()
 def main(argv: list[str] | None = None) -> None:
     """Run the command.
 

@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import dataclasses
 import difflib
-import io
 import logging
 import os
 import re
@@ -18,6 +17,7 @@ import sys
 import traceback
 from typing import Any, Callable, Iterable, Sequence
 
+from . import _streams
 from .errors import InputError
 from .fields import FLAG, Domain
 
@@ -174,10 +174,8 @@ def run(main: Callable[[], int | None]) -> None:
     130 after Ctrl-C.  It is not an error if the reader of the output closes it early, as ``head``
     does.
     """
+    _streams.prepare()
     logging.basicConfig(level=logging.WARNING, format='%(message)s', stream=sys.stderr)
-    for stream in (sys.stdin, sys.stdout):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding='utf-8', errors='replace')  # in every locale
     try:
         code = _exit_code(main)
     except Exception:
@@ -209,15 +207,15 @@ def _exit_code(main: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         if _is_joined_worker():
             return 141  # the exit code after SIGPIPE, which ends the whole job
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        _streams.discard_output()
         return 0
     except OSError as error:  # for example, a parent folder without permission
         if error.filename is None:
             raise
-        print(
-            f'error: {error.filename}: cannot be used ({error.strerror}). Choose another path.',
-            file=sys.stderr,
-        )
+        hint = '' if error.filename == _streams.OUTPUT else ' Choose another path.'
+        print(f'error: {error.filename}: cannot be used ({error.strerror}).{hint}', file=sys.stderr)
+        if error.filename == _streams.OUTPUT:
+            _streams.discard_output()
         return 2
 
 

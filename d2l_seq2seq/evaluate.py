@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from . import cli
 from ._runtime import choose_threads
+from ._streams import without_reader
 from .config import SearchConfig
 from .data.corpus import read_corpus
 from .errors import InputError
@@ -50,6 +51,7 @@ def _parser() -> cli.Parser:
     return parser
 
 
+@without_reader()
 def main(argv: list[str] | None = None) -> None:
     """Run the command.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 from . import cli
 from ._runtime import choose_threads
+from ._streams import without_reader
 from .config import (
     PRESETS,
     DataConfig,
@@ -60,6 +61,7 @@ def _parser() -> cli.Parser:
     return parser
 
 
+@without_reader()
 def main(argv: list[str] | None = None) -> int:
     """Run the command.
 
