@@ -114,6 +114,12 @@ class ModelConfig(Checked):
     context_every_step: bool = field(
         False, FLAG, 'give the decoder the context at every step, Eq. (9.7.4)'
     )
+    context: str = field(
+        'last',
+        one_of('last', 'mean', 'max'),
+        'context that the decoder reads at every step, q in Eq. (9.7.2): the last hidden state of '
+        'the encoder, or the mean or max of all; mean and max imply context_every_step',
+    )
     attention: str = field(
         'none',
         one_of('none', 'additive', 'dot', 'general'),
@@ -146,6 +152,12 @@ class ModelConfig(Checked):
                 f'context_every_step: cannot be combined with {self.attention} attention, which '
                 'computes its own context',
                 'Leave out --context-every-step or --attention.',
+            )
+        if self.attention != 'none' and self.context != 'last':
+            raise InputError(
+                f'context: {self.context} cannot be combined with {self.attention} attention, '
+                'which computes its own context',
+                'Leave out --context or --attention.',
             )
 
 
@@ -418,6 +430,9 @@ def resolve_implications(config: RunConfig) -> tuple[RunConfig, list[str]]:
 
     if config.model.bidirectional:  # the backward direction would start with the padding
         imply(model, config.model, 'masked', True, 'bidirectional')
+    context = config.model.context
+    if context != 'last':
+        imply(model, config.model, 'context_every_step', True, f'context {context}')
     if config.training.amp:  # numbers above 65,504 overflow in float16
         imply(training, config.training, 'skip_bad_batches', True, 'amp')
     stopping = config.training.early_stopping

@@ -44,6 +44,7 @@ def test_defaults_are_the_books():
         (TrainingConfig, 'lr', float('inf')),
         (TrainingConfig, 'num_epochs', None),
         (ModelConfig, 'cell', 'LSTM'),
+        (ModelConfig, 'context', 'first'),
         (ModelConfig, 'masked', 1),
         (TrainingConfig, 'max_norm', 0),
         (TrainingConfig, 'teacher_forcing', 1.1),
@@ -89,7 +90,8 @@ def test_foreign_settings_are_refused(change):
 
 def test_settings_of_an_earlier_version_are_read():
     values = RunConfig(DataConfig(num_steps=12)).to_dict()
-    del values['model']['cell'], values['data']['text_rules'], values['training']
+    del values['model']['cell'], values['model']['context']
+    del values['data']['text_rules'], values['training']
     assert RunConfig.from_dict(values) == RunConfig(DataConfig(num_steps=12))
 
 
@@ -103,6 +105,12 @@ def test_settings_of_an_earlier_version_are_read():
             ['bidirectional implies masked'],
         ),
         (RunConfig(model=ModelConfig(bidirectional=True, masked=True)), {}, []),
+        (
+            RunConfig(model=ModelConfig(context='mean')),
+            {'context_every_step': True},
+            ['context mean implies context_every_step'],
+        ),
+        (RunConfig(model=ModelConfig(context='max', context_every_step=True)), {}, []),
         (
             RunConfig(training=TrainingConfig(amp=True)),
             {'skip_bad_batches': True},
@@ -164,6 +172,10 @@ def test_a_list_is_refused():
         (
             {'attention': 'additive', 'context_every_step': True},
             'cannot be combined with additive attention',
+        ),
+        (
+            {'attention': 'general', 'context': 'max'},
+            'context: max cannot be combined with general attention',
         ),
     ],
 )

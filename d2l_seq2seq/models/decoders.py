@@ -17,6 +17,7 @@ from typing import Callable
 from .._mxnet import nn, operators_of, rnn, shape_of
 from ..book.encoder_decoder import Decoder
 from .attention import AdditiveAttention, Attention
+from .contexts import last_state
 from .recurrent_layers import check_state, num_states, reorder_state, stack_layers
 
 
@@ -87,24 +88,45 @@ class Seq2SeqDecoder(nn.HybridBlock, Decoder):
 class ContextDecoder(Seq2SeqDecoder):
     """A decoder that reads the context c at every step (d2l 0.14, Eq. (9.7.4)).
 
-    The chapter's decoder gets the context only as its first state.  Here c is the encoder's top
-    hidden state after the last token.  It is concatenated with the embedding of every token, and
-    does not change from step to step.  The parameters are those of `Seq2SeqDecoder`.
+    The chapter's decoder gets the context only as its first state.  Here c is concatenated with the
+    embedding of every token, and does not change from step to step.  The first state is the
+    encoder's last state, whatever the context is.  The parameters are those of `Seq2SeqDecoder`,
+    and one more.
+
+    Parameters
+    ----------
+    context : Callable
+        The function q of Eq. (9.7.2), which computes c from the encoder's hidden states:
+        `last_state`, `mean_state`, `max_state`, or your own; see `models.contexts`.
 
     Inputs:
         - **X**: array of shape (batch_size, num_steps), target token ids.
         - **state**: list of the recurrent layers' state, a list of arrays of shape (num_layers,
-          batch_size, num_hiddens), and the context of shape (1, batch_size, num_hiddens).
+          batch_size, num_hiddens), and the context of shape (1, batch_size, context_size).
 
     Outputs:
         - **logits**: float32 array of shape (batch_size, num_steps, vocab_size).
         - **state**: as the input, after the last step.
     """
 
-    def init_state(self, enc_outputs, *args):
-        """Return the encoder's last state, and its top hidden state as the context."""
+    def __init__(self, *args, context: Callable = last_state, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._context = context
+
+    def init_state(self, enc_outputs, valid_len=None, *args):
+        """Return the encoder's last state, and the context.
+
+        Parameters
+        ----------
+        enc_outputs
+            The encoder's outputs and state.
+        valid_len : array of shape (batch_size,), optional
+            The source valid lengths, which exclude padding from the context.  By default all steps
+            count.
+        """
+        outputs, _ = enc_outputs
         state = super().init_state(enc_outputs)
-        return [state, state[0][-1:]]
+        return [state, self._context(outputs, state, valid_len)]
 
     def reorder(self, state, rows):
         """Return the state with its rows in another order; see `reorder_state`."""
@@ -114,7 +136,7 @@ class ContextDecoder(Seq2SeqDecoder):
     def hybrid_forward(self, F, X, state):
         state, context = state
         X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
-        contexts = F.np.zeros_like(X[:, :, :1]) + context  # (num_steps, batch_size, num_hiddens)
+        contexts = F.np.zeros_like(X[:, :, :1]) + context  # (num_steps, batch_size, context_size)
         outputs, state = self.rnn(F.np.concatenate([X, contexts], axis=-1), state)
         return F.np.swapaxes(self.dense(outputs), 0, 1), [state, context]
 

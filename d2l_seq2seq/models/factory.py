@@ -14,15 +14,17 @@ from .._mxnet import gluon, init, nn, np, rnn, use_np
 from ..book.encoder_decoder import Decoder, Encoder, EncoderDecoder
 from ..config import ModelConfig, TrainingConfig
 from .attention import AdditiveAttention, DotAttention, GeneralAttention
+from .contexts import last_state, max_state, mean_state
 from .decoders import ContextDecoder, LuongDecoder, Seq2SeqAttentionDecoder, Seq2SeqDecoder
 from .encoders import Bridge, MaskedEncoder, Seq2SeqEncoder
 from .recurrent import KerasDefaults, keras_lstm, tanh_rnn
 from .scheduled_sampling import ScheduledSampling, SteppedEncoderDecoder
 
-# The keys are the values of the fields `cell` and `initializer` of `ModelConfig`.
+# The keys are the values of the fields `cell`, `initializer` and `context` of `ModelConfig`.
 LAYERS = {'rnn': tanh_rnn, 'gru': rnn.GRU, 'lstm': rnn.LSTM}
 KERAS_LAYERS = {**LAYERS, 'lstm': keras_lstm}
 INITIALIZERS = {'xavier': init.Xavier, 'keras': KerasDefaults}
+CONTEXTS = {'last': last_state, 'mean': mean_state, 'max': max_state}
 
 
 def build_model(config: ModelConfig, src_vocab_size: int, tgt_vocab_size: int) -> EncoderDecoder:
@@ -174,7 +176,9 @@ def _build_decoder(config: ModelConfig, vocab_size: int) -> Decoder:
     if config.attention == 'general':
         general = GeneralAttention(config.num_hiddens, config.dropout)
         return LuongDecoder(*sizes, general, **options)
-    return (ContextDecoder if config.context_every_step else Seq2SeqDecoder)(*sizes, **options)
+    if config.context_every_step or config.context != 'last':
+        return ContextDecoder(*sizes, context=CONTEXTS[config.context], **options)
+    return Seq2SeqDecoder(*sizes, **options)
 
 
 def _layer_class(config: ModelConfig) -> Callable:

@@ -45,7 +45,7 @@ def configurations():
         ('rnn', 'gru', 'lstm'),
         (False, True),
         ('none', 'additive', 'dot', 'general'),
-        (False, True),
+        ('first state', 'last', 'mean', 'max'),
         (False, True),
     ):
         try:
@@ -58,7 +58,8 @@ def configurations():
                 masked=True,
                 bidirectional=bidirectional,
                 attention=attention,
-                context_every_step=context,
+                context_every_step=context != 'first state',
+                context='last' if context == 'first state' else context,
                 tied=shares_weights,
                 share_embedding=shares_weights,
             )
@@ -72,7 +73,7 @@ FAMILY = list(configurations())
 def name_of(config):
     values = dataclasses.asdict(config)
     return ' '.join(
-        [config.cell, config.attention]
+        [config.cell, config.attention, config.context]
         + [name for name in ('bidirectional', 'context_every_step', 'tied') if values[name]]
     )
 
@@ -217,6 +218,8 @@ LEARNERS = {
     "the chapter's": {},
     'both directions': {'bidirectional': True},
     'context': {'masked': True, 'context_every_step': True},
+    'mean context': {'masked': True, 'context': 'mean'},
+    'max context': {'masked': True, 'context': 'max'},
     'tied': {'masked': True, 'tied': True},
     'dropout': {'masked': True, 'dropout': 0.1},
     'additive': {'attention': 'additive'},

@@ -58,6 +58,8 @@ print(json.dumps({'logits': logits, 'vocabs': lines, 'signature': signature}))
     [
         ModelConfig(5, 6, 2),
         ModelConfig(5, 6, 2, 0.2, 'gru', masked=True, context_every_step=True),
+        ModelConfig(5, 6, 1, context='mean'),
+        ModelConfig(5, 6, 1, masked=True, bidirectional=True, context='max'),
         ModelConfig(5, 6, 2, 0.2, 'rnn', masked=True, bidirectional=True, attention='general'),
         ModelConfig(6, 6, 1, masked=True, attention='additive', tied=True),
         ModelConfig(5, 6, 1, masked=True, attention='dot'),
