@@ -1,28 +1,29 @@
 """Sequence-to-sequence learning as *Dive into Deep Learning* teaches it, in MXNet/Gluon.
 
-The public names are listed here and resolved on first use (PEP 562), so that ``import d2l_seq2seq``
-takes a few milliseconds and loads neither MXNet nor d2l.  The first name that needs MXNet loads it
-and prepares it; see ``_mxnet.py``.
+The public names are those of the toolkit, which are listed here, and those of the book's sections,
+which `book` lists.  If both have a name, this package has the toolkit's.
+
+They are resolved on first use (PEP 562), so that ``import d2l_seq2seq`` takes a few milliseconds
+and loads neither MXNet nor d2l.  The first name that needs MXNet loads it and prepares it; see
+``_mxnet.py``.
 """
 
 import importlib
 import warnings
 
+from . import book
+
 __version__ = '0.3.0'
 
-# The module in which each public name is defined.
+# The module in which each public name of the toolkit is defined.
 _MODULES = {
     'AdditiveAttention': 'models.attention',
-    'Animator': 'book.animator',
     'BookLengthPenalty': 'inference.search',
     'Bridge': 'models.encoders',
     'BucketFeed': 'data.feed',
     'ContextDecoder': 'models.decoders',
     'DataConfig': 'config',
-    'Decoder': 'book.encoder_decoder',
     'DotAttention': 'models.attention',
-    'Encoder': 'book.encoder_decoder',
-    'EncoderDecoder': 'book.encoder_decoder',
     'Feed': 'data.feed',
     'GNMTLengthPenalty': 'inference.search',
     'GeneralAttention': 'models.attention',
@@ -32,7 +33,6 @@ _MODULES = {
     'InverseSqrt': 'engine.optimizer',
     'LuongDecoder': 'models.decoders',
     'MaskedEncoder': 'models.encoders',
-    'MaskedSoftmaxCELoss': 'book.seq2seq',
     'ModelConfig': 'config',
     'ModelStepper': 'inference.stepper',
     'Run': 'runs.checkpoint',
@@ -51,11 +51,9 @@ _MODULES = {
     'Translation': 'inference.translator',
     'Translator': 'inference.translator',
     'UpdateRules': 'engine.step',
-    'Vocab': 'book.vocab',
     'beam_search': 'inference.beam_search',
     'bleu': 'inference.metrics',
     'book_objective': 'engine.step',
-    'build_array': 'book.machine_translation',
     'build_model': 'models.factory',
     'corpus_scores': 'inference.metrics',
     'encode_pairs': 'data.encoding',
@@ -64,12 +62,9 @@ _MODULES = {
     'fit': 'engine.fit',
     'greedy_search': 'inference.sampling',
     'initialize': 'models.factory',
-    'load_data_nmt': 'book.machine_translation',
     'load_run': 'runs.loading',
     'no_length_penalty': 'inference.search',
     'per_token_objective': 'engine.step',
-    'predict_s2s_ch9': 'book.seq2seq',
-    'preprocess_nmt': 'book.machine_translation',
     'read_corpus': 'data.corpus',
     'sample': 'inference.sampling',
     'save_run': 'runs.folder',
@@ -79,14 +74,11 @@ _MODULES = {
     'tanh_rnn': 'models.recurrent',
     'teacher_forcing': 'models.scheduled_sampling',
     'tie_output': 'models.factory',
-    'train_s2s_ch9': 'book.seq2seq',
-    'truncate_pad': 'book.machine_translation',
-    'try_gpu': 'device',
 }
 # Names of version 0.2, and the names that replace them.
 _RENAMED = {'Mixture': 'ScheduledSampling'}
 
-__all__ = sorted(_MODULES)
+__all__ = sorted({*_MODULES, *book.__all__})
 
 
 def __getattr__(name):
@@ -95,12 +87,15 @@ def __getattr__(name):
             f'{name} is deprecated; use {_RENAMED[name]}', DeprecationWarning, stacklevel=2
         )
         return __getattr__(_RENAMED[name])
-    if name not in _MODULES:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    value = getattr(importlib.import_module(f'{__name__}.{_MODULES[name]}'), name)
+    if name in _MODULES:
+        value = getattr(importlib.import_module(f'{__name__}.{_MODULES[name]}'), name)
+    elif name in book.NAMES:
+        value = getattr(book, name)
+    else:
+        raise book.editions.missing_name(__name__, name)
     globals()[name] = value  # so that the next access does not call this function
     return value
 
 
 def __dir__():
-    return sorted(set(globals()) | set(__all__))
+    return sorted({*globals(), *__all__, *book.NAMES})

@@ -8,8 +8,11 @@ source of functions and classes.
 
 from __future__ import annotations
 
+import ast
+import html
 import inspect
 import math
+import textwrap
 from typing import Any, Mapping, Sequence
 
 from matplotlib.axes import Axes
@@ -20,6 +23,11 @@ from .book.animator import figure_bytes
 ENCODER_COLOR, DECODER_COLOR, PLAIN_COLOR = '#cfe2f3', '#fce5cd', '#eeeeee'
 _FAINT_COLOR, _BEST_COLOR = '#999999', '#c0392b'
 _FONT_SIZE = 8  # points; the figures fit into a column of 7.5 inches
+# Lines are scrolled and not broken, also inside of Jupyter's styles.
+_CODE_STYLE = (
+    'white-space: pre; overflow-x: auto; overflow-wrap: normal; word-break: normal; '
+    'font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px)'
+)
 _ARROW = {'arrowstyle': '-|>', 'color': 'black', 'shrinkA': 0, 'shrinkB': 0}
 
 
@@ -89,18 +97,20 @@ def unrolled_diagram(
     return figure
 
 
-def layers_diagram(
-    columns: Mapping[str, Sequence[str]], links: Sequence[tuple[tuple[str, str], tuple[str, str]]]
-) -> Figure:
+def layers_diagram(columns: Mapping[str, Sequence[str]], links: Sequence[Sequence]) -> Figure:
     """Draw the layers of a model as stacks of boxes, with a column for each part of the model.
+
+    The diagrams correspond to Figures 9.7.2 and 10.2.2 of d2l 0.14.
 
     Parameters
     ----------
     columns : mapping of str to sequence of str
         The names of the layers of each part, from its input upwards; an empty name leaves a gap.
         At most three parts.
-    links : sequence of pairs of (part, layer)
-        The arrows between columns: from a layer of one part to a layer of another.
+    links : sequence of ((part, layer), (part, layer)) or ((part, layer), (part, layer), label)
+        The arrows between columns: from a layer of one part to a layer of another.  The label says
+        what is passed on.  Of two arrows between the same layers, the one to the left is drawn
+        lower.
 
     Raises
     ------
@@ -108,7 +118,8 @@ def layers_diagram(
         If a link names a layer that is not in the columns.
     """
     height = max(map(len, columns.values()))
-    figure, ax = _canvas(2.2 * len(columns), 0.75 * height + 0.6)
+    spacing = 2.4  # between the centers of neighboring columns
+    figure, ax = _canvas(spacing * len(columns), 0.75 * height + 0.6)
     colors = (
         (ENCODER_COLOR, DECODER_COLOR)
         if len(columns) == 2
@@ -116,7 +127,7 @@ def layers_diagram(
     )
     centers = {}
     for index, ((part, layers), color) in enumerate(zip(columns.items(), colors)):
-        x = 2 * index
+        x = spacing * index
         _text(ax, x, height - 0.3, part, style='italic')
         for y, layer in enumerate(layers):
             if layer:
@@ -124,11 +135,22 @@ def layers_diagram(
                 _box(ax, (x, y), layer, color, width=1.4)
             if y and layer and layers[y - 1]:
                 _arrow(ax, (x, y - 0.7), (x, y - 0.3))
-    for start, end in links:
+    pairs = [{start, end} for start, end, *_ in links]
+    for start, end, *labels in links:
         (start_x, start_y), (end_x, end_y) = centers[start], centers[end]
         half_width = math.copysign(0.7, end_x - start_x)
-        _arrow(ax, (start_x + half_width, start_y), (end_x - half_width, end_y))
-    ax.set(xlim=(-0.9, 2 * len(columns) - 1.1), ylim=(-0.5, height))
+        shift = math.copysign(0.15, half_width) if pairs.count({start, end}) > 1 else 0
+        _arrow(ax, (start_x + half_width, start_y + shift), (end_x - half_width, end_y + shift))
+        below = shift < 0
+        ax.text(
+            (start_x + end_x) / 2,
+            (start_y + end_y) / 2 + shift + (-0.06 if below else 0.04),
+            ''.join(labels),
+            ha='center',
+            va='top' if below else 'bottom',
+            size=_FONT_SIZE,
+        )
+    ax.set(xlim=(-0.9, spacing * (len(columns) - 1) + 0.9), ylim=(-0.5, height))
     return figure
 
 
@@ -173,17 +195,57 @@ def show(figure: Figure) -> None:
 
 
 def show_code(*definitions: Any) -> None:
-    """Display the source of functions and classes in a notebook, with syntax highlighting.
+    """Display the source of functions and classes in a notebook, without docstrings.
+
+    The text has a fixed-width font, and long lines are not broken.
 
     Raises
     ------
     TypeError
         If a definition is neither a function nor a class.
     """
-    from IPython.display import Markdown, display
+    from IPython.display import display
 
-    for definition in definitions:
-        display(Markdown(f'```python\n{inspect.getsource(definition)}```'))
+    codes = [without_docstrings(inspect.getsource(definition)) for definition in definitions]
+    for code in codes:
+        display({'text/html': _code_html(code), 'text/plain': code}, raw=True)
+
+
+def without_docstrings(code: str) -> str:
+    """Return the code of a function or class without its docstrings and those inside it.
+
+    A method of a class may be indented, as `inspect.getsource` returns it.
+    """
+    code = textwrap.dedent(code)
+    lines = code.splitlines()
+    hidden: set[int] = set()  # numbers of lines
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):
+            docstring = node.body[0]
+            first, last = docstring.lineno, docstring.end_lineno or docstring.lineno
+            if len(node.body) == 1:  # there must be a statement
+                lines[first - 1] = ' ' * docstring.col_offset + '...'
+                first += 1
+            elif last < len(lines) and not lines[last].strip():
+                last += 1  # the empty line after the docstring
+            hidden.update(range(first, last + 1))
+    return ''.join(f'{line}\n' for number, line in enumerate(lines, 1) if number not in hidden)
+
+
+def _code_html(code: str) -> str:
+    """Return code as HTML, in the colors of the reader's Jupyter theme."""
+    from pygments import lexers, token
+
+    colors = {token.Keyword: 'keyword', token.Comment: 'comment', token.String: 'string'}
+    parts = []
+    for kind, text in lexers.PythonLexer(stripnl=False).get_tokens(code):
+        text = html.escape(text, quote=False)
+        for color_kind, name in colors.items():
+            if kind in color_kind:
+                style = f'color: var(--jp-mirror-editor-{name}-color)'
+                text = f'<span style="{style}">{text}</span>'
+        parts.append(text)
+    return f'<pre style="{_CODE_STYLE}">{"".join(parts)}</pre>'
 
 
 def _node_heights(nodes: Sequence) -> list[float]:

@@ -6,6 +6,7 @@ JOB is a JSON file with the name of a task and its keyword arguments: {"task": .
 ...}.  The return value of the task is written to the JSON file RESULT.
 """
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -20,8 +21,12 @@ ROOT = Path(__file__).resolve().parents[1]
 def main(job_path, result_path):
     npx.set_np()
     job = json.loads(Path(job_path).read_text(encoding='utf-8'))
-    task = {'train': train, 'attention_layers': attention_layers}[job['task']]
-    result = task(quiet_d2l(), **job['arguments'])
+    tasks = {
+        'train': train,
+        'attention_layers': attention_layers,
+        'transformer_encoder': transformer_encoder,
+    }
+    result = tasks[job['task']](quiet_d2l(), **job['arguments'])
     Path(result_path).write_text(json.dumps(result), encoding='utf-8')
 
 
@@ -33,8 +38,8 @@ def quiet_d2l():
     return d2l
 
 
-def train(d2l, text, seed, num_epochs, sentences, attention):
-    """Train the model of section 9.7 or 10.2 on a corpus and translate some sentences."""
+def train(d2l, text, seed, num_epochs, sentences, section):
+    """Train the model of a section on a corpus and translate some sentences."""
     d2l.read_data_nmt = lambda: text
     src_vocab, tgt_vocab, data_iter = d2l.load_data_nmt(64, 10)
     onp.random.seed(seed)
@@ -44,11 +49,8 @@ def train(d2l, text, seed, num_epochs, sentences, attention):
         'batches': [[array.asnumpy().tolist() for array in batch] for batch in data_iter],
     }
     seed_generators(seed)
-    new_decoder = attention_decoder if attention else d2l.Seq2SeqDecoder
-    model = d2l.EncoderDecoder(
-        d2l.Seq2SeqEncoder(len(src_vocab), 32, 32, 2, 0.0),
-        new_decoder(len(tgt_vocab), 32, 32, 2, 0.0),
-    )
+    new_model = {'9.7': seq2seq, '10.2': seq2seq_with_attention, '10.3': transformer}[section]
+    model = new_model(d2l, len(src_vocab), len(tgt_vocab))
     d2l.train_s2s_ch9(model, data_iter, 0.005, num_epochs, cpu())
     result['losses'] = [metric[0] / metric[1] for metric in d2l.Accumulator.made]
     result['translations'] = [
@@ -58,18 +60,41 @@ def train(d2l, text, seed, num_epochs, sentences, attention):
     return result
 
 
-def attention_decoder(*sizes):
-    """Return our decoder of section 10.2 with the attention layer of d2l.
+# The decoders of sections 10.2 and 10.3 are printed in the book but are not part of d2l.  Those of
+# this package take their place, with the layers of d2l.
 
-    The decoder of the book is printed in the section but is not part of d2l.
-    """
-    from quiet_d2l import d2l
 
+def seq2seq(d2l, src_vocab_size, tgt_vocab_size):
+    return d2l.EncoderDecoder(
+        d2l.Seq2SeqEncoder(src_vocab_size, 32, 32, 2, 0.0),
+        d2l.Seq2SeqDecoder(tgt_vocab_size, 32, 32, 2, 0.0),
+    )
+
+
+def seq2seq_with_attention(d2l, src_vocab_size, tgt_vocab_size):
+    module = with_layers_of(d2l, 'seq2seq_attention', ['MLPAttention'])
+    return d2l.EncoderDecoder(
+        d2l.Seq2SeqEncoder(src_vocab_size, 32, 32, 2, 0.0),
+        module.Seq2SeqAttentionDecoder(tgt_vocab_size, 32, 32, 2, 0.0),
+    )
+
+
+def transformer(d2l, src_vocab_size, tgt_vocab_size):
+    layers = ['MultiHeadAttention', 'AddNorm', 'PositionWiseFFN', 'PositionalEncoding']
+    module = with_layers_of(d2l, 'transformer', layers)
+    return d2l.EncoderDecoder(
+        d2l.TransformerEncoder(src_vocab_size, 32, 64, 4, 2, 0.0),
+        module.TransformerDecoder(max(src_vocab_size, tgt_vocab_size), 32, 64, 4, 2, 0.0),
+    )
+
+
+def with_layers_of(d2l, name, layers):
+    """Return a module of d2l_seq2seq.book, with some of its classes replaced by those of d2l."""
     sys.path.append(str(ROOT))
-    from d2l_seq2seq.book import seq2seq_attention
-
-    seq2seq_attention.MLPAttention = d2l.MLPAttention
-    return seq2seq_attention.Seq2SeqAttentionDecoder(*sizes)
+    module = importlib.import_module(f'd2l_seq2seq.book.{name}')
+    for layer in layers:
+        setattr(module, layer, getattr(d2l, layer))
+    return module
 
 
 def attention_layers(d2l, seed):
@@ -98,6 +123,23 @@ def attention_layers(d2l, seed):
             result += [
                 parameter.grad().tolist() for parameter in attention.collect_params().values()
             ]
+    return result
+
+
+def transformer_encoder(d2l, seed):
+    """Return outputs and gradients of the encoder of section 10.3, with and without dropout."""
+    seed_generators(seed)
+    encoder = d2l.TransformerEncoder(20, 8, 16, 2, 2, 0.3, True)
+    encoder.initialize(init.Xavier())
+    X = np.array(onp.random.randint(20, size=(3, 7)))
+    result = [d2l.PositionalEncoding(12, 0).P.tolist()]
+    for valid_len in (None, np.array([7, 2, 1])):
+        result.append(encoder(X, valid_len).tolist())
+        with autograd.record():
+            outputs = encoder(X, valid_len)
+        (outputs * outputs).backward(np.random.uniform(size=outputs.shape))
+        result.append(outputs.tolist())
+        result += [parameter.grad().tolist() for parameter in encoder.collect_params().values()]
     return result
 
 

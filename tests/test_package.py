@@ -27,9 +27,9 @@ def imported_packages(path):
             yield node.module.split('.')[0]
 
 
-@pytest.mark.parametrize('package, owner', [('d2l', 'book/seq2seq.py'), ('mxnet', '_mxnet.py')])
+@pytest.mark.parametrize('package, owner', [('d2l', 'book/_d2l.py'), ('mxnet', '_mxnet.py')])
 def test_one_file_imports(package, owner):
-    """d2l is used by the book's loop only, and MXNet is made ready before its first use."""
+    """MXNet and d2l are prepared before their first use."""
     users = [
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob('*.py')

@@ -9,8 +9,9 @@ and attention:
 
 It is the specification of these sections: with the same seed and data, its functions and blocks
 return bit for bit what those of d2l 0.14.0 return.  Later releases of d2l use the same names for
-functions and classes that behave differently.  Helpers that behave as before, such as `Timer` and
-`plot`, are imported from d2l.
+functions and classes that behave differently; code written for them gets an error that says so,
+where that can be recognized.  Helpers that behave as before, such as `Timer` and `plot`, are
+imported from d2l.
 
 =====================  =======  ======================================================
 File                   Section  Contents
@@ -21,9 +22,11 @@ File                   Section  Contents
 `seq2seq`              9.7      encoder, decoder, loss, training, prediction
 `attention`            10.1     masked softmax, dot product attention, MLP attention
 `seq2seq_attention`    10.2     decoder with attention
+`transformer`          10.3     multi-head attention, blocks, encoder, decoder
 `animator`             3.6.5    plot that is updated during training
 `fra_eng`              support  English-French corpus
-`recurrent_layers`     support  recurrent layers and their states
+`corpus_folder`        4.10.1   the corpus as a folder: `download_extract`
+`editions`             support  errors for code of later editions
 =====================  =======  ======================================================
 
 The names are imported when they are first used (PEP 562), so importing the package loads neither
@@ -31,22 +34,39 @@ MXNet nor d2l.
 """
 
 import importlib
+import sys
 
-# The module of each name, relative to this package.
+from . import editions
+
+if sys.version_info >= (3, 12):
+    from . import _prepared_import
+
+    _prepared_import.install()
+
+# The module of each name of these sections, relative to this package.
 _MODULES = {
+    'AddNorm': '.transformer',
     'Animator': '.animator',
     'Decoder': '.encoder_decoder',
+    'DecoderBlock': '.transformer',
     'DotProductAttention': '.attention',
     'Encoder': '.encoder_decoder',
+    'EncoderBlock': '.transformer',
     'EncoderDecoder': '.encoder_decoder',
     'MLPAttention': '.attention',
     'MaskedSoftmaxCELoss': '.seq2seq',
+    'MultiHeadAttention': '.transformer',
+    'PositionWiseFFN': '.transformer',
+    'PositionalEncoding': '.transformer',
     'Seq2SeqAttentionDecoder': '.seq2seq_attention',
     'Seq2SeqDecoder': '.seq2seq',
     'Seq2SeqEncoder': '.seq2seq',
+    'TransformerDecoder': '.transformer',
+    'TransformerEncoder': '.transformer',
     'Vocab': '.vocab',
     'build_array': '.machine_translation',
     'count_corpus': '.vocab',
+    'download_extract': '.corpus_folder',
     'load_array': '.machine_translation',
     'load_data_nmt': '.machine_translation',
     'masked_softmax': '.attention',
@@ -55,6 +75,8 @@ _MODULES = {
     'read_data_nmt': '.machine_translation',
     'tokenize_nmt': '.machine_translation',
     'train_s2s_ch9': '.seq2seq',
+    'transpose_output': '.transformer',
+    'transpose_qkv': '.transformer',
     'truncate_pad': '.machine_translation',
     'try_gpu': '..device',
 }
@@ -66,7 +88,6 @@ _D2L_NAMES = (
     'DATA_HUB',
     'DATA_URL',
     'Timer',
-    'download_extract',
     'grad_clipping',
     'plot',
     'plt',
@@ -75,22 +96,32 @@ _D2L_NAMES = (
     'show_heatmaps',
     'use_svg_display',
 )
+# Other names of NumPy's functions and methods, with which d2l 0.14.1 and later write cells that run
+# on several frameworks.  They are not in __all__, because some are also names of Python.
+_D2L_ALIASES = (
+    'abs', 'arange', 'argmax', 'astype', 'concat', 'cos', 'cosh', 'exp', 'eye', 'float32', 'int32',
+    'linspace', 'log', 'matmul', 'meshgrid', 'normal', 'numpy', 'ones', 'rand', 'reduce_sum',
+    'reshape', 'sin', 'sinh', 'size', 'stack', 'tanh', 'tensor', 'to', 'transpose', 'zeros',
+)  # fmt: skip
+# The functions whose calls are checked.
+_CHECKED = ('predict_s2s_ch9', 'train_s2s_ch9')
 
 __all__ = sorted([*_MODULES, *_D2L_NAMES])
+NAMES = frozenset([*__all__, *_D2L_ALIASES])
 
 
 def __getattr__(name):
+    if name not in NAMES:
+        raise editions.missing_name(__name__, name)
     if name in _MODULES:
-        module = importlib.import_module(_MODULES[name], __name__)
-    elif name in _D2L_NAMES:
-        importlib.import_module('.._mxnet', __name__)  # prepares MXNet before d2l imports it
-        module = importlib.import_module('d2l.mxnet')
+        value = getattr(importlib.import_module(_MODULES[name], __name__), name)
     else:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    value = getattr(module, name)
+        value = getattr(importlib.import_module('._d2l', __name__).d2l, name)
+    if name in _CHECKED:
+        value = editions.accepts_this_edition(value)
     globals()[name] = value  # so that the next access does not call this function
     return value
 
 
 def __dir__():
-    return sorted(set(globals()) | set(__all__))
+    return sorted(set(globals()) | NAMES)

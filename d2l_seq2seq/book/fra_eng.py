@@ -20,6 +20,7 @@ from ..errors import InputError
 logger = logging.getLogger(__name__)
 
 FRA_ENG_URL = 'http://d2l-data.s3-accelerate.amazonaws.com/fra-eng.zip'
+FRA_ENG_ZIP_SHA1 = '94646ad1522d915e7b0f9296181140edcf86a4f5'  # of the zip at this address
 # The checksum is that of the text, because zips of the same text differ from each other.
 FRA_ENG_TEXT_SHA256 = '0bb85dbaa1c896844649094d7eaf2e34bee34e84fe362b26ce7e8f2e12aae104'
 DATA_VARIABLE = 'D2L_SEQ2SEQ_DATA'

@@ -60,10 +60,21 @@ def attention_model(src_vocab_size, tgt_vocab_size):
     )
 
 
+def transformer_model(src_vocab_size, tgt_vocab_size):
+    sizes = (32, 64, 4, 2, 0.0)
+    return book.EncoderDecoder(
+        book.TransformerEncoder(src_vocab_size, *sizes),
+        book.TransformerDecoder(max(src_vocab_size, tgt_vocab_size), *sizes),
+    )
+
+
 @pytest.mark.parametrize(
-    'new_model, num_epochs', [(chapter_model, 60), (attention_model, 10)], ids=['9.7', '10.2']
+    'section, new_model, num_epochs',
+    [('9.7', chapter_model, 60), ('10.2', attention_model, 10), ('10.3', transformer_model, 10)],
 )
-def test_data_losses_and_translations_equal_those_of_d2l(peer, corpus, seed, new_model, num_epochs):
+def test_data_losses_and_translations_equal_those_of_d2l(
+    peer, corpus, seed, section, new_model, num_epochs
+):
     pairs = first_examples(corpus.pairs, 1000)
     sentences = sorted({preprocess_nmt(src) for src, _ in pairs})
     expected = peer(
@@ -72,7 +83,7 @@ def test_data_losses_and_translations_equal_those_of_d2l(peer, corpus, seed, new
         seed=seed,
         num_epochs=num_epochs,
         sentences=sentences,
-        attention=new_model is attention_model,
+        section=section,
     )
     ctx = npx.cpu()
     src_vocab, tgt_vocab, data_iter = load_pairs(pairs, 64, 10)
@@ -98,3 +109,9 @@ def test_attention_layers_equal_those_of_d2l(peer, seed):
     from peer_d2l_0_14 import attention_layers  # after d2l_seq2seq, which makes MXNet ready
 
     assert attention_layers(book, seed) == peer('attention_layers', seed=seed)
+
+
+def test_the_transformer_encoder_equals_that_of_d2l(peer, seed):
+    from peer_d2l_0_14 import transformer_encoder  # after d2l_seq2seq, as above
+
+    assert transformer_encoder(book, seed) == peer('transformer_encoder', seed=seed)

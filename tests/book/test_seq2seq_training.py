@@ -15,7 +15,6 @@ from d2l_seq2seq import (
     Seq2SeqDecoder,
     Seq2SeqEncoder,
     predict_s2s_ch9,
-    reproduce,
     train_s2s_ch9,
 )
 from d2l_seq2seq._mxnet import nn, np, npx, seed_generators
@@ -218,19 +217,3 @@ def test_a_toy_language_is_learned(seed):
         for src, tgt in set(pairs)
     )
     assert num_correct >= 8  # of 9
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('chapter_seed', [0, 1, 2])
-def test_section_9_7_gives_the_published_results(corpus, chapter_seed):
-    """The results are within the book's bands, or equal to references for the bundled corpus."""
-    rows = reproduce._training_cells(reproduce.SECTIONS['seq2seq'], corpus, chapter_seed, CTX)
-    judged = [row for row in rows if row.agrees is not None]
-    assert len(judged) == (6 if corpus.name == 'fra-eng' else 4)
-    assert [row for row in judged if not row.agrees] == []
-
-
-@pytest.mark.slow
-def test_section_10_2_gives_the_published_results(fra_eng):
-    rows = reproduce._training_cells(reproduce.SECTIONS['attention'], fra_eng, 0, CTX)
-    assert [row.agrees for row in rows if row.agrees is not None] == [True, True]

@@ -8,7 +8,7 @@ import pytest
 from book_losses import book_losses
 from test_graphs import GRUDecoder, GRUEncoder
 
-from d2l_seq2seq import EncoderDecoder, ModelConfig, reproduce
+from d2l_seq2seq import EncoderDecoder, ModelConfig
 from d2l_seq2seq._mxnet import autograd, gluon, mx, np, npx, seed_generators
 from d2l_seq2seq.data.encoding import EncodedCorpus, encode_pairs, first_examples
 from d2l_seq2seq.data.feed import BucketFeed, Feed, TokenFeed
@@ -17,6 +17,8 @@ from d2l_seq2seq.engine.fit import evaluate_loss, fit
 from d2l_seq2seq.engine.loss_accumulator import MAX_AHEAD, LossAccumulator, sum_losses
 from d2l_seq2seq.engine.step import UpdateRules, per_token_objective
 from d2l_seq2seq.models.factory import build_model, initialize
+from d2l_seq2seq.reproduce.published import PUBLISHED
+from d2l_seq2seq.reproduce.training import loss_cells
 
 CTX = npx.cpu()
 SMALL = ModelConfig(8, 8, 1, 0.0)
@@ -298,5 +300,5 @@ def test_twenty_seeds_end_with_the_books_loss(fra_eng):
         model = new_model((len(src_vocab), len(tgt_vocab)), seed, ModelConfig())
         history, _ = fitted(model, Feed(arrays, 64, seed), 300)
         losses = {metrics.epoch: metrics.train.book_loss for metrics in history}
-        rows = reproduce._loss_cells(reproduce.SECTIONS['seq2seq'], losses, judge=True)
+        rows = loss_cells(PUBLISHED['9.7'], losses, judge=True)
         assert [row for row in rows if not row.agrees] == [], seed
