@@ -7,6 +7,12 @@ PYTHON ?=
 MXNET ?=
 ARGS ?=
 RUN = .venv/bin/python
+# Other variables on make's command line, such as NUM_EPOCHS=1, would have no effect.
+empty :=
+UNKNOWN := $(filter-out PYTHON=% MXNET=% ARGS=%,$(subst \$(empty) $(empty),_,$(MAKEOVERRIDES)))
+ifneq ($(UNKNOWN),)
+$(error $(UNKNOWN) has no effect. Pass options in ARGS: make train ARGS="--num-epochs 20")
+endif
 
 .PHONY: help venv train doctor test test-slow check format lab notebooks bench bench-quality clean
 
@@ -55,7 +61,7 @@ lab: venv
 	$(RUN) -m jupyterlab notebooks $(ARGS)
 
 notebooks: venv
-	$(RUN) notebooks/execute.py $(ARGS)
+	$(RUN) notebooks/sources/execute.py $(ARGS)
 
 bench: venv
 	$(RUN) benchmarks/training_speed.py

@@ -137,7 +137,7 @@ def transformer_encoder(d2l, seed):
         result.append(encoder(X, valid_len).tolist())
         with autograd.record():
             outputs = encoder(X, valid_len)
-        (outputs * outputs).backward(np.random.uniform(size=outputs.shape))
+        outputs.backward(np.random.uniform(size=outputs.shape))
         result.append(outputs.tolist())
         result += [parameter.grad().tolist() for parameter in encoder.collect_params().values()]
     return result

@@ -1,15 +1,18 @@
-"""The chapter's notebook as a reader runs it: "Run All Cells" in JupyterLab, in a real browser.
+"""The notebooks as a reader uses them: JupyterLab in a real browser.
 
-This test checks what only a browser shows: the loss is a single figure, which is redrawn in place
-while the model trains, and the page has no warnings or errors.  The results of the cells are
-checked in `test_notebooks.py`.
+These tests check what only a browser shows: a notebook is not marked as changed when it is opened,
+the loss is a single figure, which is redrawn in place while the model trains, the page has no
+warnings or errors, and training follows the changes that a reader makes in the cells.  The results
+of the cells are checked in `test_notebooks.py`.
 
-The test uses the Chromium of the system and downloads nothing.  It neither reads nor writes the
-user's Jupyter settings.  BROWSER_SCREENSHOTS=FOLDER saves screenshots of the page in that folder.
+The tests use the Chromium of the system and download nothing.  They neither read nor write the
+user's Jupyter settings.  BROWSER_SCREENSHOTS=FOLDER saves screenshots of the pages in that folder.
 """
 
 import json
 import os
+import platform
+import re
 import secrets
 import shutil
 import socket
@@ -21,11 +24,15 @@ from pathlib import Path
 
 import matplotlib
 import nbformat
+import numpy as onp
 import pytest
+from nbformat.sign import NotebookNotary
 from playwright.sync_api import TimeoutError as PageTimeout
 from playwright.sync_api import sync_playwright
-from test_notebooks import SMALL, notebooks
+from test_notebooks import SMALL, notebooks, read_saved, tagged
 
+from d2l_seq2seq import book
+from d2l_seq2seq._mxnet import mx
 from d2l_seq2seq.book.seq2seq import SENTENCES
 
 from conftest import ROOT
@@ -62,34 +69,41 @@ KERNEL_IS_IDLE = """async () => {
     const kernels = await (await fetch('/api/kernels')).json();
     return kernels.some(kernel => kernel.connections > 0 && kernel.execution_state === 'idle');
 }"""
-IS_RUNNING = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].some(
-    prompt => /[*\\d]/.test(prompt.textContent))"""
-# A cell that has run has a number, as in "[7]:".  After an exception, the remaining cells get none.
-HAS_STOPPED = """([ERROR_OUTPUTS, EXPECTED]) => {
-    const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')];
+HAS_CELLS = 'number => document.querySelectorAll(".jp-Notebook .jp-Cell").length === number'
+# A cell that has run has a number, as in "[7]:".  While it runs, it has a star instead.
+# JupyterLab does not update the number of the first cell, whose code is hidden.
+NUMBERS = """[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(
+    prompt => Number((prompt.textContent.match(/\\d+/) || [0])[0])).slice(1)"""
+IS_RUNNING = f"""LAST => {NUMBERS}.some(number => number > LAST) || [
+    ...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].some(
+    prompt => prompt.textContent.includes('*'))"""
+# After an exception, the remaining cells get no number.
+HAS_STOPPED = f"""([ERROR_OUTPUTS, EXPECTED, LAST]) => {{
     const errors = [...document.querySelectorAll(ERROR_OUTPUTS)];
     return errors.some(error => !error.textContent.includes(EXPECTED))
-        || prompts.every(prompt => /\\d/.test(prompt.textContent));
-}"""
+        || {NUMBERS}.every(number => number > LAST);
+}}"""
 NO_CORPUS = 'using the bundled corpus instead'  # a warning if the book's corpus is not available
 
 
 def small_notebook():
     """Return the notebook without outputs, with a small model but several updates of the figure."""
-    notebook = notebooks.read_source(ROOT / 'notebooks' / 'seq2seq.py')
-    (parameters,) = [
-        cell for cell in notebook.cells if 'parameters' in cell.metadata.get('tags', [])
-    ]
-    parameters.source = f'{SMALL["seq2seq"]}\nnum_epochs = {NUM_EPOCHS}'
+    notebook = notebooks.read_source(notebooks.SOURCE_FOLDER / '02_seq2seq.py')
+    (parameters,) = tagged(notebook, 'parameters')
+    parameters.source = f'{SMALL["02_seq2seq"]}\nnum_epochs = {NUM_EPOCHS}'
     return notebook
 
 
-def training_cell(page, notebook):
-    (number,) = [
+def number_of_cell(notebook, code):
+    """Return the number of the first code cell that contains some code."""
+    return next(
         number
         for number, cell in enumerate(notebook.cells)
-        if cell.cell_type == 'code' and 'train_s2s_ch9(' in cell.source
-    ]
+        if cell.cell_type == 'code' and code in cell.source
+    )
+
+
+def cell_on_page(page, number):
     return page.locator('.jp-Notebook .jp-Cell').nth(number)
 
 
@@ -207,50 +221,65 @@ def page():
 
 
 def run_all_cells(page):
-    """Wait for the kernel, click on "Run All Cells", and wait for the end or an error."""
-    page.wait_for_function(KERNEL_IS_IDLE, timeout=1000 * START_SECONDS)
+    """Click on "Run All Cells", and wait for the end or an error."""
+    last_number = max(page.evaluate(NUMBERS))
     for last_try in (False, False, True):
-        page.get_by_role('menuitem', name='Run', exact=True).click()
-        page.get_by_role('menuitem', name='Run All Cells', exact=True).click()
         try:
-            page.wait_for_function(IS_RUNNING, timeout=1000 * START_SECONDS / 2)
+            page.get_by_role('menuitem', name='Run', exact=True).click()
+            page.get_by_role('menuitem', name='Run All Cells', exact=True).click(timeout=5000)
+            page.wait_for_function(IS_RUNNING, arg=last_number, timeout=1000 * START_SECONDS / 2)
             break
         except PageTimeout:  # the page did not know yet that the kernel is idle
             if last_try:
                 raise
-    page.wait_for_function(HAS_STOPPED, arg=[ERROR_OUTPUTS, NO_CORPUS], timeout=1000 * RUN_SECONDS)
+    page.wait_for_function(
+        HAS_STOPPED, arg=[ERROR_OUTPUTS, NO_CORPUS, last_number], timeout=1000 * RUN_SECONDS
+    )
 
 
-def save_screenshots(page, cell):
-    """Save images of the training cell and of the notebook, if BROWSER_SCREENSHOTS is set."""
+def save_screenshots(page, cell, name):
+    """Save images of a cell and of the notebook, if BROWSER_SCREENSHOTS is set."""
     if 'BROWSER_SCREENSHOTS' in os.environ:
         folder = Path(os.environ['BROWSER_SCREENSHOTS'])
         cells = page.locator('.jp-Notebook .jp-WindowedPanel-viewport')
         # A screenshot contains only what fits into the window.
         page.set_viewport_size({'width': 1200, 'height': int(cells.bounding_box()['height']) + 200})
-        cell.screenshot(path=folder / 'training.png')
-        cells.screenshot(path=folder / 'notebook.png')
+        cell.screenshot(path=folder / f'{name}_cell.png')
+        cells.screenshot(path=folder / f'{name}.png')
+
+
+def open_notebook(page, lab, notebook, name='notebook'):
+    """Write a notebook to JupyterLab's folder, trust it, open it, and wait for the kernel."""
+    folder, address = lab
+    path = folder / f'{name}.ipynb'
+    NotebookNotary(data_dir=str(folder.parent / 'home' / 'data')).sign(notebook)
+    nbformat.write(notebook, path)
+    page.goto(address.format(path.name))
+    page.wait_for_function(HAS_CELLS, arg=len(notebook.cells), timeout=1000 * START_SECONDS)
+    page.wait_for_function(KERNEL_IS_IDLE, timeout=1000 * START_SECONDS)
+
+
+def assert_no_errors(page):
+    errors = page.locator(ERROR_OUTPUTS).all_text_contents()
+    assert [text for text in errors if NO_CORPUS not in text] == []
 
 
 @pytest.mark.slow
 def test_run_all_cells_in_a_browser(page, lab):
-    folder, address = lab
     notebook = small_notebook()
-    nbformat.write(notebook, folder / 'seq2seq.ipynb')
-    page.goto(address.format('seq2seq.ipynb'))
-    cell = training_cell(page, notebook)
+    open_notebook(page, lab, notebook)
+    cell = cell_on_page(page, number_of_cell(notebook, 'train_s2s_ch9(model, train_iter'))
     cell.evaluate(RECORD_FIGURES, FIGURES)
     try:
         run_all_cells(page)
     finally:
-        save_screenshots(page, cell)
+        save_screenshots(page, cell, 'run_all')
 
-    errors = page.locator(ERROR_OUTPUTS).all_text_contents()
-    assert [text for text in errors if NO_CORPUS not in text] == []
+    assert_no_errors(page)
     lines = '\n'.join(page.locator('.jp-OutputArea-output').all_text_contents()).splitlines()
     assert not [line for line in lines if 'Traceback' in line or 'Warning' in line]
     for sentence in SENTENCES:
-        assert len([line for line in lines if line.startswith(f'{sentence} => ')]) == 1
+        assert [line for line in lines if line.startswith(f'{sentence} => ')]
 
     records = page.evaluate('records')
     assert {len(figures) for figures in records} == {0, 1}, 'there is never a second figure'
@@ -258,3 +287,110 @@ def test_run_all_cells_in_a_browser(page, lab):
     versions = {figure for figures in records for figure in figures}
     assert len(versions) > 1, 'the figure changes while the model trains'
     assert cell.locator(FIGURES).bounding_box()['width'] > 100
+
+
+def edit_cell(page, number, old, new):
+    """Replace code in a cell, with the keyboard."""
+    editor = cell_on_page(page, number).locator('.cm-content')
+    code = '\n'.join(editor.locator('.cm-line').all_text_contents())
+    assert old in code
+    editor.click()
+    page.keyboard.press('Control+A')
+    page.keyboard.insert_text(code.replace(old, new))
+    page.keyboard.press('Escape')
+
+
+def results_on_page(page, number):
+    """Return the last line that training prints, without the speed, and the number of weights."""
+    lines = ''.join(cell_on_page(page, number).locator('pre').all_text_contents()).splitlines()
+    return [re.sub(', .* tokens/sec', '', line) for line in lines if line]
+
+
+def expected_results(encoder_class, num_hiddens):
+    """Train the model of the small settings with the package, and return what the cell prints."""
+    settings = {}
+    exec(SMALL['02_seq2seq'], settings)
+    src_vocab, tgt_vocab, batches = book.load_data_nmt(
+        settings['batch_size'], settings['num_steps']
+    )
+    sizes = settings['embed_size'], num_hiddens, settings['num_layers'], settings['dropout']
+    mx.random.seed(settings['seed'])
+    onp.random.seed(settings['seed'])
+    model = book.EncoderDecoder(
+        encoder_class(len(src_vocab), *sizes), book.Seq2SeqDecoder(len(tgt_vocab), *sizes)
+    )
+    losses = []
+    book.train_s2s_ch9(
+        model,
+        batches,
+        settings['lr'],
+        settings['num_epochs'],
+        mx.cpu(),
+        on_epoch_end=lambda epoch, loss_sum, num_tokens: losses.append(loss_sum / num_tokens),
+    )
+    num_weights = sum(parameter.data().size for parameter in model.collect_params().values())
+    return [f'loss {losses[-1]:.3f} on cpu(0)', f'{num_weights} weights']
+
+
+class NormalizedEncoder(book.Seq2SeqEncoder):
+    """The chapter's encoder with a layer normalization after the embedding."""
+
+    def __init__(self, vocab_size, embed_size, num_hiddens, num_layers, dropout=0):
+        super().__init__(vocab_size, embed_size, num_hiddens, num_layers, dropout)
+        self.norm = mx.gluon.nn.LayerNorm()
+
+    def forward(self, X, *args):
+        X = self.norm(self.embedding(X)).swapaxes(0, 1)
+        return self.rnn(X, self.rnn.begin_state(batch_size=X.shape[1], ctx=X.ctx))
+
+
+@pytest.mark.slow
+def test_training_follows_the_changes_of_a_reader(page, lab):
+    notebook = small_notebook()
+    (parameters,) = tagged(notebook, 'parameters')
+    parameters.source = SMALL['02_seq2seq']
+    training = number_of_cell(notebook, 'train_s2s_ch9(model, train_iter')
+    del notebook.cells[training + 1 :]  # the reader runs what is above
+    notebook.cells[training].source += (
+        '\nprint(sum(parameter.data().size for parameter in model.collect_params().values()), '
+        "'weights')"
+    )
+    open_notebook(page, lab, notebook)
+    run_all_cells(page)
+    assert_no_errors(page)
+    assert results_on_page(page, training) == expected_results(book.Seq2SeqEncoder, 8)
+
+    edit_cell(page, notebook.cells.index(parameters), 'num_layers, dropout = 4, 8,',
+              'num_layers, dropout = 4, 12,')  # fmt: skip
+    run_all_cells(page)
+    assert results_on_page(page, training) == expected_results(book.Seq2SeqEncoder, 12)
+
+    encoder = number_of_cell(notebook, 'class Seq2SeqEncoder')
+    edit_cell(page, encoder, 'X = self.embedding(X)', 'X = self.norm(self.embedding(X))')
+    edit_cell(
+        page, encoder, 'dropout=dropout)', 'dropout=dropout)\n        self.norm = nn.LayerNorm()'
+    )
+    run_all_cells(page)
+    assert results_on_page(page, training) == expected_results(NormalizedEncoder, 12)
+    assert_no_errors(page)
+    save_screenshots(page, cell_on_page(page, encoder), 'edited')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('source', notebooks.SOURCES, ids=lambda path: path.stem)
+def test_saved_notebook_fits_the_page_and_is_not_marked_as_changed(source, page, lab):
+    notebook = read_saved(source)
+    # With another Python than that of the saved notebook, JupyterLab marks it as changed.
+    notebook.metadata.language_info.version = platform.python_version()
+    open_notebook(page, lab, notebook, source.stem)
+    save_screenshots(page, cell_on_page(page, 0), source.stem)
+    assert page.locator('.jp-mod-dirty').count() == 0
+    # Code that `show_code` displays can be scrolled, and is not broken within a line.
+    for block in page.locator('.jp-RenderedHTMLCommon > pre').all():
+        assert block.evaluate('block => getComputedStyle(block).whiteSpace') == 'pre'
+    wide = page.evaluate(
+        """() => [...document.querySelectorAll('.jp-CodeCell .cm-scroller')]
+            .filter(element => element.scrollWidth > element.clientWidth + 1)
+            .map(element => element.textContent)"""
+    )
+    assert wide == [], 'the code of these cells is wider than the page'

@@ -1,7 +1,10 @@
 """Figures: their texts and places, the same bytes each time, and what a notebook displays."""
 
+import ast
+import html
 import inspect
 import math
+import re
 
 import numpy as onp
 import pytest
@@ -17,6 +20,7 @@ from d2l_seq2seq.plotting import (
     show_code,
     tree_figure,
     unrolled_diagram,
+    without_docstrings,
 )
 
 SOURCE, TARGET = ['they', 'watch', '.'], ['ils', 'regardent', '.']
@@ -125,11 +129,36 @@ def displayed(monkeypatch):
     return objects
 
 
-def test_code_is_displayed_unchanged(displayed):
+def test_code_is_displayed_without_docstrings(monkeypatch):
+    outputs = []
+    monkeypatch.setattr('IPython.display.display', lambda data, raw: outputs.append(data))
     show_code(Vocab, truncate_pad)
-    assert [output.data for output in displayed] == [
-        f'```python\n{inspect.getsource(definition)}```' for definition in (Vocab, truncate_pad)
-    ]
+    for output, definition in zip(outputs, (Vocab, truncate_pad)):
+        shown, code = ast.parse(output['text/plain']), ast.parse(inspect.getsource(definition))
+        for node in ast.walk(code):
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):
+                del node.body[0]
+        assert ast.dump(shown) == ast.dump(code)
+        text = html.unescape(re.sub('<[^>]*>', '', output['text/html']))
+        assert text.strip() == output['text/plain'].strip()
+        assert 'white-space: pre;' in output['text/html']
+
+
+def test_a_definition_that_is_only_a_docstring_keeps_a_body():
+    assert (
+        without_docstrings('class A:\n    """Text.\n\n    More.\n    """\n')
+        == 'class A:\n    ...\n'
+    )
+
+
+def test_two_links_between_the_same_layers_are_drawn_apart():
+    left, right = ('encoder', 'LSTM'), ('decoder', 'LSTM')
+    figure = layers_diagram(
+        {'encoder': ['LSTM'], 'decoder': ['LSTM']},
+        [(left, right, 'context'), (right, left, 'query')],
+    )
+    heights = {text: y for text, _, y in texts(figure)}
+    assert heights['query'] < heights['LSTM'] < heights['context']
 
 
 def test_an_object_without_source_is_refused(displayed):

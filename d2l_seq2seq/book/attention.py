@@ -18,7 +18,7 @@ MASKED_SCORE = -1e6  # replaces the score of a masked pair, whose weight is then
 
 
 def masked_softmax(X: np.ndarray, valid_len: np.ndarray | None) -> np.ndarray:
-    """Apply a softmax to the last axis, with a weight of 0 for the elements after a valid length.
+    """Apply a softmax to the last axis, with a weight of 0 for elements after a valid length.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class DotProductAttention(nn.Block):
 
 
 class MLPAttention(nn.Block):
-    """Multilayer perceptron attention: the score of query q and key k is v^T tanh(W_k k + W_q q).
+    """MLP attention: the score of query q and key k is v^T tanh(W_k k + W_q q).
 
     This is the additive attention of Bahdanau et al. 2015, A.1.2.  Queries and keys may differ in
     size.

@@ -236,7 +236,7 @@ class PositionalEncoding(nn.Block):
 
 
 class EncoderBlock(nn.Block):
-    """Self-attention and a position-wise network, each with a residual connection (section 10.3.5).
+    """Self-attention and a position-wise network with residual connections (section 10.3.5).
 
     Parameters
     ----------

@@ -27,23 +27,26 @@ choose_threads(batch_size=64, num_hiddens=32)
 show_code(choose_threads)
 
 # %%
+import contextlib
+import io
 import itertools
+import time
 
 import numpy
 from d2l_seq2seq import (EncoderDecoder, Feed, MaskedSoftmaxCELoss, ModelConfig, build_model,
                          encode_pairs, fit, initialize, read_corpus)
-from d2l_seq2seq.book.seq2seq import s2s_epochs_ch9
+from d2l_seq2seq import book as d2l
+from d2l_seq2seq.book.seq2seq import train_s2s_ch9
 from d2l_seq2seq.data.encoding import first_examples
 from d2l_seq2seq.data.feed import DeviceBatch
 from d2l_seq2seq.data.pipeline import load_pairs
 from d2l_seq2seq.engine import step
+from d2l_seq2seq.engine.forward import label_cross_entropy, logits_gradient
 from d2l_seq2seq.engine.optimizer import Adam
 from d2l_seq2seq.engine.profiling import operator_times, stage_times
-from d2l_seq2seq.engine.step import label_cross_entropy, logits_gradient
 from matplotlib.figure import Figure
 
 import mxnet  # after d2l_seq2seq, which makes MXNet ready
-from d2l import mxnet as d2l
 from mxnet import autograd, gluon
 
 # %% tags=["parameters"]
@@ -63,11 +66,24 @@ pairs = first_examples(read_corpus('auto').pairs, 1000)
 *_, loader = load_pairs(pairs, batch_size, num_steps)
 src_vocab, tgt_vocab, corpus = encode_pairs(pairs, num_steps)
 
+
+def train_as_the_book(model, num_epochs):
+    """Train with the book's loop; return the loss of each epoch, and the time at its end."""
+    losses, ends = [], []
+
+    def note(epoch, loss_sum, num_tokens):
+        losses.append(loss_sum / num_tokens)
+        ends.append(time.perf_counter())
+
+    with contextlib.redirect_stdout(io.StringIO()):  # without the line that it prints
+        train_s2s_ch9(model, loader, lr, num_epochs, ctx, on_epoch_end=note)
+    return losses, ends
+
+
 mxnet.random.seed(seed)
 numpy.random.seed(seed)
 book_model = build_model(ModelConfig(), len(src_vocab), len(tgt_vocab))
-book_losses = [metric[0] / metric[1]
-               for _, metric, _ in s2s_epochs_ch9(book_model, loader, lr, num_compared, ctx)]
+book_losses, _ = train_as_the_book(book_model, num_compared)
 
 mxnet.random.seed(seed)
 fit_model = build_model(ModelConfig(), len(src_vocab), len(tgt_vocab))
@@ -87,16 +103,17 @@ for epoch, losses in enumerate(zip(book_losses, fit_losses), 1):
 
 # %%
 seconds = {'book': [], 'fit': []}
+num_tokens = sum(batch.num_tokens for batch in feed)
 for _ in range(num_rounds):
-    for epoch, metric, timer in s2s_epochs_ch9(book_model, loader, lr, 1, ctx):
-        seconds['book'].append(timer.stop())
+    _, ends = train_as_the_book(book_model, 2)
+    seconds['book'].append(ends[1] - ends[0])
     fit(fit_model, feed, num_epochs=2, lr=lr,  # the graphs are compiled in the first epoch
         on_epoch_end=lambda metrics, state: state.epoch == 2
         and seconds['fit'].append(metrics.seconds))
 medians = {name: numpy.median(times) for name, times in seconds.items()}
 for name, median in medians.items():
     print(f'{name}: {median / len(feed) * 1e3:.2f} ms per batch, '
-          f'{metric[1] / median:,.0f} tokens/s')
+          f'{num_tokens / median:,.0f} tokens/s')
 print(f"{medians['book'] / medians['fit']:.1f} times as fast")
 
 # %% [markdown]
@@ -120,7 +137,7 @@ fit_stages = {
 num_batches = num_epochs * len(feed)
 times = {
     "the book's loop": stage_times(
-        book_stages, lambda: list(s2s_epochs_ch9(book_model, loader, lr, num_epochs, ctx))),
+        book_stages, lambda: train_as_the_book(book_model, num_epochs)),
     'fit': stage_times(fit_stages, lambda: fit(fit_model, feed, num_epochs=num_epochs, lr=lr))}
 
 figure = Figure(figsize=(8, 2.6), layout='tight')
@@ -148,7 +165,7 @@ for name, loop_times in times.items():
 profile_epochs = 5
 times = {
     "the book's loop": operator_times(
-        lambda: list(s2s_epochs_ch9(book_model, loader, lr, profile_epochs, ctx))),
+        lambda: train_as_the_book(book_model, profile_epochs)),
     'fit': operator_times(lambda: fit(fit_model, feed, num_epochs=profile_epochs, lr=lr))}
 operators = sorted(set(itertools.chain(*times.values())),
                    key=lambda name: max(loop_times.get(name, 0) for loop_times in times.values()))

@@ -1,12 +1,15 @@
-"""Make the notebooks from their sources, and execute them: python notebooks/execute.py [NAME ...]
+"""Make the notebooks from their sources and execute them.
 
-NAME.py is the source of a notebook and the file to edit.  NAME.ipynb is made from it and contains
-the outputs.  Nothing in it depends on the time of the execution: there are no time stamps, and the
-ids of the cells are numbers and not random.
+    python notebooks/sources/execute.py [NAME ...]
+
+sources/NAME.py is the source of a notebook and the file to edit.  NAME.ipynb is made from it and
+contains the outputs.  Nothing in it depends on the time of the execution: there are no time stamps,
+and the ids of the cells are numbers and not random.
 
 In each notebook, a cell that installs missing packages is inserted after the title.  If setup.cfg
-gives the project's URL, a link to Colab is added to the title.  The figure of a cell with a tag
-``picture-NAME`` is also written to pictures/NAME.svg, for the README.
+gives the project's URL, a link to Colab is added to the title.  Cells with the tag ``definition``
+are filled in by `definitions.define`.  The figure of a cell with a tag ``picture-NAME`` is also
+written to pictures/NAME.svg, for the README.
 """
 
 from __future__ import annotations
@@ -17,12 +20,17 @@ from pathlib import Path
 
 import jupytext
 import nbformat
+from definitions import define
 from nbclient import NotebookClient
 
-FOLDER = Path(__file__).resolve().parent
+SOURCE_FOLDER = Path(__file__).resolve().parent
+FOLDER = SOURCE_FOLDER.parent
 PICTURES = FOLDER / 'pictures'
-PICTURE_TAG = 'picture-'
-SOURCES = sorted(path for path in FOLDER.glob('*.py') if path.name != Path(__file__).name)
+DEFINITION_TAG, PICTURE_TAG = 'definition', 'picture-'
+SOURCES = sorted(SOURCE_FOLDER.glob('[0-9]*.py'))
+# With other metadata than these and those of the executing kernel, JupyterLab marks a notebook as
+# changed when it opens it.
+KERNEL = {'display_name': 'Python 3 (ipykernel)', 'language': 'python', 'name': 'python3'}
 
 SET_UP = """\
 # Install the packages that are missing.
@@ -47,14 +55,19 @@ ELSEWHERE = " if os.path.exists('../setup.cfg') else f'd2l-seq2seq[{{extras}}] @
 
 def main() -> None:
     """Make and execute the notebooks named on the command line, or all."""
-    for source in [FOLDER / f'{name}.py' for name in sys.argv[1:]] or SOURCES:
+    for source in [SOURCE_FOLDER / f'{name}.py' for name in sys.argv[1:]] or SOURCES:
         print(f'executing {source.name}', flush=True)
         notebook = read_source(source)
         execute(notebook)
-        nbformat.write(notebook, source.with_suffix('.ipynb'))
+        nbformat.write(notebook, saved_path(source))
         for name, picture in collect_pictures(notebook).items():
             PICTURES.mkdir(exist_ok=True)
             (PICTURES / name).write_text(picture, encoding='utf-8')
+
+
+def saved_path(source: Path) -> Path:
+    """Return the path of the notebook of a source."""
+    return FOLDER / f'{source.stem}.ipynb'
 
 
 def read_source(path: Path, url: str | None = None) -> nbformat.NotebookNode:
@@ -78,10 +91,16 @@ def read_source(path: Path, url: str | None = None) -> nbformat.NotebookNode:
             f'(https://colab.research.google.com/{repository}/blob/main/notebooks/'
             f'{path.stem}.ipynb)'
         )
-    notebook.cells.insert(1, nbformat.v4.new_code_cell(SET_UP.format(project=project)))
+    set_up = nbformat.v4.new_code_cell(SET_UP.format(project=project))
+    set_up.metadata['jupyter'] = {'source_hidden': True}  # JupyterLab shows it after a click
+    notebook.cells.insert(1, set_up)
+    defined: set[str] = set()
     for number, cell in enumerate(notebook.cells):
         cell.id = f'cell-{number}'
+        if DEFINITION_TAG in cell.metadata.get('tags', []):
+            cell.source = define(cell.source, defined)
     notebook.metadata.pop('jupytext', None)
+    notebook.metadata['kernelspec'] = KERNEL
     return notebook
 
 
@@ -102,7 +121,6 @@ def execute(notebook: nbformat.NotebookNode) -> None:
         extra_arguments=['--log-level=ERROR'],
     )
     client.execute()
-    notebook.metadata.pop('language_info', None)  # it contains the version of Python
 
 
 def collect_pictures(notebook: nbformat.NotebookNode) -> dict[str, str]:
