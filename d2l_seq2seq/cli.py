@@ -195,9 +195,10 @@ def run(main: Callable[[], int | None]) -> None:
 def _exit_code(main: Callable[[], int | None]) -> int:
     """Run a command and return its exit code; report the user's mistakes in one line."""
     try:
-        code = main() or 0
-        sys.stdout.flush()
-        return code
+        try:
+            return main() or 0
+        finally:
+            sys.stdout.flush()
     except InputError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

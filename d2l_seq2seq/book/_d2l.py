@@ -19,5 +19,5 @@ def _use_svg_display() -> None:
 
 # The function of d2l 0.16, which Python 3.12 and later install, calls one that IPython 9 removed.
 # `set_figsize`, `plot` and `show_heatmaps` all call it.
-if not hasattr(d2l.display, 'set_matplotlib_formats'):
+if hasattr(d2l, 'display') and not hasattr(d2l.display, 'set_matplotlib_formats'):
     d2l.use_svg_display = _use_svg_display
