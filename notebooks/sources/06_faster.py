@@ -27,8 +27,6 @@ choose_threads(batch_size=64, num_hiddens=32)
 show_code(choose_threads)
 
 # %%
-import contextlib
-import io
 import itertools
 import time
 
@@ -44,6 +42,7 @@ from d2l_seq2seq.engine import step
 from d2l_seq2seq.engine.forward import label_cross_entropy, logits_gradient
 from d2l_seq2seq.engine.optimizer import Adam
 from d2l_seq2seq.engine.profiling import operator_times, stage_times
+from IPython.utils.capture import capture_output
 from matplotlib.figure import Figure
 
 import mxnet  # after d2l_seq2seq, which makes MXNet ready
@@ -75,7 +74,7 @@ def train_as_the_book(model, num_epochs):
         losses.append(loss_sum / num_tokens)
         ends.append(time.perf_counter())
 
-    with contextlib.redirect_stdout(io.StringIO()):  # without the line that it prints
+    with capture_output():  # without the plot and the line that it prints
         train_s2s_ch9(model, loader, lr, num_epochs, ctx, on_epoch_end=note)
     return losses, ends
 
