@@ -70,8 +70,8 @@ PUBLISHED = {  # by number of the section
         translations={
             'Go .': {'va !': 41, '<unk> !': 1},
             'Wow !': {'<unk> !': 42},
-            "I'm OK .": {'je vais bien .': 30, 'ça va .': 6},
-            'I won !': {"je l'ai emporté !": 21, "j'ai gagné !": 17},
+            "I'm OK .": {'je vais bien .': 31, 'ça va .': 7},
+            'I won !': {"je l'ai emporté !": 23, "j'ai gagné !": 17},
         },
         judges_translations=False,
     ),

@@ -177,7 +177,7 @@ d2l.train_s2s_ch9(model, train_iter, lr, num_epochs, ctx)
 
 # %% [markdown]
 # Nearly all published runs printed `va !` for the first sentence and `<unk> !` for the second, and
-# 30 of the 42 printed `je vais bien .` for the third. For the last sentence most printed `je l'ai
+# 31 of the 42 printed `je vais bien .` for the third. For the last sentence most printed `je l'ai
 # emporté !` or `j'ai gagné !`.
 
 # %%
