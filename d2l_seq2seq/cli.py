@@ -46,23 +46,16 @@ class Parser(argparse.ArgumentParser):
             message += suggestion(unknown[1], self._option_string_actions)
         self.exit(2, f'{self.prog}: {message} (-h lists the options)\n')
 
-    def format_usage(self) -> str:
-        """Return the usage in one line: the positional arguments, and that there are options."""
-        return f'usage: {self._short_usage()}\n'
-
     def format_help(self) -> str:
         """Return the help; the options follow in groups, so the usage does not list them."""
-        self.usage = self._short_usage()
-        return super().format_help()
-
-    def _short_usage(self) -> str:
         names = []
         for action in self._get_positional_actions():
             nargs = getattr(action, 'save_nargs', action.nargs)  # see parse_intermixed_args
             names.append(f'[{action.metavar}]' if nargs in ('*', '?') else str(action.metavar))
             if nargs in ('*', '+'):
                 names.append('...')
-        return ' '.join([self.prog, '[OPTION]...', *names])
+        self.usage = ' '.join([self.prog, '[OPTION]...', *names])
+        return super().format_help()
 
 
 def suggestion(word: str, words: Iterable[str]) -> str:
@@ -106,6 +99,13 @@ def explicit_options(parser: Parser, argv: list[str] | None) -> dict[str, Any]:
     return {
         name: value for name, value in vars(parser.parse_args(argv)).items() if value is not absent
     }
+
+
+def add_device(parser: Parser) -> None:
+    """Add the option ``--device`` of a command that runs on one device."""
+    parser.add_argument(
+        '--device', default='auto', help='device to run on: auto, cpu, cpu(N), gpu or gpu(N)'
+    )
 
 
 def add_options(parser: Parser, config_class: type, only: Sequence[str] | None = None) -> None:

@@ -1,20 +1,25 @@
 """Devices: words such as ``auto``, ``cpu`` or ``gpu(0),gpu(1)`` converted to MXNet contexts.
 
-`try_gpu` is the function of d2l 0.14, section 5.6.  The other functions parse the option
-``--device`` of the commands.
+`try_gpu` is the function of d2l 0.14, section 5.6, and `device_of` returns the device of a model.
+The other functions parse the option ``--device`` of the commands.
 """
 
 from __future__ import annotations
 
 import re
 
-from ._mxnet import mx, npx
+from ._mxnet import mx, nn, npx
 from .errors import InputError
 
 
 def try_gpu(i: int = 0) -> mx.Context:
     """Return the context ``gpu(i)`` if that GPU exists, otherwise ``cpu(0)`` (section 5.6)."""
     return npx.gpu(i) if npx.num_gpus() > i else npx.cpu()
+
+
+def device_of(block: nn.Block) -> mx.Context:
+    """Return the device of an initialized block, the first if its parameters are on several."""
+    return next(iter(block.collect_params().values())).list_ctx()[0]
 
 
 def device_from_name(name: str) -> mx.Context:

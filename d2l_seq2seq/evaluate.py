@@ -44,9 +44,7 @@ def _parser() -> cli.Parser:
         metavar='FILE',
         help='file to write the metrics to (default: RUN/evaluation.json)',
     )
-    parser.add_argument(
-        '--device', default='auto', help='device to run on: auto, cpu, cpu(N), gpu or gpu(N)'
-    )
+    cli.add_device(parser)
     cli.add_options(parser, SearchConfig)
     return parser
 

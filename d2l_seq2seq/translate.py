@@ -55,9 +55,7 @@ def _parser() -> cli.Parser:
         help='plot the attention weights of the translations to this file (.svg, .png or .pdf); '
         'needs a model with attention',
     )
-    parser.add_argument(
-        '--device', default='auto', help='device to run on: auto, cpu, cpu(N), gpu or gpu(N)'
-    )
+    cli.add_device(parser)
     cli.add_options(parser, SearchConfig)
     return parser
 

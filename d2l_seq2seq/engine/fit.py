@@ -139,7 +139,7 @@ def fit(
     _check_train_feed(train_feed, flat, workers)
     if valid_feed is not None:
         _check_undivided(valid_feed, flat)
-    if rules.seed is not None and not _draws_random_numbers(model):
+    if rules.seed is not None and not uses_random_numbers(model):
         rules = dataclasses.replace(rules, seed=None)
     if state is None:
         state = initial_state(model, train_feed, rules)
@@ -236,14 +236,6 @@ def storage_of_model(model: EncoderDecoder) -> tuple[FlatParameters, dict[str, l
     except TraceError:  # `Forward` logs the reason
         packed = {}
     return storage_of(parameters, packed.values()), packed
-
-
-def _draws_random_numbers(model: EncoderDecoder) -> bool:
-    """Return whether training draws random numbers; True if it is not known."""
-    try:
-        return uses_random_numbers(model)
-    except TraceError:
-        return True
 
 
 @use_np

@@ -16,6 +16,7 @@ import numpy as onp
 from .._mxnet import autograd, mx
 from ..book.encoder_decoder import EncoderDecoder
 from ..data.feed import DeviceBatch
+from ..device import device_of
 from .graphs import cast_matrix_products, static_flags
 from .recording import TraceError, without_dropout
 from .tracing import Graph, trace
@@ -57,6 +58,7 @@ class Forward:
         # The keys are the shapes of a batch, and whether it is for training.
         self._compiled: dict[tuple, _Operators] = {}
         self._is_traceable = True
+        self._compute_loss = mx.nd.CachedOp(label_cross_entropy())  # for a model without graphs
         self._is_checked = False  # True: a recorded graph has been compared with the model
 
     def __call__(self, batch: DeviceBatch) -> tuple[mx.nd.NDArray, list[mx.nd.NDArray]]:
@@ -66,8 +68,7 @@ class Forward:
         """
         operators = self._operators_for(batch) if self._is_traceable else None
         if operators is None:
-            logits = self._call_model(batch)
-            compute_loss = mx.nd.CachedOp(label_cross_entropy())
+            logits, compute_loss = self._call_model(batch), self._compute_loss
         else:
             inputs = self._inputs(operators.inputs, operators.constants, batch)
             logits = operators.compute_logits(*inputs)
@@ -159,7 +160,7 @@ class Forward:
         ValueError
             If the model is on another device, as it is for the parts of a batch that is divided.
         """
-        device = next(iter(self._model.collect_params().values())).list_ctx()[0]
+        device = device_of(self._model)
         if batch.src.context != device:
             raise ValueError(
                 f'expected a batch on {device}, got one on {batch.src.context}; a model that '

@@ -17,7 +17,7 @@ from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Seque
 
 import numpy as onp
 
-from .._mxnet import autograd, gluon, mx, nn, np, rnn
+from .._mxnet import autograd, mx, nn, np, rnn
 
 # Gluon's name scopes, and the methods that `record_call` replaces, are shared by all threads.
 TRACING = threading.RLock()
@@ -195,6 +195,6 @@ def _arrays_in(value: Any) -> Iterator[np.ndarray]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _arrays_in(item)
-    elif isinstance(value, dict) and not isinstance(value, gluon.ParameterDict):
+    elif isinstance(value, dict):
         for item in value.values():
             yield from _arrays_in(item)

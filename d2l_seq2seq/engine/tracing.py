@@ -8,10 +8,12 @@ it; see `recording`.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 
 from .._mxnet import mx, nn, np
 from ..book.encoder_decoder import EncoderDecoder
+from ..device import device_of
 from .graphs import (
     draws_random_numbers,
     merge_equal_nodes,
@@ -20,7 +22,7 @@ from .graphs import (
 )
 from .recording import TRACING, Recording, TraceError, record_call
 
-_BATCH_INPUTS = ('src', 'src_valid_len', 'tgt', 'tgt_valid_len', 'label_positions')
+_MODEL_INPUTS = ('src', 'src_valid_len', 'tgt', 'tgt_valid_len')
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,10 @@ def trace(
         If the model can be traced neither with symbols nor by recording a call.
     """
     positions = mx.sym.var('label_positions')
-    if _has_symbols(model):
-        logits, packed = pack_recurrent_weights(_trace_logits(model, src_shape, tgt_shape))
-        return Graph(take_positions(logits, positions), packed)
+    if all(isinstance(part, nn.HybridBlock) for part in (model.encoder, model.decoder)):
+        with contextlib.suppress(TraceError):  # then it may still be recorded
+            logits, packed = pack_recurrent_weights(_trace_logits(model, src_shape, tgt_shape))
+            return Graph(take_positions(logits, positions), packed)
     recording = _record_logits(model, src_shape, tgt_shape, is_training)
     logits, packed = pack_recurrent_weights(merge_equal_nodes(recording.symbol))
     return Graph(take_positions(logits, positions), packed, recording.constants, is_recorded=True)
@@ -105,24 +108,13 @@ def parameter_shapes(model: EncoderDecoder) -> dict[str, tuple[int, ...]]:
 def uses_random_numbers(model: EncoderDecoder) -> bool:
     """Return whether training draws random numbers, for dropout or scheduled sampling.
 
-    Raises
-    ------
-    TraceError
-        If the model cannot be traced; see `trace`.
+    The answer is True if it is not known, because the model cannot be traced.
     """
-    # Scheduled sampling begins at the second step.
-    return draws_random_numbers(trace(model, (1, 2), (1, 2)).logits)
-
-
-def _has_symbols(model: EncoderDecoder) -> bool:
-    """Return whether a model can be called with symbols."""
-    if not all(isinstance(part, nn.HybridBlock) for part in (model.encoder, model.decoder)):
-        return False
     try:
-        _trace_logits(model, (1, 1), (1, 1))
+        # Scheduled sampling begins at the second step.
+        return draws_random_numbers(trace(model, (1, 2), (1, 2)).logits)
     except TraceError:
-        return False
-    return True
+        return True
 
 
 def _trace_logits(
@@ -131,7 +123,7 @@ def _trace_logits(
     """Return the logits (batch_size, num_tgt_steps, vocab_size) of a model called with symbols."""
     shapes = src_shape, src_shape[:1], tgt_shape, tgt_shape[:1]
     src, src_valid_len, tgt, tgt_valid_len = (
-        mx.sym.var(name, shape=shape).as_np_ndarray() for name, shape in zip(_BATCH_INPUTS, shapes)
+        mx.sym.var(name, shape=shape).as_np_ndarray() for name, shape in zip(_MODEL_INPUTS, shapes)
     )
     try:
         with TRACING:
@@ -155,7 +147,7 @@ def _record_logits(
     All tokens of the call are the first of the vocabulary: a graph that depends on the tokens is
     none.
     """
-    ctx = next(iter(model.collect_params().values())).list_ctx()[0]
+    ctx = device_of(model)
     inputs = {
         'src': np.zeros(src_shape, ctx=ctx),
         'src_valid_len': np.full(src_shape[:1], src_shape[1], dtype='float32', ctx=ctx),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Sequence
+import itertools
+from typing import Any, Callable, Iterable, Sequence
 
 import numpy as onp
 
 from .._mxnet import mx, np, operators_of
 from ..book.encoder_decoder import EncoderDecoder
-from ..engine.compiled import CompiledFunctions
+from ..device import device_of
+from ..engine.compiled import CompiledFunctions, flatten, unflatten
 from ..engine.recording import TraceError
 from ..models.decoders import AttentionDecoder
 from .search import Stepper
@@ -44,8 +46,9 @@ class ModelStepper(Stepper):
     def __init__(self, model: EncoderDecoder):
         self._model = model
         self._has_attention = isinstance(model.decoder, AttentionDecoder)
-        self.ctx = next(iter(model.collect_params().values())).list_ctx()[0]
-        self._enc_axes: Any = 1
+        self.ctx = device_of(model)
+        # The batch axes of the arrays that the encoder returns, in order.
+        self._enc_axes: Iterable[int | None] = itertools.repeat(1)
         if not hasattr(model.decoder, 'reorder'):
             self._enc_axes, self._state_axes = _find_batch_axes(model, self.ctx)
         self._run: Callable
@@ -60,8 +63,11 @@ class ModelStepper(Stepper):
         src, valid_len = joined[:, :-1], joined[:, -1]
         enc_outputs = self._model.encoder(src, valid_len)
         if num_rows > 1:
-            enc_outputs = _map_arrays(_repeat(num_rows), enc_outputs, self._enc_axes)
-            valid_len = _repeat(num_rows)(valid_len, 0)
+            repeat = operators_of(src).np.repeat  # copies are adjacent
+            enc_outputs = _map_arrays(
+                lambda array, axis: repeat(array, num_rows, axis=axis), enc_outputs, self._enc_axes
+            )
+            valid_len = repeat(valid_len, num_rows, axis=0)
         return self._model.decoder.init_state(enc_outputs, valid_len)
 
     def step(self, tokens, state) -> tuple:
@@ -78,7 +84,11 @@ class ModelStepper(Stepper):
         decoder = self._model.decoder
         if hasattr(decoder, 'reorder'):
             return decoder.reorder(state, rows)
-        return _map_arrays(_select(rows), state, self._state_axes)
+        return _map_arrays(
+            lambda array, axis: np.take(array, rows, axis=axis, mode='clip'),
+            state,
+            self._state_axes,
+        )
 
     def run(self, function: Callable, static: tuple, arrays: Any) -> Any:
         """Run the function as a graph if the model allows it."""
@@ -86,9 +96,10 @@ class ModelStepper(Stepper):
             return self._run(function, static, arrays)
         except TraceError:
             self._run = super().run
-            return self._run(
-                function, static, _map_arrays(lambda array, _: array.as_np_ndarray(), arrays, None)
-            )
+            leaves: list = []  # classic arrays, if a graph has returned them
+            structure = flatten(arrays, leaves)
+            arrays = unflatten(structure, (leaf.as_np_ndarray() for leaf in leaves))
+            return self._run(function, static, arrays)
 
     def upload(self, arrays: Sequence[onp.ndarray]) -> list[mx.nd.NDArray]:
         """Copy the arrays of a batch to the device, joined along their second axis."""
@@ -98,61 +109,45 @@ class ModelStepper(Stepper):
         return [array.as_np_ndarray()]
 
 
-def _find_batch_axes(model: EncoderDecoder, ctx: mx.Context) -> tuple[Any, Any]:
+def _find_batch_axes(
+    model: EncoderDecoder, ctx: mx.Context
+) -> tuple[list[int | None], list[int | None]]:
     """Return the batch axes of a model's arrays, None for an array without one.
 
     Returns
     -------
-    enc_axes, state_axes : int, None, or nested list of them
-        Of what the encoder returns, and of the decoder's state after a step.
+    enc_axes, state_axes : list of int or None
+        Of the arrays that the encoder returns, and of those in the decoder's state after a step.
     """
-    nested_shapes = []
+    shapes: list[tuple[list, list]] = []
     for batch_size in (2, 3):
         tokens = np.zeros((batch_size, 1), ctx=ctx)
         valid_len = np.ones((batch_size,), ctx=ctx)
         enc_outputs = model.encoder(tokens, valid_len)
         _, state = model.decoder(tokens, model.decoder.init_state(enc_outputs, valid_len))
-        nested_shapes.append(
-            _map_arrays(lambda array, _: array.shape, [enc_outputs, state], axes=None)
-        )
-    enc_axes, state_axes = _differing_axes(*nested_shapes)
+        shapes.append((_shapes(enc_outputs), _shapes(state)))
+    enc_axes, state_axes = (list(map(_differing_axis, *pair)) for pair in zip(*shapes))
     return enc_axes, state_axes
 
 
-def _differing_axes(shapes: Any, other_shapes: Any) -> Any:
-    """Return the first axis in which two shapes differ, for nested lists of shapes."""
-    if isinstance(shapes, list):
-        return [_differing_axes(*pair) for pair in zip(shapes, other_shapes)]
-    for axis, (size, other_size) in enumerate(zip(shapes or (), other_shapes or ())):
-        if size != other_size:
-            return axis
-    return None
+def _shapes(nested: Any) -> list[tuple[int, ...]]:
+    """Return the shapes of the arrays of a nested list."""
+    leaves: list = []
+    flatten(nested, leaves)
+    return [leaf.shape for leaf in leaves]
 
 
-def _map_arrays(function: Callable, nested: Any, axes: Any) -> Any:
-    """Return a nested list with a function of each array and its axis; None stays None.
-
-    `axes` is nested like the arrays, or is the axis of all of them.
-    """
-    if isinstance(nested, (list, tuple)):
-        all_axes = axes if isinstance(axes, list) else [axes] * len(nested)
-        return [_map_arrays(function, part, axis) for part, axis in zip(nested, all_axes)]
-    return None if nested is None else function(nested, axes)
+def _differing_axis(shape: tuple[int, ...], other_shape: tuple[int, ...]) -> int | None:
+    """Return the first axis in which two shapes differ, or None."""
+    sizes = enumerate(zip(shape, other_shape))
+    return next((axis for axis, (size, other_size) in sizes if size != other_size), None)
 
 
-def _repeat(count: int) -> Callable:
-    """Return a function that repeats each entry of an array along an axis; copies are adjacent."""
-
-    def repeat(array: Any, axis: int | None) -> Any:
-        return array if axis is None else operators_of(array).np.repeat(array, count, axis=axis)
-
-    return repeat
-
-
-def _select(rows: Any) -> Callable:
-    """Return a function that selects and reorders the entries of an array along an axis."""
-
-    def select(array: Any, axis: int | None) -> Any:
-        return array if axis is None else np.take(array, rows, axis=axis, mode='clip')
-
-    return select
+def _map_arrays(function: Callable, nested: Any, axes: Iterable[int | None]) -> Any:
+    """Return a nested list with a function of each array and its axis, if it has one."""
+    leaves: list = []
+    structure = flatten(nested, leaves)
+    return unflatten(
+        structure,
+        (leaf if axis is None else function(leaf, axis) for leaf, axis in zip(leaves, axes)),
+    )

@@ -96,9 +96,7 @@ def _parser() -> cli.Parser:
     )
     cli.add_options(parser, DataConfig, only=['corpus'])
     cli.add_options(parser, TrainingConfig, only=['seed'])
-    parser.add_argument(
-        '--device', default='auto', help='device to run on: auto, cpu, cpu(N), gpu or gpu(N)'
-    )
+    cli.add_device(parser)
     return parser
 
 

@@ -184,7 +184,7 @@ out.shape, len(state), state[0].shape, state[1].shape
 # The loss is the cross-entropy between the predicted probabilities, which are the softmax of the
 # scores, and the correct words. The sentences of a batch are padded to the same length, and the
 # padding must not contribute. For this there is the operator `sequence_mask`. With `axis=1`, it
-# keeps the first elements of each row, as many as the valid length says, and sets the others to 0.
+# keeps the elements of each row up to its valid length, and sets the others to 0.
 # The book prints
 #
 #     array([[1., 0., 0.],
