@@ -8,7 +8,7 @@ import pytest
 from d2l_seq2seq import Feed, ModelConfig, build_model, initialize
 from d2l_seq2seq._mxnet import autograd, gluon, mx, np, npx, seed_generators
 from d2l_seq2seq.data.encoding import EncodedCorpus, encode_pairs
-from d2l_seq2seq.engine.fit import evaluate_loss, fit
+from d2l_seq2seq.engine.fit import evaluate_loss, fit, storage_of_model
 from d2l_seq2seq.engine.flat_parameters import storage_of
 from d2l_seq2seq.engine.forward import Forward
 from d2l_seq2seq.engine.optimizer import Adam
@@ -364,3 +364,43 @@ def test_workers_share_a_batch(toy):
         onp.concatenate([part.src.asnumpy() for part in parts]), whole.parts[0].src.asnumpy()
     )
     assert sum(part.num_tokens for part in parts) == whole.num_tokens
+
+
+@pytest.mark.parametrize('lr', [1e-40, 1e-320, 0.0, 2e-38])
+@pytest.mark.parametrize('is_guarded', [False, True])
+def test_a_tiny_learning_rate_changes_nothing(lr, is_guarded):
+    """Schedules that decay for long reach rates that MXNet's operators refuse."""
+    model = build_model(ModelConfig(4, 4, 1), 8, 8)
+    initialize(model, CTX)
+    flat, _ = storage_of_model(model)
+    before = flat.weights.asnumpy()
+    optimizer = Adam(flat, weight_decay=0.1, is_guarded=is_guarded)
+    optimizer.update(flat, mx.nd.ones_like(flat.weights), lr, mx.nd.ones(1), 1.0)
+    onp.testing.assert_allclose(flat.weights.asnumpy(), before)
+    assert optimizer.num_updates == 1 and optimizer.mean.asnumpy().max() > 0
+
+
+@pytest.mark.parametrize('lr', [-0.1, float('nan'), float('inf'), 1e39])
+def test_impossible_learning_rates_are_refused(bundled, lr):
+    model = build_model(ModelConfig(4, 4, 1), 500, 500)
+    initialize(model, CTX)
+    feed = Feed(encode_pairs(bundled.pairs[:8], 10)[2], 8, 0)
+    with pytest.raises(ValueError, match='expected a learning rate of at least 0, got'):
+        fit(model, feed, lr=lr, num_epochs=1)
+
+
+@pytest.mark.parametrize(
+    'rules',
+    [
+        {'max_norm': 0},
+        {'max_norm': float('nan')},
+        {'label_smoothing': -0.1},
+        {'weight_decay': 1},
+        {'batches_per_update': 0},
+    ],
+    ids=str,
+)
+def test_impossible_rules_are_refused(rules):
+    (name,) = rules
+    with pytest.raises(ValueError, match=f'expected a {name}'):
+        UpdateRules(**rules)
