@@ -7,7 +7,6 @@ model can learn.
 
 from __future__ import annotations
 
-import codecs
 import logging
 import os
 import random
@@ -16,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterable, Sequence
 
-from ..book.fra_eng import read_available_text, read_bundled, read_bytes, read_fra_eng
-from ..errors import InputError
+from ..book.fra_eng import read_available_text, read_bundled, read_fra_eng
+from ..errors import CONTROL, InputError
+from .files import read_text, split_columns, split_lines
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ class Corpus:
     num_dropped: int = 0  # lines that are neither blank nor a pair
     is_ids: bool = False  # True: the words are token ids, not text
 
+
+_COLUMNS = 'a source, a tab and a target'
 
 # The tasks are the same on every machine.  Their sentences fit the chapter's num_steps of 10.
 _TASKS = {
@@ -52,27 +54,39 @@ def read_corpus(name: str) -> Corpus:
         - ``bundled``: the corpus that comes with the package.
         - ``auto``: ``fra-eng`` if it is available, otherwise ``bundled``, with the reason in the
           log.
-        - ``FILE``: a file with two or three tab-separated columns; the third is ignored.
+        - ``FILE``: a file with two or three tab-separated columns, of which the third is ignored,
+          or with the four of Tatoeba (number, source, number, target); a spreadsheet's export
+          with quoted fields, and a name that ends in ``.csv``, are understood as well.
         - ``SRC,TGT``: two files with one sentence per line.
         - ``copy``, ``reverse``, ``numbers``, ``pseudo``: a toy task.
+
+    Returns
+    -------
+    Corpus
+        Its name and its sentence pairs.
 
     Raises
     ------
     InputError
-        If it does not exist, is not UTF-8, has no pairs, or cannot be downloaded intact.
+        If it does not exist, is not UTF-8 text, has no pairs, or cannot be downloaded intact.
     """
     if name == 'auto':
-        return _parse_columns(*read_available_text())
+        return _book_corpus(*read_available_text())
     if name == 'fra-eng':
-        return _parse_columns(name, read_fra_eng())
+        return _book_corpus(name, read_fra_eng())
     if name == 'bundled':
-        return _parse_columns(name, read_bundled())
+        return _book_corpus(name, read_bundled())
     if name in _TASKS:
         return _TASKS[name]()
     files = _two_files(name)
     if files is not None:
         return _read_two_files(*files)
-    return _parse_columns(name, _read_text(name))
+    return _collect_pairs(name, split_columns(name, read_text(name)), _COLUMNS)
+
+
+def _book_corpus(name: str, text: str) -> Corpus:
+    lines = (line.split('\t') for line in split_lines(text))
+    return _collect_pairs(name, lines, _COLUMNS)
 
 
 def resolve_corpus_name(name: str) -> str:
@@ -102,8 +116,9 @@ def _two_files(name: str) -> tuple[str, str] | None:
 
 def _read_two_files(src_name: str, tgt_name: str) -> Corpus:
     """Read two files in which lines of the same number are translations of each other."""
-    src_lines, tgt_lines = (_read_text(name).split('\n') for name in (src_name, tgt_name))
-    if len(src_lines) != len(tgt_lines):
+    src_lines, tgt_lines = (split_lines(read_text(name)) for name in (src_name, tgt_name))
+    length = min(len(src_lines), len(tgt_lines))
+    if any(line.strip() for line in src_lines[length:] + tgt_lines[length:]):
         raise InputError(
             f'{src_name},{tgt_name}: expected the same number of lines in both files, got '
             f'{len(src_lines):,} and {len(tgt_lines):,}'
@@ -113,67 +128,52 @@ def _read_two_files(src_name: str, tgt_name: str) -> Corpus:
     )
 
 
-def _parse_columns(name: str, text: str) -> Corpus:
-    """Take pairs from the first two of two or three tab-separated columns."""
-    lines = (line.split('\t') for line in text.split('\n'))
-    return _collect_pairs(
-        name,
-        (columns[:2] if len(columns) <= 3 else columns for columns in lines),
-        'a source, a tab and a target',
-    )
-
-
 def _collect_pairs(name: str, lines: Iterable[Sequence[str]], expected: str) -> Corpus:
     """Keep the lines that are a pair of sentences; count the others except blank ones."""
-    pairs, dropped = [], []
+    pairs, dropped, cleaned, reason = [], [], [], 'there is no text'
     for number, line in enumerate(lines, 1):
-        columns = [re.sub('  +', ' ', column.strip()) for column in line]
+        columns = [clean_sentence(column) for column in line]
         if len(columns) == 2 and all(columns):
             pairs.append((columns[0], columns[1]))
+            if any(CONTROL.search(column.strip()) for column in line):
+                cleaned.append(number)
         elif any(columns):
             dropped.append(number)
+            if len(dropped) == 1:
+                reason = f'line {number} has {_describe(columns)}'
     if not pairs:
-        reason = f'see line {dropped[0]}' if dropped else 'there is no text'
         raise InputError(f'{name}: expected lines with {expected}, found none ({reason})')
-    if dropped:
-        logger.warning(
-            '%s: dropped %d of %d lines that do not have %s; the first is line %d',
-            name,
-            len(dropped),
-            len(pairs) + len(dropped),
-            expected,
-            dropped[0],
-        )
+    for numbers, action in (
+        (dropped, f'dropped %d of %d lines that do not have {expected}'),
+        (cleaned, 'replaced the control characters in %d of %d lines by spaces'),
+    ):
+        if numbers:
+            num_lines = len(pairs) + len(dropped)
+            logger.warning(
+                f'%s: {action}; the first is line %d', name, len(numbers), num_lines, numbers[0]
+            )
     return Corpus(name, pairs, len(dropped))
 
 
-def _read_text(name: str) -> str:
-    """Return the text of a UTF-8 file, with plain line ends and without a byte-order mark."""
-    data = _read_bytes(Path(name))
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InputError(
-            f'{name}: expected UTF-8, got UTF-16', 'To convert it, type: iconv -f UTF-16 -t UTF-8'
-        )
-    try:
-        text = data.decode('utf-8-sig')
-    except UnicodeDecodeError as error:
-        line = data.count(b'\n', 0, error.start) + 1
-        raise InputError(
-            f'{name}: expected UTF-8, got the byte 0x{data[error.start]:02x} in line {line:,}',
-            'Save the file as UTF-8.',
-        ) from error
-    return text.replace('\r\n', '\n').rstrip('\n')
+def _describe(columns: Sequence[str]) -> str:
+    """Return what is wrong with a line that is not a pair."""
+    if len(columns) == 2:
+        return 'an empty column'
+    return 'no tab' if len(columns) == 1 else f'{len(columns)} columns'
 
 
-def _read_bytes(path: Path) -> bytes:
-    if not path.exists():
-        raise InputError(
-            f'{path}: file not found',
-            'Pass auto, fra-eng, bundled, FILE.tsv, SRC,TGT, copy, reverse, numbers or pseudo.',
-        )
-    if not path.is_file():
-        raise InputError(f'{path}: expected a file, got a folder or a device')
-    return read_bytes(path)
+def clean_sentence(text: str) -> str:
+    r"""Return a sentence as corpora and translators read it, before it is tokenized.
+
+    Control characters become spaces.  Repeated spaces become one, and white space at the ends is
+    removed.  Other white space, such as no-break spaces, is left to the text rules.
+
+    Examples
+    --------
+    >>> clean_sentence(' a  b\tc ')
+    'a b c'
+    """
+    return re.sub('  +', ' ', CONTROL.sub(' ', text).strip())
 
 
 NUM_PSEUDO_IDS = 100  # ids of the OpenGenus article's pseudo-data

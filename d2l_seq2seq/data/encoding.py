@@ -11,19 +11,21 @@ import hashlib
 import logging
 import unicodedata
 from dataclasses import dataclass
-from typing import NamedTuple, Sequence
+from typing import Iterable, NamedTuple, Sequence
 
 import numpy as onp
 
 from ..book.vocab import Vocab
+from ..errors import one_line
 from .corpus import NUM_PSEUDO_IDS
-from .tokenizers import CHAPTER_TOKENIZER, OPENGENUS_TOKENS, RESERVED_TOKENS, PairTokenizer
+from .tokenizers import CHAPTER_TOKENIZER, CONTROL_TOKENS, OPENGENUS_TOKENS, PairTokenizer
 
 logger = logging.getLogger(__name__)
 
 Pairs = Sequence[tuple]  # of (source sentence, target sentence)
 
 PSEUDO_START_ID = 0  # the id from which the decoder starts there
+MANY_UNKNOWN = 0.5  # the share of unknown tokens from which on a model learns little of a language
 
 
 class EncodedCorpus(NamedTuple):
@@ -65,6 +67,11 @@ def split_pairs(pairs: Pairs, held_out: float) -> Split:
     held_out : float
         Fraction of the source sentences that is held out for validation; the same fraction again
         is held out for testing.
+
+    Returns
+    -------
+    Split
+        The pairs for training, validation and testing, each in the given order.
     """
     parts = Split([], [], [])
     for pair in pairs:
@@ -99,19 +106,60 @@ def tokenize_pairs(
     return list(map(tokenizer.tokenize_src, sources)), list(map(tokenizer.tokenize_tgt, targets))
 
 
+class TokenizedPairs(NamedTuple):
+    """Sentence pairs as text and as tokens, in the same order."""
+
+    pairs: list[tuple]
+    source: list[list[str]]
+    target: list[list[str]]
+
+
+def tokenize_nonempty(pairs: Pairs, tokenizer: PairTokenizer) -> TokenizedPairs:
+    """Tokenize sentence pairs, without those that have no tokens on a side.
+
+    Text rules may leave nothing of a sentence, for example of one that is all punctuation.  The log
+    has the number of pairs that are dropped.
+    """
+    kept = TokenizedPairs([], [], [])
+    dropped = []
+    for pair in pairs:
+        source, target = tokenizer.tokenize_src(pair[0]), tokenizer.tokenize_tgt(pair[1])
+        if source and target:
+            kept.pairs.append(pair)
+            kept.source.append(source)
+            kept.target.append(target)
+        else:
+            dropped.append(pair)
+    if dropped:
+        logger.warning(
+            'dropped %d of %d sentence pairs, of which the text rules leave nothing on a side; the '
+            'first is %s',
+            len(dropped),
+            len(pairs),
+            one_line(' => '.join(map(repr, dropped[0])), 100),
+        )
+    return kept
+
+
 def encode_pairs(
-    pairs: Pairs, num_steps: int, tokenizer: PairTokenizer = CHAPTER_TOKENIZER
+    pairs: Pairs,
+    num_steps: int,
+    tokenizer: PairTokenizer = CHAPTER_TOKENIZER,
+    vocabs: tuple[Vocab, Vocab] | None = None,
 ) -> tuple[Vocab, Vocab, EncodedCorpus]:
-    """Build the vocabularies of sentence pairs and encode them.
+    """Encode sentence pairs, with vocabularies that are built from them or given.
 
     Parameters
     ----------
     pairs : sequence of (str, str)
-        Source and target sentences, not preprocessed.
+        Source and target sentences, not preprocessed.  Pairs that have no tokens are dropped, see
+        `tokenize_nonempty`.
     num_steps : int
         Length that every sentence is cut or padded to.
     tokenizer : PairTokenizer
         The chapter's by default, with words that occur three times or more.
+    vocabs : (Vocab, Vocab), optional
+        The source and target vocabularies.  By default they are built from the pairs.
 
     Returns
     -------
@@ -119,13 +167,27 @@ def encode_pairs(
         The same object twice if the tokenizer shares the vocabulary.
     corpus : EncodedCorpus
     """
-    source, target = tokenize_pairs(pairs, tokenizer)
-    if tokenizer.share_vocab:
+    _, source, target = tokenize_nonempty(pairs, tokenizer)
+    return encode_sentences(source, target, num_steps, tokenizer, vocabs)
+
+
+def encode_sentences(
+    source: list[list[str]],
+    target: list[list[str]],
+    num_steps: int,
+    tokenizer: PairTokenizer,
+    vocabs: tuple[Vocab, Vocab] | None = None,
+) -> tuple[Vocab, Vocab, EncodedCorpus]:
+    """Do what `encode_pairs` does, for sentences that are already tokenized."""
+    if vocabs is not None:
+        src_vocab, tgt_vocab = vocabs
+    elif tokenizer.share_vocab:
         src_vocab = tgt_vocab = tokenizer.build_vocab(source + target)
     else:
         src_vocab, tgt_vocab = tokenizer.build_vocab(source), tokenizer.build_vocab(target)
-    _warn_about_losses(source, target, src_vocab, tgt_vocab, num_steps)
-    return src_vocab, tgt_vocab, encode_tokens(source, target, src_vocab, tgt_vocab, num_steps)
+    corpus = encode_tokens(source, target, src_vocab, tgt_vocab, num_steps)
+    _warn_about_losses(source, target, src_vocab, tgt_vocab, corpus)
+    return src_vocab, tgt_vocab, corpus
 
 
 def encode_tokens(
@@ -138,24 +200,40 @@ def encode_tokens(
     """Encode tokenized sentences with given vocabularies.
 
     The ids are those of `book.machine_translation.build_array`: each target gets a ``<bos>`` at its
-    start and an ``<eos>`` at its end, and a target that is cut loses its ``<eos>``.
+    start and an ``<eos>`` at its end, and a target that is cut loses its ``<eos>``.  Unlike there,
+    a word such as ``<pad>`` in the text gets the id of ``<unk>``, and counts as a token.
     """
     bos, eos = tgt_vocab['<bos>'], tgt_vocab['<eos>']
-    src_ids = src_vocab[source]
-    tgt_ids = [[bos, *ids, eos] for ids in tgt_vocab[target]]
+    src_ids = text_ids(src_vocab, source)
+    tgt_ids = [[bos, *ids, eos] for ids in text_ids(tgt_vocab, target)]
     return EncodedCorpus(
         *_pad(src_ids, num_steps, src_vocab['<pad>']),
         *_pad(tgt_ids, num_steps, tgt_vocab['<pad>']),
     )
 
 
+def text_ids(vocab: Vocab, sentences: Iterable[list[str]]) -> list[list[int]]:
+    """Return the ids of tokens of text, which never are those of `CONTROL_TOKENS`."""
+    ids, unk = vocab.token_to_idx, vocab.unk
+    return [
+        [unk if token in CONTROL_TOKENS else ids.get(token, unk) for token in sentence]
+        for sentence in sentences
+    ]
+
+
+def unknown_share(ids: onp.ndarray, vocab: Vocab) -> float:
+    """Return the share of unknown tokens among the tokens of text in an array of ids."""
+    num_text = (~onp.isin(ids, [vocab[token] for token in CONTROL_TOKENS])).sum()
+    return float((ids == vocab.unk).sum() / max(1, num_text))
+
+
 def _pad(sentences: list[list[int]], num_steps: int, pad_id: int) -> tuple:
     """Return the ids as an array (num_sentences, num_steps), and the valid lengths."""
     ids = onp.full((len(sentences), num_steps), pad_id, dtype='int32')
-    for row, sentence in zip(ids, sentences):
-        kept = sentence[:num_steps]
-        row[: len(kept)] = kept
-    return ids, (ids != pad_id).sum(axis=1)
+    lengths = onp.array([min(len(sentence), num_steps) for sentence in sentences], dtype='int64')
+    for row, sentence, length in zip(ids, sentences, lengths):
+        row[:length] = sentence[:length]
+    return ids, lengths
 
 
 def encode_pseudo_pairs(pairs: Pairs) -> tuple[Vocab, EncodedCorpus]:
@@ -204,8 +282,9 @@ def group_references(pairs: Pairs, tokenizer: PairTokenizer) -> dict[str, list[s
     return references
 
 
-def _warn_about_losses(source, target, src_vocab, tgt_vocab, num_steps) -> None:
+def _warn_about_losses(source, target, src_vocab, tgt_vocab, corpus) -> None:
     """Log a warning if parts of a corpus are lost to the model, unlike the chapter's data."""
+    num_steps = corpus.src.shape[1]
     num_cut = sum(len(tokens) > num_steps for tokens in source)
     num_cut += sum(len(tokens) + 2 > num_steps for tokens in target)  # with <bos> and <eos>
     if num_cut:
@@ -215,10 +294,15 @@ def _warn_about_losses(source, target, src_vocab, tgt_vocab, num_steps) -> None:
             len(source) + len(target),
             num_steps,
         )
-    for side, vocab in (('source', src_vocab), ('target', tgt_vocab)):
-        if len(vocab) == len(RESERVED_TOKENS) + 1:
-            logger.warning(
-                'no %s token occurs often enough to have its own id, so all of them are <unk>; use '
-                'a larger corpus or a smaller --min-freq',
-                side,
-            )
+    src_share, tgt_share = (
+        unknown_share(corpus.src, src_vocab),
+        unknown_share(corpus.tgt, tgt_vocab),
+    )
+    if max(src_share, tgt_share) >= MANY_UNKNOWN:
+        logger.warning(
+            '%.0f %% of the source tokens and %.0f %% of the target tokens are <unk>, so the loss '
+            'says little about translations; use --text-rules subwords or characters, a smaller '
+            '--min-freq, or a larger corpus',
+            100 * src_share,
+            100 * tgt_share,
+        )

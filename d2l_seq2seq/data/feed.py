@@ -182,11 +182,13 @@ class BucketFeed(Feed):
         width: int = 4,
         worker: tuple[int, int] = (0, 1),
     ):
+        if width < 1:
+            raise ValueError(f'expected buckets with a width of at least 1, got {width}')
         super().__init__(corpus, batch_size, seed, ctx, worker)
         if width < 1:
             raise ValueError(f'expected a width of at least 1, got {width}')
         src_widths, tgt_widths = (
-            onp.minimum(-(-lengths // width) * width, ids.shape[1]).astype(int)
+            onp.clip(-(-lengths // width) * width, width, ids.shape[1]).astype(int)
             for lengths, ids in (
                 (self._sentences.src_valid_len, self._sentences.src),
                 (self._sentences.tgt_valid_len, self._sentences.tgt),
@@ -241,6 +243,8 @@ class TokenFeed(BucketFeed):
         width: int = 4,
         worker: tuple[int, int] = (0, 1),
     ):
+        if max_tokens < 1:
+            raise ValueError(f'expected a max_tokens of at least 1, got {max_tokens}')
         super().__init__(corpus, len(corpus.src), seed, ctx, width, worker)
         self.max_tokens = max_tokens
 

@@ -1,28 +1,36 @@
 """Tokenizers: from sentences to tokens and back, and the vocabularies of the tokens.
 
-There are four kinds: the chapter's rules (d2l 0.14, section 9.5), words with all punctuation split
-off, SentencePiece's subwords, and the rules of the OpenGenus article.
+There are five kinds of text rules: the chapter's (d2l 0.14, section 9.5), words with all
+punctuation split off, SentencePiece's subwords, characters, and the rules of the OpenGenus article.
+With words, subwords and characters, joining is the inverse of splitting, except that words and
+subwords are lower-case.
 """
 
 from __future__ import annotations
 
 import functools
-import io
 import re
-import unicodedata
 from typing import Callable, Iterable, NamedTuple, Sequence
 
 from ..book.machine_translation import MIN_FREQ, RESERVED_TOKENS, preprocess_nmt
 from ..book.vocab import Vocab
 from ..config import DataConfig
-from ..errors import InputError
+from . import rules_version_1
+from .scripts import (
+    MARKS,
+    join_characters,
+    join_words,
+    normalize,
+    split_characters,
+    split_words,
+)
+from .subwords import SubwordPair, Subwords
 
 # In order of id.  The article gives ids to the first three, and mentions an end token without one.
 OPENGENUS_TOKENS = ('<pad>', '<bos>', '<unk>', '<eos>')
-WORD_START = '\u2581'  # SentencePiece's mark before the first piece of a word
-# An elided word (l', qu', I'), a word that may contain apostrophes or hyphens, or another sign.
-_WORD = re.compile(r"\w{1,2}'(?=\w)|\w+(?:['-]\w+)*|[^\w\s]")
-_APOSTROPHES = str.maketrans({'’': "'", '‘': "'"})
+# Their ids belong to the model and the search.  The same words in a text get the id of <unk>.
+CONTROL_TOKENS = frozenset({'<pad>', '<bos>', '<eos>'})
+_PUNCTUATION = re.compile(f'[^\\w\\s{MARKS}]|_')
 
 
 class PairTokenizer(NamedTuple):
@@ -35,6 +43,13 @@ class PairTokenizer(NamedTuple):
     detokenize: Callable[[Iterable[str]], str] = ' '.join  # target tokens to a sentence
 
 
+class TextRules(NamedTuple):
+    """The functions that split a sentence into tokens and join tokens to a sentence."""
+
+    split: Callable[[str], list[str]]
+    join: Callable[[Iterable[str]], str]
+
+
 def tokenize_chapter(sentence: str) -> list[str]:
     """Split a sentence by the chapter's rules.
 
@@ -43,7 +58,7 @@ def tokenize_chapter(sentence: str) -> list[str]:
     >>> tokenize_chapter('Go.')
     ['go', '.']
     """
-    return preprocess_nmt(sentence).split(' ')
+    return preprocess_nmt(sentence).split(' ') if sentence else []
 
 
 def chapter_vocab(sentences: list[list[str]], min_freq: int = MIN_FREQ) -> Vocab:
@@ -52,35 +67,6 @@ def chapter_vocab(sentences: list[list[str]], min_freq: int = MIN_FREQ) -> Vocab
 
 
 CHAPTER_TOKENIZER = PairTokenizer(tokenize_chapter, tokenize_chapter, chapter_vocab)
-
-
-def tokenize_words(sentence: str) -> list[str]:
-    """Split a sentence into lower-case words and punctuation marks.
-
-    Compatibility characters are composed (NFKC), curly apostrophes become straight, and characters
-    without a width are dropped.
-
-    Examples
-    --------
-    >>> tokenize_words("Who? Don't you know l'histoire ?")
-    ['who', '?', "don't", 'you', 'know', "l'", 'histoire', '?']
-    """
-    text = unicodedata.normalize('NFKC', sentence).translate(_APOSTROPHES).lower()
-    text = ''.join(
-        char for char in text if unicodedata.category(char) not in ('Cf', 'Cc') or char.isspace()
-    )
-    return _WORD.findall(text)
-
-
-def detokenize_words(tokens: Iterable[str]) -> str:
-    """Join words and punctuation marks to a sentence, without superfluous spaces.
-
-    Examples
-    --------
-    >>> detokenize_words(["l'", 'histoire', ',', "j'", 'y', 'crois', '!'])
-    "l'histoire, j'y crois !"
-    """
-    return re.sub(r"(?<=\b\w') | (?=[.,](?: |$))|(?<=\b\w\w') ", '', ' '.join(tokens))
 
 
 def tokenize_opengenus(sentence: str) -> list[str]:
@@ -93,7 +79,7 @@ def tokenize_opengenus(sentence: str) -> list[str]:
     >>> tokenize_opengenus("I'm OK, you see!")
     ['im', 'ok', 'you', 'see']
     """
-    return re.sub(r'[^\w\s]|_', '', sentence.lower()).split()
+    return _PUNCTUATION.sub('', normalize(sentence).lower()).split()
 
 
 def opengenus_vocab(sentences: list[list[str]], min_freq: int) -> Vocab:
@@ -102,103 +88,37 @@ def opengenus_vocab(sentences: list[list[str]], min_freq: int) -> Vocab:
     return Vocab.from_tokens(list(dict.fromkeys([*OPENGENUS_TOKENS, *ranked])))
 
 
-class Subwords:
-    """A SentencePiece model (Kudo and Richardson 2018) over words and punctuation marks.
-
-    Common words stay whole and rare ones are cut into pieces, so that a small vocabulary can
-    represent all words.  SentencePiece is an optional dependency.
-
-    Parameters
-    ----------
-    model : bytes
-        A serialized SentencePiece model.
-
-    Attributes
-    ----------
-    model : bytes
-
-    Raises
-    ------
-    InputError
-        If SentencePiece is not installed, or the bytes are not a model.
-    """
-
-    def __init__(self, model: bytes):
-        self.model = model
-        self._processor = _import_sentencepiece().SentencePieceProcessor()
-        try:
-            self._processor.LoadFromSerializedProto(model)
-        except RuntimeError as error:
-            raise InputError(
-                f'expected a SentencePiece model, got something else ({error})'
-            ) from error
-
-    @classmethod
-    def train(cls, sentences: Iterable[str], num_pieces: int) -> Subwords:
-        """Train a model of at most `num_pieces` pieces; the same sentences give the same model.
-
-        Raises
-        ------
-        InputError
-            If the text has more distinct characters than `num_pieces`, or is empty.
-        """
-        library, model = _import_sentencepiece(), io.BytesIO()
-        try:
-            library.SentencePieceTrainer.Train(
-                sentence_iterator=(' '.join(tokenize_words(sentence)) for sentence in sentences),
-                model_writer=model,
-                vocab_size=num_pieces,
-                hard_vocab_limit=False,
-                minloglevel=2,
-                character_coverage=1.0,
-                num_threads=1,
-                normalization_rule_name='identity',
-            )
-        except RuntimeError as error:
-            reason = ' '.join(str(error).split())
-            raise InputError(
-                f'num_subwords: expected at least one piece for each character of the text, got '
-                f'{num_pieces} ({reason})',
-                'Increase --num-subwords.',
-            ) from error
-        return cls(model.getvalue())
-
-    def tokenize(self, sentence: str) -> list[str]:
-        """Split a sentence into pieces; the first piece of each word begins with ``▁``."""
-        return self._processor.EncodeAsPieces(' '.join(tokenize_words(sentence)))
-
-    @staticmethod
-    def detokenize(pieces: Iterable[str]) -> str:
-        """Join pieces to a sentence."""
-        return detokenize_words(''.join(pieces).replace(WORD_START, ' ').split())
-
-
-class SubwordPair(NamedTuple):
-    """The subword models of both sides; the same one twice if they share the vocabulary."""
-
-    src: Subwords
-    tgt: Subwords
+# By name.  Subwords are pieces of these words.
+_RULES = {
+    'chapter': TextRules(tokenize_chapter, ' '.join),
+    'words': TextRules(split_words, join_words),
+    'subwords': TextRules(split_words, join_words),
+    'characters': TextRules(split_characters, join_characters),
+    'opengenus': TextRules(tokenize_opengenus, ' '.join),
+}
+_RULES_BY_VERSION = {
+    1: {
+        **_RULES,
+        'words': TextRules(rules_version_1.split_words, rules_version_1.join_words),
+        'subwords': TextRules(rules_version_1.split_words, rules_version_1.join_words),
+        'opengenus': TextRules(rules_version_1.split_opengenus, ' '.join),
+    },
+    2: _RULES,
+}
 
 
 def train_subwords(config: DataConfig, pairs: Sequence[tuple[str, str]]) -> SubwordPair | None:
     """Train the subword models of a run on its training pairs; None if it uses no subwords."""
     if config.text_rules != 'subwords':
         return None
-    sources, targets = zip(*pairs)
+    split = _RULES_BY_VERSION[config.rules_version]['subwords'].split
+    sources, targets = ([' '.join(split(sentence)) for sentence in side] for side in zip(*pairs))
     if config.share_vocab:
         shared = Subwords.train([*sources, *targets], config.num_subwords)
         return SubwordPair(shared, shared)
     return SubwordPair(
         Subwords.train(sources, config.num_subwords), Subwords.train(targets, config.num_subwords)
     )
-
-
-# For each name: a tokenizer, how its vocabulary is built, and how its tokens are joined.
-_TOKENIZERS: dict[str, tuple[Callable, Callable, Callable]] = {
-    'chapter': (tokenize_chapter, chapter_vocab, ' '.join),
-    'words': (tokenize_words, chapter_vocab, detokenize_words),
-    'opengenus': (tokenize_opengenus, opengenus_vocab, ' '.join),
-}
 
 
 def build_tokenizer(config: DataConfig, subwords: SubwordPair | None = None) -> PairTokenizer:
@@ -210,33 +130,30 @@ def build_tokenizer(config: DataConfig, subwords: SubwordPair | None = None) -> 
     subwords : SubwordPair, optional
         The result of `train_subwords` for the run.
     """
-    if subwords is None:
-        tokenize_src, build_vocab, detokenize = _TOKENIZERS[config.text_rules]
-        tokenize_tgt = tokenize_src
-    else:
-        tokenize_src, tokenize_tgt = subwords.src.tokenize, subwords.tgt.tokenize
-        build_vocab, detokenize = chapter_vocab, subwords.tgt.detokenize
+    rules = _RULES_BY_VERSION[config.rules_version][config.text_rules]
+    src_rules = tgt_rules = rules
+    if subwords is not None:
+        src_rules, tgt_rules = (_within_words(rules, side) for side in subwords)
+    build_vocab = opengenus_vocab if config.text_rules == 'opengenus' else chapter_vocab
+    tokenize_src = src_rules.split
     if config.reverse_source:
         tokenize_src = functools.partial(_tokenize_reversed, tokenize_src)
     return PairTokenizer(
         tokenize_src,
-        tokenize_tgt,
+        tgt_rules.split,
         functools.partial(build_vocab, min_freq=config.min_freq),
         config.share_vocab,
-        detokenize,
+        tgt_rules.join,
+    )
+
+
+def _within_words(words: TextRules, subwords: Subwords) -> TextRules:
+    """Return the rules that split words into subwords, and join them again."""
+    return TextRules(
+        lambda sentence: subwords.split(' '.join(words.split(sentence))),
+        lambda pieces: words.join(subwords.join(pieces).split()),
     )
 
 
 def _tokenize_reversed(tokenize: Callable[[str], list[str]], sentence: str) -> list[str]:
     return tokenize(sentence)[::-1]
-
-
-def _import_sentencepiece():
-    try:
-        import sentencepiece
-    except ImportError as error:
-        raise InputError(
-            'text_rules subwords: SentencePiece is not installed',
-            "Type: pip install 'd2l-seq2seq[subwords]'",
-        ) from error
-    return sentencepiece

@@ -1,4 +1,4 @@
-"""Constraints on the next token: a minimum length, and no repeated n-grams.
+"""Constraints on the next token: excluded tokens, a minimum length, no repeated n-grams.
 
 They are functions of arrays or symbols, so that they can be part of a graph.
 """
@@ -30,6 +30,10 @@ def apply_constraints(scores, rules: SearchRules, history, position: int):
     float32 array of shape (num_hypotheses, vocab_size)
     """
     F, vocab_size = operators_of(scores), shape_of(scores)[1]
+    if rules.excluded_ids:
+        zero = F.np.zeros_like(scores[:1, 0])  # (1,)
+        rows = [F.npx.one_hot(zero + token_id, vocab_size) for token_id in rules.excluded_ids]
+        scores = scores + BLOCKED * sum(rows)  # all rows are (1, vocab_size)
     if position < rules.min_length:
         eos = F.np.zeros_like(scores[:, 0]) + rules.eos_id
         scores = scores + BLOCKED * F.npx.one_hot(eos, vocab_size)

@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from typing import Sequence
 
 from ..config import SearchConfig
-from ..data.encoding import encode_tokens, group_references, tokenize_pairs
+from ..data.encoding import TokenizedPairs, encode_tokens, group_references, tokenize_nonempty
 from ..data.feed import BucketFeed, Feed
 from ..data.tokenizers import PairTokenizer
 from ..engine.fit import evaluate_loss
 from ..engine.loss_accumulator import LossSums
-from .metrics import Score, bleu, corpus_scores, require_sacrebleu, sentence_scores
+from ..errors import InputError
+from .metrics import (
+    Score,
+    bleu,
+    bleu_tokenizer,
+    corpus_scores,
+    require_sacrebleu,
+    sentence_scores,
+)
 from .translator import Translator
 
 BATCH_SIZE = 64  # for the loss, whose value does not depend on it
@@ -73,7 +81,10 @@ class Evaluation:
 
 
 def evaluate(
-    translator: Translator, pairs: Sequence[tuple[str, str]], search: SearchConfig = SearchConfig()
+    translator: Translator,
+    pairs: Sequence[tuple[str, str]],
+    search: SearchConfig = SearchConfig(),
+    bleu_tokenize: str = 'auto',
 ) -> Evaluation:
     """Translate the sources of sentence pairs, and score the translations.
 
@@ -85,9 +96,11 @@ def evaluate(
     ----------
     translator : Translator
     pairs : sequence of (str, str)
-        Source and target sentences, at least one pair.
+        Source and target sentences.  Pairs that have no tokens are left out.
     search : SearchConfig
         Only the best translation of each source is scored.
+    bleu_tokenize : str
+        The name of sacreBLEU's tokenizer; ``auto`` chooses it by the references.
 
     Returns
     -------
@@ -96,27 +109,35 @@ def evaluate(
     Raises
     ------
     InputError
-        If sacreBLEU is not installed.
+        If sacreBLEU or its tokenizer is not installed, or no pair has tokens.
     """
-    require_sacrebleu()
+    require_sacrebleu(bleu_tokenize)
     tokenizer = translator.tokenizer
-    references = group_references(pairs, tokenizer)
+    tokenized = tokenize_nonempty(pairs, tokenizer)
+    if not tokenized.pairs:
+        raise InputError(f'expected sentence pairs with tokens, got none of {len(pairs):,}')
+    references = group_references(tokenized.pairs, tokenizer)
+    if bleu_tokenize == 'auto':
+        bleu_tokenize = bleu_tokenizer(text for group in references.values() for text in group)
     translations = translator(references, search)
-    sentences = _score_sentences(references, translations, tokenizer)
+    sentences = _score_sentences(references, translations, tokenizer, bleu_tokenize)
     return Evaluation(
-        len(pairs),
-        _evaluate_loss(translator, pairs),
-        corpus_scores(translations, list(references.values())),
+        len(tokenized.pairs),
+        _evaluate_loss(translator, tokenized),
+        corpus_scores(translations, list(references.values()), bleu_tokenize),
         _mean_book_bleu(sentences, tokenizer),
         sentences,
     )
 
 
 def _score_sentences(
-    references: dict[str, list[str]], translations: list[str], tokenizer: PairTokenizer
+    references: dict[str, list[str]],
+    translations: list[str],
+    tokenizer: PairTokenizer,
+    bleu_tokenize: str,
 ) -> list[ScoredSentence]:
     """Score each translation against the references of its source."""
-    scores = sentence_scores(translations, list(references.values()))
+    scores = sentence_scores(translations, list(references.values()), bleu_tokenize)
     return [
         ScoredSentence(
             source,
@@ -152,10 +173,11 @@ def _mean_book_bleu(sentences: list[ScoredSentence], tokenizer: PairTokenizer) -
     return sum(best_scores) / len(sentences)
 
 
-def _evaluate_loss(translator: Translator, pairs: Sequence[tuple[str, str]]) -> LossSums:
+def _evaluate_loss(translator: Translator, tokenized: TokenizedPairs) -> LossSums:
     """Return the loss of a translator's model with teacher forcing."""
     corpus = encode_tokens(
-        *tokenize_pairs(pairs, translator.tokenizer),
+        tokenized.source,
+        tokenized.target,
         translator.src_vocab,
         translator.tgt_vocab,
         translator.num_steps,

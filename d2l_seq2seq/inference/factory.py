@@ -40,7 +40,7 @@ def build_search(config: SearchConfig) -> Callable:
 
 
 def build_rules(config: SearchConfig, tgt_vocab: Vocab, max_length: int) -> SearchRules:
-    """Return the rules of a search.
+    """Return the rules of a search, which never returns ``<pad>`` or ``<bos>``.
 
     Parameters
     ----------
@@ -56,6 +56,7 @@ def build_rules(config: SearchConfig, tgt_vocab: Vocab, max_length: int) -> Sear
         config.min_length,
         config.no_repeat_ngram,
         build_length_penalty(config),
+        tuple(tgt_vocab[token] for token in ('<pad>', '<bos>') if token in tgt_vocab.token_to_idx),
     )
 
 

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import collections
 import math
+import re
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Any, Iterable, Sequence
 
 from ..errors import InputError
+
+# Chinese characters, and the letters of other languages that are written without spaces between
+# words (Japanese, Thai, Lao, Tibetan, Burmese, Khmer) or with long words (Korean).
+_CHINESE = re.compile('[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]')
+_UNSPACED = re.compile(
+    '[\u3041-\u30ff\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u1100-\u11ff\uac00-\ud7a3]'
+)
 
 
 def bleu(pred_seq: str, label_seq: str, k: int) -> float:
@@ -65,8 +73,27 @@ class Score:
     signature: str  # sacreBLEU's
 
 
+def bleu_tokenizer(references: Iterable[str]) -> str:
+    """Return the name of sacreBLEU's tokenizer for the language of some references.
+
+    Its default, ``13a``, splits at spaces and ASCII punctuation.  A Chinese sentence would be one
+    token, and the BLEU of correct short sentences 0.  ``zh`` splits Chinese characters, and
+    ``char`` splits all characters.
+
+    Examples
+    --------
+    >>> bleu_tokenizer(['Va !']), bleu_tokenizer(['你好。']), bleu_tokenizer(['ありがとう。'])
+    ('13a', 'zh', 'char')
+    """
+    text = ''.join(references)
+    num_chinese, num_unspaced = len(_CHINESE.findall(text)), len(_UNSPACED.findall(text))
+    if 2 * (num_chinese + num_unspaced) <= sum(map(str.isalnum, text)):
+        return '13a'
+    return 'zh' if num_chinese > 9 * num_unspaced else 'char'
+
+
 def corpus_scores(
-    translations: Sequence[str], references: Sequence[Sequence[str]]
+    translations: Sequence[str], references: Sequence[Sequence[str]], tokenize: str = 'auto'
 ) -> dict[str, Score]:
     """Compute BLEU and chrF of a corpus with sacreBLEU, ignoring case.
 
@@ -75,6 +102,8 @@ def corpus_scores(
     translations : sequence of str
     references : sequence of sequences of str
         One or more references for each translation; their number may differ.
+    tokenize : str
+        The name of sacreBLEU's tokenizer for BLEU; ``auto`` is that of `bleu_tokenizer`.
 
     Returns
     -------
@@ -84,9 +113,8 @@ def corpus_scores(
     Raises
     ------
     InputError
-        If sacreBLEU is not installed.
+        If sacreBLEU or its tokenizer is not installed.
     """
-    metrics = _import_sacrebleu().metrics
     max_references = max(map(len, references))
     # Stream i has reference i of each sentence, and None for sentences with fewer references.
     streams = [
@@ -94,10 +122,9 @@ def corpus_scores(
         for number in range(max_references)
     ]
     scores = {}
-    # `force` suppresses sacreBLEU's warning that full stops have a space before them.
     for name, metric in (
-        ('BLEU', metrics.BLEU(lowercase=True, force=True)),
-        ('chrF', metrics.CHRF(lowercase=True)),
+        ('BLEU', _bleu_metric(references, tokenize)),
+        ('chrF', _import_sacrebleu().metrics.CHRF(lowercase=True)),
     ):
         value = metric.corpus_score(translations, streams).score
         scores[name] = Score(value, str(metric.get_signature()))
@@ -105,7 +132,7 @@ def corpus_scores(
 
 
 def sentence_scores(
-    translations: Sequence[str], references: Sequence[Sequence[str]]
+    translations: Sequence[str], references: Sequence[Sequence[str]], tokenize: str = 'auto'
 ) -> list[float]:
     """Compute the BLEU of each sentence with sacreBLEU, ignoring case.
 
@@ -117,6 +144,8 @@ def sentence_scores(
     translations : sequence of str
     references : sequence of sequences of str
         One or more references for each translation.
+    tokenize : str
+        As for `corpus_scores`.
 
     Returns
     -------
@@ -126,24 +155,39 @@ def sentence_scores(
     Raises
     ------
     InputError
-        If sacreBLEU is not installed.
+        If sacreBLEU or its tokenizer is not installed.
     """
-    metric = _import_sacrebleu().metrics.BLEU(lowercase=True, effective_order=True, force=True)
+    metric = _bleu_metric(references, tokenize, effective_order=True)
     return [
         metric.sentence_score(translation, list(sentence_references)).score
         for translation, sentence_references in zip(translations, references)
     ]
 
 
-def require_sacrebleu() -> None:
-    """Check that sacreBLEU is installed, before any work that needs it.
+def require_sacrebleu(tokenize: str = 'auto') -> None:
+    """Check that sacreBLEU and a tokenizer are installed, before any work that needs them.
 
     Raises
     ------
     InputError
-        If sacreBLEU is not installed.
+        If sacreBLEU or its tokenizer is not installed.
     """
-    _import_sacrebleu()
+    _bleu_metric([], tokenize)
+
+
+def _bleu_metric(references: Sequence[Sequence[str]], tokenize: str, **options: Any) -> Any:
+    """Return sacreBLEU's metric with a tokenizer."""
+    library = _import_sacrebleu()
+    if tokenize == 'auto':
+        tokenize = bleu_tokenizer(text for group in references for text in group)
+    try:
+        # `force` suppresses the warning that full stops have a space before them.
+        return library.metrics.BLEU(lowercase=True, force=True, tokenize=tokenize, **options)
+    except (ImportError, RuntimeError) as error:  # a tokenizer needs another package
+        reason = ' '.join(str(error).split())
+        raise InputError(
+            f'bleu_tokenize {tokenize}: cannot be used ({reason})', 'Use --bleu-tokenize char.'
+        ) from error
 
 
 def _import_sacrebleu():

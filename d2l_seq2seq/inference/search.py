@@ -114,13 +114,26 @@ class Stepper:
 
 
 class Hypothesis(NamedTuple):
-    """A sequence that a search returned."""
+    """A sequence that a search returned.
 
-    token_ids: list[int]  # without <bos> and <eos>
-    log_probs: list[float]  # natural logarithms: of each token, and of <eos> if it is finished
-    score: float  # the sum of log_probs, after the length penalty
-    is_finished: bool  # True: it ended with <eos>; False: it reached max_length
-    # float32 (num_tokens, num_src_steps), one row for each of log_probs; None without attention
+    Attributes
+    ----------
+    token_ids : list of int
+        Without ``<bos>`` and ``<eos>``.
+    log_probs : list of float
+        Natural logarithms of the probabilities of the tokens, and of ``<eos>`` if it is finished.
+    score : float
+        The sum of `log_probs`, after the length penalty.
+    is_finished : bool
+        True if it ended with ``<eos>``, False if it reached the maximum length.
+    attention_weights : float32 array of shape (num_tokens, num_src_steps), or None
+        A row for each of `log_probs`; None if the model has no attention.
+    """
+
+    token_ids: list[int]
+    log_probs: list[float]
+    score: float
+    is_finished: bool
     attention_weights: onp.ndarray | None = None
 
 
@@ -130,6 +143,11 @@ class BookLengthPenalty:
 
     It compensates for the lower probability of longer sequences.  L is the number of factors of P,
     so it includes ``<eos>``, unlike the book's L.  Therefore an empty sentence also has a score.
+
+    Parameters
+    ----------
+    alpha : float
+        The exponent: 0 ignores the length.
     """
 
     alpha: float = 0.75
@@ -144,6 +162,11 @@ class GNMTLengthPenalty:
     """The length penalty log P / ((5 + L)^alpha / (5 + 1)^alpha) of Wu et al. 2016, Eq. (14).
 
     The coverage penalty of that equation is left out.
+
+    Parameters
+    ----------
+    alpha : float
+        The exponent: 0 ignores the length.
     """
 
     alpha: float = 0.6
@@ -154,31 +177,65 @@ class GNMTLengthPenalty:
 
 
 def no_length_penalty(log_prob: float, length: int) -> float:
-    """Return log P itself."""
+    """Return log P itself.
+
+    Parameters
+    ----------
+    log_prob : float
+    length : int
+        Ignored.
+    """
     return log_prob
 
 
 @dataclass(frozen=True)
 class SearchRules:
-    """The rules for the sequences that a search may return, and for their order."""
+    """The rules for the sequences that a search may return, and for their order.
 
-    bos_id: int  # the first token that the model reads
-    eos_id: int  # the token that ends a sequence
-    max_length: int  # maximum number of tokens, including <eos>
-    min_length: int = 0  # minimum number of tokens before <eos>
-    no_repeat_ngram_size: int = 0  # n-grams of this size occur once at most; 0 allows repetition
+    Parameters
+    ----------
+    bos_id : int
+        The first token that the model reads.
+    eos_id : int
+        The token that ends a sequence.
+    max_length : int
+        Maximum number of tokens, including ``<eos>``.
+    min_length : int
+        Minimum number of tokens before ``<eos>``.
+    no_repeat_ngram_size : int
+        N-grams of this size occur once at most; 0 allows repetition.
+    length_penalty : function of a log-probability and a length
+        Returns the score by which sequences are compared.
+    excluded_ids : tuple of int
+        Tokens that no sequence has, such as ``<pad>`` and ``<bos>``.
+    """
+
+    bos_id: int
+    eos_id: int
+    max_length: int
+    min_length: int = 0
+    no_repeat_ngram_size: int = 0
     length_penalty: Callable[[float, int], float] = BookLengthPenalty()
+    excluded_ids: tuple[int, ...] = ()
 
     def __post_init__(self):
         if self.max_length < 1:
             raise ValueError(f'expected a max_length of at least 1, got {self.max_length}')
+        if not 0 <= self.min_length < self.max_length or self.no_repeat_ngram_size < 0:
+            raise ValueError(
+                'expected a min_length of at least 0 and below max_length, and a '
+                'no_repeat_ngram_size of at least 0, got '
+                f'{self.min_length}, {self.max_length} and {self.no_repeat_ngram_size}'
+            )
 
     def step_rules(self) -> SearchRules:
         """Return the rules without those that do not affect a single step.
 
         Searches whose step rules are equal share their graphs.
         """
-        return dataclasses.replace(self, max_length=1, length_penalty=no_length_penalty)
+        return dataclasses.replace(
+            self, max_length=self.min_length + 1, length_penalty=no_length_penalty
+        )
 
     def graph_position(self, position: int) -> int:
         """Return a position that has the same graph as `position`.
@@ -186,7 +243,9 @@ class SearchRules:
         The first position has a graph of its own.  All others share one, unless a rule depends on
         the position.
         """
-        return position if self.min_length or self.no_repeat_ngram_size else min(position, 1)
+        if self.no_repeat_ngram_size:
+            return position
+        return min(position, max(1, self.min_length))
 
 
 def interleave(searches: Iterable[Generator[None, None, Any]]) -> Iterator:

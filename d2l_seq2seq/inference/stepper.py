@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterable, Sequence
 
 import numpy as onp
 
-from .._mxnet import mx, np, operators_of
+from .._mxnet import autograd, mx, np, operators_of
 from ..book.encoder_decoder import EncoderDecoder
 from ..device import device_of
 from ..engine.compiled import CompiledFunctions, flatten, unflatten
@@ -91,7 +91,11 @@ class ModelStepper(Stepper):
         )
 
     def run(self, function: Callable, static: tuple, arrays: Any) -> Any:
-        """Run the function as a graph if the model allows it."""
+        """Run the function as a graph if the model allows it, without dropout and gradients."""
+        with autograd.pause():
+            return self._run_paused(function, static, arrays)
+
+    def _run_paused(self, function: Callable, static: tuple, arrays: Any) -> Any:
         try:
             return self._run(function, static, arrays)
         except TraceError:

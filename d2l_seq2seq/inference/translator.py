@@ -3,6 +3,9 @@
 The input is tokenized in the same way as the training data.  Sentences are translated in batches of
 similar length, which does not change their translations: an encoder that reads padding always gets
 the same amount of it as in training, and all other encoders ignore it.
+
+Training has no example for a sentence that is longer than `num_steps`.  An encoder that reads
+padding gets as little of it as the steps of the widths allow.
 """
 
 from __future__ import annotations
@@ -16,12 +19,15 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple
 import numpy as onp
 
 from .._mxnet import mx, use_np
+from .._runtime import require_memory
 from ..book.encoder_decoder import EncoderDecoder
 from ..book.vocab import Vocab
 from ..config import SearchConfig
+from ..data.corpus import clean_sentence
+from ..data.encoding import text_ids
 from ..data.tokenizers import CHAPTER_TOKENIZER, PairTokenizer
 from ..device import try_gpu
-from ..errors import InputError
+from ..errors import InputError, one_line
 from ..models.decoders import AttentionDecoder
 from ..models.encoders import reads_padding
 from ..runs.checkpoint import Run
@@ -33,20 +39,39 @@ from .stepper import ModelStepper
 logger = logging.getLogger(__name__)
 
 MAX_TOKENS = 1000  # tokens of a source sentence; a longer one is probably not a sentence
-WIDTH_STEP = 8  # source widths are multiples of this, because each width needs its own graph
+# Source widths are multiples of this, because each width needs its own graph, whose memory MXNet
+# keeps.  The steps grow with the width, see `_long_step`.
+WIDTH_STEP = 8
 LINES_PER_BLOCK = 8192  # lines of a stream that are in memory at the same time
+_BYTES_PER_CANDIDATE = 24  # of memory, for each next token of each hypothesis
 
 
 class Translation(NamedTuple):
-    """A translation of a sentence."""
+    """A translation of a sentence.
+
+    Attributes
+    ----------
+    text : str
+    tokens : list of str
+        Without ``<eos>``.
+    src_tokens : list of str
+        The tokens of the source, as the model read them.
+    score : float
+        The higher, the better; see `SearchConfig.length_penalty`.
+    log_probs : list of float
+        Natural logarithms of the probabilities of the tokens, and of ``<eos>`` if it is finished.
+    is_finished : bool
+        True if it ended with ``<eos>``, False if it reached the maximum length.
+    attention_weights : float32 array of shape (num_tokens, num_src_tokens), or None
+        A row for each of `log_probs`; None if the model has no attention.
+    """
 
     text: str
-    tokens: list[str]  # without <eos>
-    src_tokens: list[str]  # as the model read them
-    score: float  # the higher, the better; see `SearchConfig.length_penalty`
-    log_probs: list[float]  # natural logarithms: of each token, and of <eos> if it is finished
-    is_finished: bool  # True: it ended with <eos>; False: it reached max_length
-    # float32 (num_tokens, num_src_tokens), one row for each of log_probs; None without attention
+    tokens: list[str]
+    src_tokens: list[str]
+    score: float
+    log_probs: list[float]
+    is_finished: bool
     attention_weights: onp.ndarray | None = None
 
 
@@ -198,6 +223,8 @@ class Translator:
         InputError
             If `search` has `replace_unk` and the model has no attention.
         """
+        if isinstance(sentences, str):
+            raise TypeError('expected a list of sentences, got a str: pass [sentence]')
         return self._search_all(
             sentences,
             search,
@@ -215,6 +242,8 @@ class Translator:
 
         `LINES_PER_BLOCK` lines are in memory at a time.
         """
+        if isinstance(lines, str):
+            raise TypeError('expected an iterable of lines, got a str: pass [line]')
         lines = iter(lines)
         for block in iter(lambda: list(itertools.islice(lines, LINES_PER_BLOCK)), []):
             yield from self.translate(block, search)
@@ -254,8 +283,8 @@ class Translator:
 
     def _tokenize(self, sentence: str) -> list[str]:
         """Return the tokens of a sentence, as in training."""
-        words = sentence.split()
-        return self.tokenizer.tokenize_src(' '.join(words)) if words else []
+        text = clean_sentence(sentence)
+        return self.tokenizer.tokenize_src(text) if text else []
 
     def _limit_lengths(self, sources: list[list[str]]) -> None:
         """Cut sources that are too long, in place, and warn about those longer than in training."""
@@ -266,7 +295,7 @@ class Translator:
                     'a sentence of %s tokens was cut to %s; the rest is not translated: %s ...',
                     f'{len(source):,}',
                     f'{max_tokens:,}',
-                    ' '.join(source[:5])[:40],
+                    one_line(' '.join(source[:5]), 40),
                 )
                 sources[number] = source[:max_tokens]
         long_sources = [source for source in sources if len(source) > self.num_steps]
@@ -278,7 +307,7 @@ class Translator:
                 len(sources),
                 self.num_steps,
                 len(long_sources[0]),
-                ' '.join(long_sources[0][:5])[:40],
+                one_line(' '.join(long_sources[0][:5]), 40),
             )
 
     def _sizes(self, num_tokens: int, search: SearchConfig) -> tuple[int, int]:
@@ -288,12 +317,13 @@ class Translator:
         """
         is_long = num_tokens > self.num_steps
         if not reads_padding(self.model.encoder):
-            width = -(-num_tokens // WIDTH_STEP) * WIDTH_STEP
+            width = _rounded_up(num_tokens, max(WIDTH_STEP, _long_step(num_tokens)))
         elif is_long:
-            width = num_tokens
+            width = _rounded_up(num_tokens, _long_step(num_tokens))
         else:
-            step = self.bucket_width or self.num_steps
-            width = min(self.num_steps, -(-num_tokens // step) * step)
+            width = min(
+                self.num_steps, _rounded_up(num_tokens, self.bucket_width or self.num_steps)
+            )
         default = max(2 * width if is_long else self.num_steps, search.min_length + 1)
         return width, search.max_length or default
 
@@ -305,11 +335,28 @@ class Translator:
             sources[first : first + search.batch_size]
             for first in range(0, len(sources), search.batch_size)
         ]
+        self._require_memory(min(len(sources), search.batch_size), width, max_length, search)
         batches = (self._build_batch(part, width) for part in parts)
         rules = build_rules(search, self.tgt_vocab, max_length)
         results = build_search(search)(self._stepper, batches, rules)
         for part, hypotheses in zip(parts, results):
             yield from hypotheses[: len(part)]  # the others belong to the copies in the batch
+
+    def _require_memory(
+        self, batch_size: int, width: int, max_length: int, search: SearchConfig
+    ) -> None:
+        """Raise `InputError` if the search of a batch would need more memory than there is."""
+        if self.ctx.device_type != 'cpu':
+            return
+        num_hypotheses = batch_size * max(search.beam_size, search.n_best)
+        num_bytes = _BYTES_PER_CANDIDATE * num_hypotheses * len(self.tgt_vocab)
+        if self.has_attention:  # the weights of all steps are kept, as float32
+            num_bytes += 4 * num_hypotheses * width * max_length
+        require_memory(
+            num_bytes,
+            f'a search with {num_hypotheses:,} hypotheses',
+            'Decrease --batch-size, --beam-size or --max-length.',
+        )
 
     def _build_batch(self, sources: list[list[str]], width: int) -> tuple[onp.ndarray, onp.ndarray]:
         """Return token ids and valid lengths; copies of the first source fill the batch.
@@ -322,7 +369,7 @@ class Translator:
             exponent += -exponent % 3
         num_copies = (1 << exponent) - len(sources)
         padding = [self.src_vocab['<pad>']] * width
-        ids = [(self.src_vocab[source] + padding)[:width] for source in sources]
+        ids = [(tokens + padding)[:width] for tokens in text_ids(self.src_vocab, sources)]
         lengths = [len(source) for source in sources]
         return (
             onp.array(ids + ids[:1] * num_copies, dtype='float32'),
@@ -355,3 +402,16 @@ class Translator:
             source[weights[step].argmax()] if token == '<unk>' else token
             for step, token in enumerate(tokens)
         ]
+
+
+def _rounded_up(number: int, step: int) -> int:
+    """Return the smallest multiple of `step` that is not below a number."""
+    return -(-number // step) * step
+
+
+def _long_step(num_tokens: int) -> int:
+    """Return the step of the widths of long sentences: 8 steps from each power of 2 to the next.
+
+    So there are 54 widths from 11 to 1,000 tokens, and at most an eighth of a sentence is padding.
+    """
+    return 1 << max(0, (num_tokens - 1).bit_length() - 4)

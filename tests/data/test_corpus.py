@@ -106,7 +106,7 @@ def test_a_file_with_a_comma_in_its_name(tmp_path):
     [
         (b'', 'found none .there is no text'),
         (b'\n\n', 'found none .there is no text'),
-        (b'\nonly words\n', 'found none .see line 2'),
+        (b'\nonly words\n', 'found none .line 2 has no tab'),
         ('Été\tSummer\n'.encode('latin-1'), 'byte 0xc9 in line 1'),
         (TEXT.encode() + b'A\tB\xff\n', 'byte 0xff in line 3'),
         (TEXT.encode('utf-16'), 'got UTF-16'),

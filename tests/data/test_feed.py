@@ -156,3 +156,9 @@ def test_token_batches_keep_to_their_size(pairs, seed):
 def test_feeds_of_nothing_are_refused(pairs, make):
     with pytest.raises(ValueError, match='expected .* at least 1, got'):
         make(arrays_of(pairs))
+
+
+@pytest.mark.parametrize('max_tokens, width', [(0, 4), (-5, 4), (100, 0), (100, -1)])
+def test_impossible_sizes_are_refused(pairs, max_tokens, width):
+    with pytest.raises(ValueError, match='expected .* of at least 1, got'):
+        TokenFeed(arrays_of(pairs), max_tokens, 0, width=width)

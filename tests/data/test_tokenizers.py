@@ -1,4 +1,4 @@
-"""Words and subwords: sentences are split and joined again."""
+"""The text rules of a configuration, and subwords: sentences are split and joined again."""
 
 import sys
 
@@ -6,71 +6,101 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from d2l_seq2seq import DataConfig, InputError
+from d2l_seq2seq import DataConfig, InputError, RunConfig
+from d2l_seq2seq.data.scripts import join_words, split_words
 from d2l_seq2seq.data.tokenizers import (
+    SubwordPair,
     Subwords,
     build_tokenizer,
-    detokenize_words,
-    tokenize_words,
+    tokenize_opengenus,
     train_subwords,
 )
 
 
+def test_each_name_of_text_rules_has_its_own_tokens():
+    text = "L'été: 3.14!"
+    tokens = {
+        name: build_tokenizer(DataConfig(text_rules=name)).tokenize_tgt(text)
+        for name in ('chapter', 'words', 'characters', 'opengenus')
+    }
+    assert tokens == {
+        'chapter': ["l'été:", '3', '.14', '!'],
+        'words': ["l'\uffed", 'été', '\uffed:', '3', '\uffed.\uffed', '14', '\uffed!'],
+        'characters': ['L', "'", 'é', 't', 'é', ':', '\u2581', '3', '.', '1', '4', '!'],
+        'opengenus': ['lété', '314'],
+    }
+
+
+@pytest.mark.parametrize('rules', ['words', 'characters'])
+def test_a_translation_reads_like_its_reference(bundled, rules):
+    tokenizer = build_tokenizer(DataConfig(text_rules=rules))
+    for text in ('नमस्ते। 3.14 और 10:30', *(tgt for _, tgt in bundled.pairs[:200])):
+        joined = tokenizer.detokenize(tokenizer.tokenize_tgt(text))
+        assert joined.lower() == ' '.join(text.lower().replace('’', "'").split())
+
+
+def test_words_without_punctuation_keep_their_marks():
+    assert tokenize_opengenus('नमस्ते, दुनिया!') == ['नमस्ते', 'दुनिया']
+
+
 @pytest.mark.parametrize(
-    'text, tokens',
+    'rules, text, tokens, joined',
     [
-        ('Go.', ['go', '.']),
-        ('go .', ['go', '.']),
-        ('Who?', ['who', '?']),
-        ("J’ai l'oiseau aujourd'hui\u202f!", ["j'", 'ai', "l'", 'oiseau', "aujourd'hui", '!']),
-        ('Va-t-il à 14\xa0h\xa030 ?', ['va-t-il', 'à', '14', 'h', '30', '?']),
-        ('«\u202fNon\u202f», dit-elle…', ['«', 'non', '»', ',', 'dit-elle', '.', '.', '.']),
-        ('soft\xadhyphen zero\u200bwidth', ['softhyphen', 'zerowidth']),
-        ('\x00\x1b[31mred', ['[', '31mred']),
-        ('', []),
-        (' \t\n', []),
+        ('words', 'L’ami: 3.14', ["l'", 'ami', ':', '3', '.', '14'], "l'ami : 3. 14"),
+        ('words', 'नमस्ते', ['नमस', '्', 'त', 'े'], 'नमस ् त े'),
+        ('opengenus', 'नमस्ते', ['नमसत'], 'नमसत'),
     ],
 )
-def test_word_tokens(text, tokens):
-    assert tokenize_words(text) == tokens
-
-
-@pytest.mark.parametrize(
-    'text',
-    ["l'histoire, j'y crois !", "qu'il aille.", "it's late, isn't it ?", '1, 2, 3.', 'a ! ! ! b'],
-)
-def test_joined_words_read_well(text):
-    assert detokenize_words(tokenize_words(text)) == text
-
-
-@given(st.text(max_size=40))
-def test_splitting_a_joined_sentence_gives_the_same_words(text):
-    tokens = tokenize_words(text)
-    assert tokenize_words(detokenize_words(tokens)) == tokens
-    assert not any(char.isspace() for token in tokens for char in token)
+def test_runs_of_version_0_2_keep_their_text_rules(rules, text, tokens, joined):
+    saved = RunConfig(DataConfig(text_rules=rules)).to_dict()
+    del saved['data']['rules_version']
+    tokenizer = build_tokenizer(RunConfig.from_dict(saved).data)
+    assert tokenizer.tokenize_tgt(text) == tokens
+    assert tokenizer.detokenize(tokens) == joined
+    new = build_tokenizer(
+        RunConfig.from_dict(RunConfig(DataConfig(text_rules=rules)).to_dict()).data
+    )
+    assert new.tokenize_tgt(text) != tokens
 
 
 @pytest.fixture(scope='module')
 def subwords(bundled):
-    return Subwords.train([tgt for _, tgt in bundled.pairs], 500)
+    config = DataConfig(text_rules='subwords', num_subwords=500)
+    return train_subwords(config, bundled.pairs)
 
 
-def test_subwords_split_and_join(subwords, bundled):
-    assert len(subwords.tokenize('Je suis anticonstitutionnellement là.')) > 4
-    for _, tgt in bundled.pairs[:300]:
-        assert subwords.detokenize(subwords.tokenize(tgt)) == detokenize_words(tokenize_words(tgt))
-    assert subwords.tokenize('Va !') == subwords.tokenize('va!')
+@pytest.fixture(scope='module')
+def tokenizer(subwords):
+    return build_tokenizer(DataConfig(text_rules='subwords'), subwords)
+
+
+def test_subwords_split_and_join(tokenizer, bundled):
+    assert len(tokenizer.tokenize_tgt('Je suis anticonstitutionnellement là.')) > 5
+    for text in ('3.14, 10:30 (p.m.)', 'नमस्ते।', *(tgt for _, tgt in bundled.pairs[:300])):
+        assert tokenizer.detokenize(tokenizer.tokenize_tgt(text)) == join_words(split_words(text))
+    assert tokenizer.tokenize_tgt('Va\xa0!') == tokenizer.tokenize_tgt('va !')
 
 
 @given(st.text(max_size=40))
 @settings(deadline=None)
-def test_any_text_can_be_split(subwords, text):
-    assert all(isinstance(piece, str) for piece in subwords.tokenize(text))
+def test_any_text_can_be_split_into_subwords(tokenizer, text):
+    joined = join_words(split_words(text))
+    assert tokenizer.detokenize(tokenizer.tokenize_tgt(text)) == joined
+    assert not {'<pad>', '<bos>', '<eos>'} & set(tokenizer.tokenize_tgt(text))
 
 
 def test_the_same_sentences_give_the_same_subwords(subwords, bundled):
-    again = Subwords.train([tgt for _, tgt in bundled.pairs], 500)
-    assert again.model == subwords.model == Subwords(subwords.model).model
+    again = train_subwords(DataConfig(text_rules='subwords', num_subwords=500), bundled.pairs)
+    assert [side.model for side in again] == [side.model for side in subwords]
+    assert Subwords(again.src.model).model == again.src.model != again.tgt.model
+
+
+def test_subwords_of_version_0_2_are_pieces_of_its_words(bundled):
+    config = DataConfig(text_rules='subwords', num_subwords=500, rules_version=1)
+    pieces = train_subwords(config, bundled.pairs)
+    tokenizer = build_tokenizer(config, SubwordPair(*pieces))
+    assert '\uffed' not in ''.join(tokenizer.tokenize_tgt("L'ami, 3.14"))
+    assert tokenizer.detokenize(tokenizer.tokenize_tgt("L'ami, 3.14")) == "l'ami, 3. 14"
 
 
 def test_a_shared_vocabulary_has_one_set_of_subwords(bundled):
@@ -78,7 +108,7 @@ def test_a_shared_vocabulary_has_one_set_of_subwords(bundled):
     both = train_subwords(config, bundled.pairs)
     assert both.src is both.tgt
     tokenizer = build_tokenizer(config, both)
-    assert tokenizer.detokenize(tokenizer.tokenize_tgt('Va!')) == 'va !' and tokenizer.share_vocab
+    assert tokenizer.detokenize(tokenizer.tokenize_tgt('Va!')) == 'va!' and tokenizer.share_vocab
     assert train_subwords(DataConfig(), bundled.pairs) is None
 
 

@@ -1,13 +1,21 @@
 """Metrics against values worked out by hand, the book's own function, and sacreBLEU itself."""
 
 import math
+import sys
 
 import pytest
 import sacrebleu
 from hypothesis import given
 from hypothesis import strategies as st
 
-from d2l_seq2seq.inference.metrics import bleu, corpus_scores, sentence_scores
+from d2l_seq2seq import InputError
+from d2l_seq2seq.inference.metrics import (
+    bleu,
+    bleu_tokenizer,
+    corpus_scores,
+    require_sacrebleu,
+    sentence_scores,
+)
 
 SENTENCES = st.lists(st.sampled_from('abc'), min_size=1, max_size=6).map(' '.join)
 
@@ -69,3 +77,40 @@ def test_numbers_of_references_may_differ():
 def test_short_sentences_can_be_correct():
     assert sentence_scores(['va !', 'va'], [['Va !'], ['reste', 'Va']]) == pytest.approx([100, 100])
     assert sentence_scores(['non'], [['oui']]) == [0]
+
+
+@pytest.mark.parametrize(
+    'references, tokenizer',
+    [
+        (['Je suis là.', 'Va !'], '13a'),
+        (['नमस्ते दुनिया।', 'أنا بخير.', 'Я дома.'], '13a'),
+        (['我是学生。', '他说“Tom”。'], 'zh'),
+        (['私は学生です。', 'ありがとう。'], 'char'),
+        (['น้ำ', 'สวัสดี'], 'char'),
+        (['저는 학생입니다.'], 'char'),
+        (['Tom est à 東京.'], '13a'),
+        (['123 !'], '13a'),
+        ([], '13a'),
+    ],
+)
+def test_the_tokenizer_of_bleu_is_chosen_by_the_references(references, tokenizer):
+    assert bleu_tokenizer(references) == tokenizer
+
+
+def test_correct_sentences_have_a_bleu_of_100_in_every_script():
+    for text in ('我是学生。', '私は学生です。', 'ฉันเป็นนักเรียน', '저는 학생입니다.', 'मैं एक छात्र हूँ।'):
+        scores = corpus_scores([text] * 3, [[text]] * 3)
+        assert scores['BLEU'].value == pytest.approx(100)
+        assert sentence_scores([text], [[text]]) == pytest.approx([100])
+        name = bleu_tokenizer([text])
+        assert f'tok:{name}|' in scores['BLEU'].signature
+        assert corpus_scores([text], [[text]], 'char')['BLEU'].signature.count('tok:char') == 1
+    assert corpus_scores(['我是学生。'], [['我是学生。']], '13a')['BLEU'].value == 0
+
+
+def test_a_tokenizer_that_is_not_installed_is_reported(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'MeCab', None)
+    monkeypatch.delitem(sys.modules, 'sacrebleu.tokenizers.tokenizer_ja_mecab', raising=False)
+    with pytest.raises(InputError, match='bleu_tokenize ja-mecab: cannot be used .*MeCab|mecab'):
+        require_sacrebleu('ja-mecab')
+    require_sacrebleu('zh')

@@ -62,7 +62,7 @@ def has_repeats(tokens, size):
 
 def all_sequences(rules):
     """All sequences of an allowed length, with <eos> if they end."""
-    others = [token for token in range(VOCAB_SIZE) if token != EOS]
+    others = [token for token in range(VOCAB_SIZE) if token not in (EOS, *rules.excluded_ids)]
     for length in range(rules.min_length, rules.max_length):
         yield from ((*tokens, EOS) for tokens in itertools.product(others, repeat=length))
     yield from itertools.product(others, repeat=rules.max_length)
@@ -109,6 +109,8 @@ RULES = {
     'at least 2': SearchRules(BOS, EOS, 4, min_length=2),
     'no token twice': SearchRules(BOS, EOS, 4, no_repeat_ngram_size=1),
     'no pair twice': SearchRules(BOS, EOS, 6, no_repeat_ngram_size=2),
+    'without <bos>': SearchRules(BOS, EOS, 5, excluded_ids=(BOS,)),
+    'only one token': SearchRules(BOS, EOS, 5, excluded_ids=(0, BOS)),
     'no triple twice': SearchRules(BOS, EOS, 6, min_length=3, no_repeat_ngram_size=3),
 }
 
@@ -399,3 +401,18 @@ def test_more_candidates_than_float32_can_count():
         operators_of(np.zeros(1)), np.array(log_probs), np.zeros((1, 50)), EOS
     )
     assert (int(tokens[0, 0]), int(parents[0, 0])) == (399_999, 49)
+
+
+@pytest.mark.parametrize(
+    'rules',
+    [{'min_length': 4}, {'min_length': -1}, {'no_repeat_ngram_size': -1}, {'max_length': 0}],
+    ids=str,
+)
+def test_impossible_rules_are_refused(rules):
+    with pytest.raises(ValueError, match='expected a m'):
+        SearchRules(BOS, EOS, **{'max_length': 4, **rules})
+
+
+def test_a_minimum_length_needs_no_graph_for_each_position():
+    rules = SearchRules(BOS, EOS, 1000, min_length=10)
+    assert len({rules.graph_position(position) for position in range(0, 1000, 4)}) <= 4

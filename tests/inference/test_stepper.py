@@ -40,6 +40,7 @@ MEMBERS = {
     'additive': {'masked': True, 'attention': 'additive'},
     'dot': {'masked': True, 'attention': 'dot', 'cell': 'rnn'},
     'general': {'bidirectional': True, 'attention': 'general'},
+    'input feeding': {'bidirectional': True, 'attention': 'general', 'input_feeding': True},
     'shared and tied': {'share_embedding': True, 'tied': True, 'masked': True},
 }
 SEARCHES = {

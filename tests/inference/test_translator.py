@@ -25,9 +25,10 @@ from d2l_seq2seq import (
     fit,
     initialize,
     predict_s2s_ch9,
+    read_corpus,
 )
-from d2l_seq2seq._mxnet import npx
-from d2l_seq2seq.data.tokenizers import chapter_vocab
+from d2l_seq2seq._mxnet import autograd, npx
+from d2l_seq2seq.data.tokenizers import build_tokenizer, chapter_vocab
 from d2l_seq2seq.runs.checkpoint import Run
 from d2l_seq2seq.runs.folder import save_run
 
@@ -94,6 +95,9 @@ def scores_of(translations):
 
 def test_translations_are_those_of_the_chapters_function(seed):
     run = make_run()
+    bias = onp.zeros(len(VOCAB), dtype='float32')
+    bias[[VOCAB['<pad>'], VOCAB['<bos>']]] = -1e4  # the chapter's function may choose them
+    run.model.decoder.dense.bias.set_data(bias)
     translator = Translator.of(run)
     for line in sentences(seed):
         if 0 < len(line.split()) <= 6:
@@ -126,8 +130,52 @@ def test_text_is_tokenized_as_in_training():
     reverse = Translator.of(make_run(DataConfig(reverse_source=True)))
     assert reverse.translate(['A b!'])[0][0].src_tokens == ['!', 'b', 'a']
     words = Translator.of(make_run(DataConfig(text_rules='words')))
-    assert words.translate(['A b?'])[0][0].src_tokens == ['a', 'b', '?']
-    assert words('A?') == words('a ?')
+    assert words.translate(['A b?'])[0][0].src_tokens == ['a', 'b', '\uffed?']
+    assert words('A\u3000?') == words('a ?')
+
+
+@pytest.mark.parametrize('rules', ['chapter', 'words', 'characters', 'opengenus'])
+@pytest.mark.parametrize(
+    'text', ['a\u3000b\u2009c', 'a\xa0\xa0b', 'a  b', '\ta\rb\x0bc ', 'a\u2028b', 'a\u200b b']
+)
+def test_white_space_is_read_as_in_training(tmp_path, rules, text):
+    (tmp_path / 'src').write_text(f'{text}\na\n', encoding='utf-8')
+    (tmp_path / 'tgt').write_text('a\na\n', encoding='utf-8')
+    corpus = read_corpus(f'{tmp_path / "src"},{tmp_path / "tgt"}')
+    tokenizer = build_tokenizer(DataConfig(text_rules=rules))
+    trained = tokenizer.tokenize_src(corpus.pairs[0][0])
+    translator = Translator.of(make_run(DataConfig(text_rules=rules, num_steps=9)))
+    assert translator.translate([text])[0][0].src_tokens == trained
+    assert rules == 'chapter' or '' not in trained
+
+
+@pytest.mark.parametrize(
+    'search',
+    [
+        SearchConfig(),
+        BEAM,
+        SearchConfig(beam_size=4, n_best=4, min_length=2),
+        SearchConfig(sample=True, n_best=20, temperature=5.0),
+        SearchConfig(sample=True, n_best=8, top_k=2),
+    ],
+)
+def test_no_search_gives_padding_or_a_start(search):
+    run = make_run()
+    bias = run.model.decoder.dense.bias
+    values = onp.zeros(len(VOCAB), dtype='float32')
+    values[[VOCAB['<pad>'], VOCAB['<bos>']]] = 9  # the model would choose them
+    bias.set_data(values)
+    (translations,) = Translator.of(run).translate(['a b .'], search)
+    assert translations
+    for translation in translations:
+        assert not {'<pad>', '<bos>', '<eos>'} & set(translation.tokens)
+
+
+def test_words_like_control_tokens_are_unknown_words():
+    translator = Translator.of(make_run())
+    ((special,), (unknown,)) = translator.translate(['a <pad> b <eos>', 'a x b y'])
+    assert special.src_tokens == ['a', '<pad>', 'b', '<eos>']
+    assert (special.tokens, special.log_probs) == (unknown.tokens, unknown.log_probs)
 
 
 def test_lines_without_words_have_empty_translations():
@@ -160,7 +208,7 @@ def test_extremely_long_sentences_are_cut_with_a_warning(caplog, monkeypatch):
     ((best,),) = translator.translate(['a ' * 500])
     assert len(best.src_tokens) == 50
     assert 'a sentence of 500 tokens was cut to 50; the rest is not' in caplog.messages[0]
-    assert len(best.tokens) <= 100
+    assert len(best.tokens) <= 2 * 52  # the width of 50 tokens
 
 
 def test_lengths_of_translations():
@@ -312,3 +360,20 @@ def test_there_may_be_no_translation():
     search = SearchConfig(beam_size=2, min_length=8, no_repeat_ngram=1)
     assert translator.translate(['a', 'b a'], search) == [[], []]
     assert translator(['a', 'b a'], search) == ['', '']
+
+
+@pytest.mark.parametrize('method', ['translate', 'stream'])
+def test_a_sentence_in_place_of_a_list_is_refused(method):
+    translator = Translator.of(make_run())
+    with pytest.raises(TypeError, match=r'got a str: pass \['):
+        list(getattr(translator, method)('a b'))
+
+
+@pytest.mark.parametrize('search', [SearchConfig(), BEAM, SearchConfig(sample=True)], ids=str)
+def test_a_translation_while_gradients_are_recorded_has_no_dropout(search, seed):
+    translator = Translator.of(make_run(dropout=0.9, bidirectional=True, attention='general'))
+    lines = sentences(seed, 10)
+    expected = translator(lines, search)
+    with autograd.record():
+        assert translator(lines, search) == expected
+        assert autograd.is_recording() and autograd.is_training()
