@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import cli
 from ._runtime import choose_threads
 from ._streams import without_reader
-from .config import SearchConfig
-from .data.corpus import read_corpus
-from .errors import InputError
+from .config import BLEU_TOKENIZERS, SearchConfig
+from .data.corpus import Corpus, read_corpus
+from .errors import InputError, one_line
 from .runs.layout import read_run_config
 
 if TYPE_CHECKING:  # loads MXNet
     from .inference.evaluation import Evaluation
+    from .runs.checkpoint import Run
 
 
-def _parser() -> cli.Parser:
+def build_parser() -> cli.Parser:
+    """Return the parser of the command's options."""
     parser = cli.parser_for(
         'evaluate',
         'Evaluate a trained model: translate the sentences of one part of its corpus and score '
@@ -44,6 +47,13 @@ def _parser() -> cli.Parser:
         metavar='FILE',
         help='file to write the metrics to (default: RUN/evaluation.json)',
     )
+    parser.add_argument(
+        '--bleu-tokenize',
+        choices=BLEU_TOKENIZERS,
+        default='auto',
+        help="sacreBLEU's tokenizer; auto is zh or char for languages without spaces between "
+        'words, and 13a for the others',
+    )
     cli.add_device(parser)
     cli.add_options(parser, SearchConfig)
     return parser
@@ -63,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     InputError
         If an option, the run or its corpus cannot be used.
     """
-    options = _parser().parse_args(argv)
+    options = build_parser().parse_args(argv)
     search = cli.config_from(SearchConfig, options)
     config = read_run_config(Path(options.run))
     corpus = read_corpus(config.data.corpus)
@@ -74,38 +84,69 @@ def main(argv: list[str] | None = None) -> None:
     from .device import device_from_name
     from .inference.evaluation import evaluate
     from .inference.translator import Translator
+    from .runs.loading import data_fingerprint, load_run
 
-    translator = Translator.load(options.run, device_from_name(options.device))
-    split, note = options.split, ''
+    run = load_run(options.run, device_from_name(options.device))
+    translator = Translator.of(run)
+    split = options.split
     if split == 'auto':
         split = 'test' if config.data.held_out else 'train'
-        note = (
-            ''
-            if config.data.held_out
-            else ' (nothing was held out; the model was trained on these sentences)'
-        )
+    has_changed = _corpus_has_changed(run, corpus, data_fingerprint(Path(options.run)))
+    note = _note(split, config.data.held_out > 0, has_changed)
     pairs = getattr(split_corpus(config.data, corpus), split)
     if not pairs:
         raise InputError(
             f'--split {split}: expected a run with held-out sentences, got one without',
             'Train with --held-out, or pass --split train.',
         )
-    evaluation = evaluate(translator, pairs, search)
+    evaluation = evaluate(translator, pairs, search, options.bleu_tokenize)
     print(
-        f'corpus {corpus.name}, {split} split{note}: {evaluation.num_pairs:,} pairs, '
+        f'corpus {one_line(corpus.name)}, {split} split{note}: {evaluation.num_pairs:,} pairs, '
         f'{len(evaluation.sentences):,} distinct sources'
     )
     _print_table(evaluation)
     _print_worst(evaluation, options.worst)
     metrics = {
         'corpus': corpus.name,
+        'corpus_has_changed': has_changed,
         'split': split,
         'search': dataclasses.asdict(search),
         **evaluation.to_dict(),
     }
-    path = Path(options.json or Path(options.run) / 'evaluation.json')
-    _write_metrics(metrics, path)
-    print(f'\nmetrics: {path}')
+    path = _write_metrics(metrics, options.json, Path(options.run))
+    print(f'\nmetrics: {one_line(path)}')
+
+
+def _corpus_has_changed(run: Run, corpus: Corpus, fingerprint: str | None) -> bool | None:
+    """Return whether a model was trained on other sentences; None if it has no fingerprint."""
+    from .data.pipeline import Vocabularies, encode_corpus
+
+    if fingerprint is None:
+        return None
+    vocabularies = Vocabularies(run.src_vocab, run.tgt_vocab, run.subwords)
+    logger = logging.getLogger(f'{__package__}.data')
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # the warnings about the data were for the training
+    try:
+        return encode_corpus(run.config.data, corpus, vocabularies).fingerprint() != fingerprint
+    except InputError:  # a part is empty
+        return True
+    finally:
+        logger.setLevel(level)
+
+
+def _note(split: str, is_held_out: bool, has_changed: bool | None) -> str:
+    """Return what is known about the sentences of a split and the training, in parentheses."""
+    change = 'the corpus or its tokenization has changed since the training'
+    if has_changed and split == 'train':
+        return f' ({change}; the model was trained on other sentences)'
+    if has_changed:
+        return f' ({change}; the model may have been trained on some of these sentences)'
+    if is_held_out:
+        return ''
+    if has_changed is None:
+        return ' (nothing was held out)'
+    return ' (nothing was held out; the model was trained on these sentences)'
 
 
 def _print_table(evaluation: Evaluation) -> None:
@@ -138,15 +179,19 @@ def _print_worst(evaluation: Evaluation, count: int) -> None:
         print(f'{sentence.source} => {sentence.translation} ({references})')
 
 
-def _write_metrics(metrics: dict, path: Path) -> None:
-    from .runs.atomic import write_file
+def _write_metrics(metrics: dict, name: str | None, run: Path) -> Path:
+    """Write the metrics to a file that the user named, or to the run's own; return its path."""
+    from .runs.atomic import write_file, write_output
 
+    path = run / 'evaluation.json' if name is None else Path(name)
+    write = write_file if name is None else write_output
     try:
-        write_file(path, (json.dumps(metrics, indent=1) + '\n').encode())
+        write(path, (json.dumps(metrics, indent=1) + '\n').encode())
     except OSError as error:
         raise InputError(
             f'{path}: cannot be written ({error.strerror})', 'Choose another file with --json.'
         ) from error
+    return path
 
 
 if __name__ == '__main__':

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from . import cli
 from ._streams import without_reader
-from .errors import InputError
+from .errors import InputError, one_line
 
 
-def _parser() -> cli.Parser:
+def build_parser() -> cli.Parser:
+    """Return the parser of the command's options."""
     parser = cli.parser_for(
         'export',
         'Write a trained model in formats that other programs can read without this package: the '
@@ -37,9 +38,8 @@ def main(argv: list[str] | None = None) -> None:
     InputError
         If the run cannot be used, or the folder cannot be written.
     """
-    options = _parser().parse_args(argv)
+    options = build_parser().parse_args(argv)
     from ._mxnet import mx, npx
-    from .runs.atomic import write_folder
     from .runs.export import export_run
     from .runs.loading import load_run
 
@@ -52,16 +52,14 @@ def main(argv: list[str] | None = None) -> None:
                 f'{"files in it" if folder.is_dir() else "a file"}',
                 'Choose another folder.',
             )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        write_folder(folder, {}, lambda partial: export_run(run, partial))
-        names = sorted(path.name for path in folder.iterdir())
+        names = export_run(run, folder)
     except (OSError, mx.base.MXNetError) as error:
         # MXNet's own error is a long stack trace.
         reason = getattr(error, 'strerror', 'MXNet could not write its file; is the disk full?')
         raise InputError(
             f'{folder}: cannot be written ({reason})', 'Choose another folder.'
         ) from error
-    print(f'{folder}: {", ".join(names)}')
+    print(f'{one_line(folder)}: {", ".join(names)}')
 
 
 if __name__ == '__main__':

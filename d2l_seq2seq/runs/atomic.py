@@ -4,23 +4,35 @@ Everything is written under a temporary name in the same folder, flushed to the 
 renamed, which the file system does in one step.  Temporary names begin with a dot and end with
 ``.part`` or ``.removed``.  A killed process may leave them behind; a process that holds the lock of
 the folder may remove them.
+
+All files are opened by `regular_files`, because the folder may be an untrusted one.  The exception
+is `write_output`, for a file that the user named.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import shutil
+import stat
 from pathlib import Path
-from typing import BinaryIO, Callable, Mapping
+from typing import BinaryIO, Callable, Iterator, Mapping
 
 from ..errors import InputError
+from .regular_files import open_lock, open_new, open_to_append, open_to_read, remove, sync
 
 LOCK_FILE = '.lock'
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes, mode: int | None = None) -> None:
     """Write a file atomically, replacing any file of that name.
+
+    Parameters
+    ----------
+    path : Path
+    data : bytes
+    mode : int, optional
+        The permission bits of the file.  By default those of any new file.
 
     Raises
     ------
@@ -30,15 +42,41 @@ def write_file(path: Path, data: bytes) -> None:
     partial = _partial_path(path)
     try:
         _write_to_disk(partial, lambda file: file.write(data))
+        if mode is not None:
+            os.chmod(partial, mode)
         os.replace(partial, path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
 
 
+def write_output(path: Path, data: bytes) -> None:
+    """Write a file whose name the user typed.
+
+    A regular file is replaced atomically and keeps its permissions.  Anything else, such as a
+    device, a pipe or a link, is written into.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        write_file(path, data)
+        return
+    if stat.S_ISREG(mode):
+        write_file(path, data, stat.S_IMODE(mode))
+    else:
+        path.write_bytes(data)
+
+
 def write_folder(
-    path: Path, writers: Mapping[str, Callable[[BinaryIO], object]], finish: Callable[[Path], None]
+    path: Path,
+    writers: Mapping[str, Callable[[BinaryIO], object]],
+    finish: Callable[[Path], None] = lambda folder: None,
 ) -> None:
     """Write a folder of files atomically, replacing any folder of that name.
 
@@ -49,7 +87,7 @@ def write_folder(
         new one is renamed.
     writers : dict of str to function of a binary file
         The function that writes each file, by file name.
-    finish : function of a folder
+    finish : function of a folder, optional
         Called with the temporary folder when all files are written.
 
     Raises
@@ -58,31 +96,46 @@ def write_folder(
         If the folder cannot be written.  No new file then exists under its final name.
     """
     partial = _partial_path(path)
-    remove_folder(partial)
     try:
-        partial.mkdir()
-        for name, write in writers.items():
-            _write_to_disk(partial / name, write)
-        finish(partial)
-        _sync(partial)
+        _write_partial_folder(partial, writers, finish)
         remove_folder(path)
         os.rename(partial, path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
-        remove_folder(partial)
+        remove(partial)
 
 
-def make_folder(path: Path) -> None:
-    """Create a folder unless it exists.  The parent folder must exist."""
-    if not path.is_dir():
-        path.mkdir()
-        _sync(path.parent)
+def fill_folder(folder: Path, writers: Mapping[str, Callable[[BinaryIO], object]]) -> None:
+    """Write files into an existing folder, which remains the same folder with the same permissions.
+
+    The files appear when all of them are written, one after the other in the given order.
+
+    Parameters
+    ----------
+    folder : Path
+        An existing folder.  Files of these names in it are replaced.
+    writers : dict of str to function of a binary file
+        See `write_folder`.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.  Unless the renaming fails, no file has then been added.
+    """
+    partial = _partial_path(folder / folder.name)
+    try:
+        _write_partial_folder(partial, writers)
+        for name in writers:
+            os.replace(partial / name, folder / name)
+        sync(folder)
+    finally:
+        remove(partial)
 
 
 def sync_file(path: Path) -> None:
     """Flush a file to the disk, if it exists."""
-    with contextlib.suppress(FileNotFoundError):
-        _sync(path)
+    with contextlib.suppress(FileNotFoundError), open_to_read(path) as file:
+        os.fsync(file.fileno())
 
 
 def remove_folder(path: Path) -> None:
@@ -91,23 +144,25 @@ def remove_folder(path: Path) -> None:
     The folder is renamed first, so that there is never an incomplete folder of its name.
     """
     removed = path.with_name(f'.{path.name.lstrip(".")}.removed')
-    shutil.rmtree(removed, ignore_errors=True)
+    remove(removed)
     with contextlib.suppress(FileNotFoundError):
         os.rename(path, removed)
-        shutil.rmtree(removed, ignore_errors=True)
+        remove(removed)
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files and folders that a killed process left in a folder."""
     for path in folder.glob('.*'):
         if path.suffix in ('.part', '.removed'):
-            shutil.rmtree(path, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                path.unlink()
+            remove(path)
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line to a file, which is created if it does not exist.
+    """Append a line to a file, durably created if it does not exist.
+
+    An incomplete line at its end, which a power cut may leave, is removed.  A file with several
+    names (hard links), as in a snapshot of the folder, is copied first: only the file of this name
+    is changed.
 
     Raises
     ------
@@ -115,8 +170,12 @@ def append_line(path: Path, line: str) -> None:
         If the line cannot be written in full.  The file is then unchanged.
     """
     data = f'{line}\n'.encode()
-    with open(path, 'ab', buffering=0) as file:
-        size = file.tell()
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open_to_append(path))
+        if os.fstat(file.fileno()).st_nlink > 1:
+            write_file(path, file.read(), stat.S_IMODE(os.fstat(file.fileno()).st_mode))
+            file = stack.enter_context(open_to_append(path))
+        size = _remove_incomplete_line(file)
         try:
             # A write that fills the disk may write only a part; the next one raises the error.
             while data:
@@ -124,29 +183,59 @@ def append_line(path: Path, line: str) -> None:
         except OSError:
             file.truncate(size)
             raise
+    if size == 0:
+        sync(path.parent)  # the file may be new
 
 
-def read_lines(path: Path) -> list[bytes]:
+def _remove_incomplete_line(file: BinaryIO) -> int:
+    """Remove an incomplete line at the end of a file; return the size of the file."""
+    size = file.seek(0, os.SEEK_END)
+    if size == 0 or os.pread(file.fileno(), 1, size - 1) == b'\n':
+        return size
+    file.seek(0)
+    size = file.read(size).rfind(b'\n') + 1
+    file.truncate(size)
+    return size
+
+
+def read_lines(path: Path, limit: int) -> list[bytes]:
     """Read the lines that `append_line` wrote, without their line ends.
 
-    A power cut may leave an incomplete line at the end, which is removed from the file.  The result
-    is empty if the file does not exist.
+    The result is empty if the file does not exist.  A power cut may leave an incomplete line at the
+    end, which is left out.
+
+    Parameters
+    ----------
+    path : Path
+    limit : int
+        Maximum size of the file in bytes.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, or is larger.
     """
     try:
-        data = path.read_bytes()
+        with open_to_read(path) as file:
+            data = file.read(limit + 1)
     except FileNotFoundError:
         return []
-    complete = data.rfind(b'\n') + 1
-    if complete < len(data):
-        os.truncate(path, complete)
-    return data[:complete].splitlines()
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f'expected at most {limit:,} bytes, got more', str(path))
+    return data.split(b'\n')[:-1]
 
 
 @contextlib.contextmanager
-def locked(folder: Path):
+def locked(folder: Path, hint: str = 'Wait until it has ended.') -> Iterator[None]:
     """Hold the lock of a folder, which only one process can hold at a time.
 
     The operating system releases the lock when the process ends, however it ends.
+
+    Parameters
+    ----------
+    folder : Path
+    hint : str
+        Advice for the user if another process holds the lock.
 
     Raises
     ------
@@ -157,14 +246,13 @@ def locked(folder: Path):
     """
     import fcntl  # does not exist on Windows, where MXNet does not run either
 
-    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = open_lock(folder / LOCK_FILE)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f'{folder}: another process is training in this folder',
-                'Wait until it has ended, or choose another folder with --out.',
+                f'{folder}: another process is training in this folder', hint
             ) from None
         yield
     finally:
@@ -172,20 +260,26 @@ def locked(folder: Path):
 
 
 def _partial_path(path: Path) -> Path:
-    return path.with_name(f'.{path.name}.part')
+    # The process id, because two processes may write a file of the same name.
+    return path.with_name(f'.{path.name}.{os.getpid()}.part')
+
+
+def _write_partial_folder(
+    partial: Path,
+    writers: Mapping[str, Callable[[BinaryIO], object]],
+    finish: Callable[[Path], None] = lambda folder: None,
+) -> None:
+    """Write a folder under its temporary name, and flush it to the disk."""
+    remove(partial)
+    os.mkdir(partial)
+    for name, write in writers.items():
+        _write_to_disk(partial / name, write)
+    finish(partial)
+    sync(partial)
 
 
 def _write_to_disk(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    with open(path, 'wb') as file:
+    with open_new(path) as file:
         write(file)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(path: Path) -> None:
-    """Flush a file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,7 +18,7 @@ import functools
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as onp
 
@@ -27,13 +27,14 @@ from .._mxnet import init, mx
 from ..book.encoder_decoder import EncoderDecoder
 from ..book.vocab import Vocab
 from ..config import RunConfig
+from ..data.pipeline import Vocabularies
 from ..data.tokenizers import PairTokenizer, SubwordPair, Subwords, build_tokenizer
 from ..engine.tracing import parameter_shapes
-from ..errors import InputError, check_types
+from ..errors import CONTROL, InputError, check_types
 from ..models.factory import build_model, named_parameters, set_weights
 from .atomic import write_folder
 from .layout import CONFIG_FILE, parse_config
-from .npz import read_arrays, write_arrays
+from .npz import max_file_bytes, read_arrays, write_arrays
 from .safe_files import Manifest, to_json, write_manifest
 
 SRC_VOCAB_FILE, TGT_VOCAB_FILE = 'src_vocab.json', 'tgt_vocab.json'
@@ -63,6 +64,11 @@ class Run:
     tgt_vocab: Vocab
     model: EncoderDecoder
     subwords: SubwordPair | None = None
+
+    @property
+    def vocabularies(self) -> Vocabularies:
+        """The vocabularies of both sides, and the subword models."""
+        return Vocabularies(self.src_vocab, self.tgt_vocab, self.subwords)
 
     @property
     def tokenizer(self) -> PairTokenizer:
@@ -104,6 +110,8 @@ def save_checkpoint(path: Path, run: Run, progress: Progress | None = None) -> N
         If the folder cannot be written.
     FloatingPointError
         If a weight is not finite.
+    InputError
+        If a token of a vocabulary has control characters, which the text of a corpus has not.
     """
     weights = {
         name: parameter.data(parameter.list_ctx()[0]).asnumpy()
@@ -112,6 +120,8 @@ def save_checkpoint(path: Path, run: Run, progress: Progress | None = None) -> N
     for name, array in weights.items():
         if not onp.isfinite(array).all():
             raise FloatingPointError(f'{name} has values that are not finite')
+    for vocab in (run.src_vocab, run.tgt_vocab):
+        _check_tokens(vocab.idx_to_token)
     contents = {
         CONFIG_FILE: to_json(run.config.to_dict()),
         SRC_VOCAB_FILE: to_json(run.src_vocab.idx_to_token),
@@ -148,22 +158,30 @@ def load_checkpoint(path: Path, ctx: mx.Context) -> Run:
     """
     manifest = Manifest(path)
     config = parse_config(path, manifest.read_json(CONFIG_FILE))
-    src_vocab = _read_vocab(manifest, path, SRC_VOCAB_FILE)
-    tgt_vocab = _read_vocab(manifest, path, TGT_VOCAB_FILE)
-    subwords = None
-    if config.data.text_rules == 'subwords':
-        subwords = SubwordPair(*(_read_subwords(manifest, path, name) for name in SUBWORD_FILES))
+    src_vocab, tgt_vocab, subwords = _read_vocabularies(manifest, path, config)
     model = build_model(config.model, len(src_vocab), len(tgt_vocab))
     shapes_by_gluon_name = parameter_shapes(model)  # allocates nothing
     parameters = named_parameters(model)
     shapes = {name: shapes_by_gluon_name[parameter.name] for name, parameter in parameters.items()}
-    with manifest.open(WEIGHTS_FILE) as (file, size):
-        weights = read_arrays(file, size, shapes)
+    weights = _read_arrays(manifest, WEIGHTS_FILE, shapes)
     for name, parameter in parameters.items():
         parameter.shape = weights[name].shape
     model.initialize(init.Zero(), ctx=ctx)
     set_weights(model, weights)
     return Run(config, src_vocab, tgt_vocab, model, subwords)
+
+
+def load_vocabularies(path: Path) -> Vocabularies:
+    """Read the vocabularies of a checkpoint folder.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged.
+    """
+    manifest = Manifest(path)
+    config = parse_config(path, manifest.read_json(CONFIG_FILE))
+    return _read_vocabularies(manifest, path, config)
 
 
 def load_weights(path: Path, model: EncoderDecoder) -> dict[str, onp.ndarray]:
@@ -185,9 +203,7 @@ def load_weights(path: Path, model: EncoderDecoder) -> dict[str, onp.ndarray]:
     InputError
         If the weights are damaged, or belong to another model.
     """
-    shapes = _parameter_shapes(model)
-    with Manifest(path).open(WEIGHTS_FILE) as (file, size):
-        return read_arrays(file, size, shapes)
+    return _read_arrays(Manifest(path), WEIGHTS_FILE, _parameter_shapes(model))
 
 
 def load_progress(path: Path, model: EncoderDecoder, kinds: tuple[str, ...]) -> Progress:
@@ -209,8 +225,7 @@ def load_progress(path: Path, model: EncoderDecoder, kinds: tuple[str, ...]) -> 
     manifest = _training_manifest(path)
     shapes = _parameter_shapes(model)
     moment_shapes = {f'{kind}.{name}': shape for kind in kinds for name, shape in shapes.items()}
-    with manifest.open(OPTIMIZER_FILE) as (file, size):
-        arrays = read_arrays(file, size, moment_shapes)
+    arrays = _read_arrays(manifest, OPTIMIZER_FILE, moment_shapes)
     moments = {kind: {name: arrays[f'{kind}.{name}'] for name in shapes} for kind in kinds}
     return Progress(moments, _read_progress_values(manifest, path))
 
@@ -278,14 +293,40 @@ def _parameter_shapes(model: EncoderDecoder) -> dict[str, tuple[int, ...]]:
     return {name: parameter.shape for name, parameter in named_parameters(model).items()}
 
 
+def _read_vocabularies(manifest: Manifest, folder: Path, config: RunConfig) -> Vocabularies:
+    subwords = None
+    if config.data.text_rules == 'subwords':
+        subwords = SubwordPair(*(_read_subwords(manifest, folder, name) for name in SUBWORD_FILES))
+    src, tgt = (_read_vocab(manifest, folder, name) for name in (SRC_VOCAB_FILE, TGT_VOCAB_FILE))
+    return Vocabularies(src, tgt, subwords)
+
+
+def _read_arrays(
+    manifest: Manifest, name: str, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, onp.ndarray]:
+    with manifest.open(name, max_file_bytes(shapes)) as (file, size):
+        return read_arrays(file, size, shapes)
+
+
 def _read_vocab(manifest: Manifest, folder: Path, name: str) -> Vocab:
     tokens = manifest.read_json(name, _MAX_VOCAB_BYTES)
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         raise InputError(f'{folder / name}: expected a list of tokens')
     try:
+        _check_tokens(tokens)
         return Vocab.from_tokens(tokens)
     except ValueError as error:
         raise InputError(f'{folder / name}: {error}') from error
+
+
+def _check_tokens(tokens: Sequence[str]) -> None:
+    """Raise `InputError` if a token would break a line of output, or has no encoding."""
+    for token_id, token in enumerate(tokens):
+        if CONTROL.search(token):
+            raise InputError(
+                f'expected tokens without control characters, got {ascii(token[:40])} as token '
+                f'{token_id}'
+            )
 
 
 def _read_subwords(manifest: Manifest, folder: Path, name: str) -> Subwords:

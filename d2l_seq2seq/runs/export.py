@@ -7,9 +7,10 @@ a single step.  Both accept batches of any size, and the encoder accepts sentenc
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import BinaryIO, Callable, NamedTuple, Sequence
 
 from .._mxnet import mx, npx
 from ..book.encoder_decoder import EncoderDecoder
@@ -18,7 +19,9 @@ from ..engine.compiled import flatten, unflatten
 from ..engine.graphs import to_json_without_shapes
 from ..models.decoders import AttentionDecoder
 from ..models.encoders import reads_padding
+from .atomic import fill_folder, write_folder
 from .checkpoint import SUBWORD_FILES, Run
+from .regular_files import make_folders
 
 SIGNATURE_FILE = 'signature.json'
 _SPECIAL_TOKENS = ('<unk>', '<pad>', '<bos>', '<eos>')
@@ -32,7 +35,7 @@ class _Graph(NamedTuple):
     outputs: list[str]
 
 
-def export_run(run: Run, folder: Path) -> None:
+def export_run(run: Run, folder: Path) -> list[str]:
     """Write the model and the vocabularies of a run for other programs.
 
     Files written:
@@ -48,27 +51,60 @@ def export_run(run: Run, folder: Path) -> None:
     ----------
     run : Run
     folder : Path
-        An existing empty folder.
+        If it exists, the files are written into it.  Otherwise it is created, complete.
+
+    Returns
+    -------
+    list of str
+        The names of the files.
 
     Raises
     ------
     OSError, MXNetError
         If a file cannot be written.
     """
+    writers = _writers(run)
+    if folder.exists():
+        fill_folder(folder, writers)
+    else:
+        make_folders(folder.parent)
+        write_folder(folder, writers)
+    return sorted(writers)
+
+
+def _writers(run: Run) -> dict[str, Callable[[BinaryIO], object]]:
+    """Return a function for each file that writes it; the signature comes last."""
     graphs = dict(zip(('encoder', 'decoder'), _trace(run.model)))
     signature = {
         name: {'inputs': graph.inputs, 'outputs': graph.outputs} for name, graph in graphs.items()
     }
     signature.update(_text_signature(run.config.data, run))
-    for name, graph in graphs.items():
-        symbol_file, parameter_file = f'{name}-symbol.json', f'{name}-0000.params'
-        (folder / symbol_file).write_text(to_json_without_shapes(graph.symbol), encoding='utf-8')
-        npx.save(str(folder / parameter_file), _parameters(run.model, graph))
+    contents = {
+        f'{name}-symbol.json': to_json_without_shapes(graph.symbol).encode()
+        for name, graph in graphs.items()
+    }
     for name, vocab in (('src_vocab.txt', run.src_vocab), ('tgt_vocab.txt', run.tgt_vocab)):
-        (folder / name).write_bytes(''.join(f'{token}\n' for token in vocab.idx_to_token).encode())
-    for name, subwords in zip(SUBWORD_FILES, run.subwords or ()):
-        (folder / name).write_bytes(subwords.model)
-    (folder / SIGNATURE_FILE).write_text(json.dumps(signature, indent=1) + '\n', encoding='utf-8')
+        contents[name] = ''.join(f'{token}\n' for token in vocab.idx_to_token).encode()
+    contents.update(
+        (name, subwords.model) for name, subwords in zip(SUBWORD_FILES, run.subwords or ())
+    )
+    contents[SIGNATURE_FILE] = f'{json.dumps(signature, indent=1)}\n'.encode()
+    return {
+        **{
+            f'{name}-0000.params': functools.partial(_write_parameters, run.model, graph)
+            for name, graph in graphs.items()
+        },
+        **{name: functools.partial(_write_bytes, data) for name, data in contents.items()},
+    }
+
+
+def _write_bytes(data: bytes, file: BinaryIO) -> None:
+    file.write(data)
+
+
+def _write_parameters(model: EncoderDecoder, graph: _Graph, file: BinaryIO) -> None:
+    # MXNet opens files by name only, and names must be UTF-8 for it.
+    npx.save(f'/dev/fd/{file.fileno()}', _parameters(model, graph))
 
 
 def _trace(model: EncoderDecoder) -> tuple[_Graph, _Graph]:
@@ -109,6 +145,7 @@ def _text_signature(config: DataConfig, run: Run) -> dict:
     return {
         'dtype': 'float32',
         'text_rules': config.text_rules,
+        'rules_version': config.rules_version,
         'num_steps': config.num_steps,
         'reverse_source': config.reverse_source,
         'special_ids': special_ids,

@@ -9,24 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from ..config import RunConfig
-from ..errors import InputError, check_types
+from ..errors import InputError, shell_quote
 from .atomic import (
     LOCK_FILE,
     append_line,
     locked,
-    make_folder,
-    read_lines,
     remove_folder,
     remove_leftovers,
     sync_file,
     write_file,
 )
-from .checkpoint import Progress, Run, save_checkpoint
+from .checkpoint import OPTIMIZER_FILE, Progress, Run, save_checkpoint
 from .layout import (
     CHECKPOINTS_DIR,
     CONFIG_FILE,
@@ -35,7 +32,11 @@ from .layout import (
     checkpoint_position,
     list_checkpoints,
 )
-from .safe_files import parse_json, to_json
+from .metrics import check_metrics, read_metrics
+from .regular_files import make_folder, make_folders, remove
+from .safe_files import to_json
+
+_OTHER_FOLDER = 'choose another folder with --out.'
 
 
 @contextlib.contextmanager
@@ -62,17 +63,23 @@ def new_run(path: str | Path, config: RunConfig) -> Iterator[RunFolder]:
     """
     path = Path(path)
     require_new_folder(path)
+    created = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_folders(path)
     except OSError as error:
+        _remove_empty(created)
         raise InputError(
             f'{path}: the folder cannot be created ({error.strerror})',
             'Choose another folder with --out.',
         ) from error
-    with _locked(path):
+    with _locked(path, f', or {_OTHER_FOLDER}'):
         require_new_folder(path)  # again, because now no other process can write into it
-        folder = RunFolder(path)
-        folder.write_config(config)
+        folder = RunFolder(path, created)
+        try:
+            folder.write_config(config)
+        except BaseException:
+            folder.discard()
+            raise
         yield folder
 
 
@@ -96,8 +103,9 @@ def existing_run(path: str | Path) -> Iterator[RunFolder]:
         If the folder does not exist or cannot be written to, or another process is training in it.
     """
     path = Path(path)
-    with _locked(path):
+    with _locked(path, '.'):
         remove_leftovers(path)
+        list_checkpoints(path)  # refuses links
         if (path / CHECKPOINTS_DIR).is_dir():
             remove_leftovers(path / CHECKPOINTS_DIR)
         yield RunFolder(path)
@@ -120,7 +128,12 @@ def save_run(path: str | Path, run: Run, epoch: int = 0, batch: int = 0) -> None
         If the folder is not empty, or cannot be written to.
     """
     with new_run(path, run.config) as folder:
-        folder.save_checkpoint(run, None, epoch, batch, keep=1, best=None)
+        folder.can_resume = False
+        try:
+            folder.save_checkpoint(run, None, epoch, batch, keep=1, best=None)
+        except BaseException:
+            folder.discard()
+            raise
 
 
 def require_new_folder(path: str | Path) -> None:
@@ -134,11 +147,13 @@ def require_new_folder(path: str | Path) -> None:
     if (path / CONFIG_FILE).exists():
         checkpoints = list_checkpoints(path)
         state = f'up to {checkpoints[-1].name}' if checkpoints else 'without a checkpoint yet'
-        raise InputError(
-            f'{path}: expected a new or empty folder, found a run ({state})',
-            f'To resume it, pass --resume {path} to train; otherwise choose another folder with '
-            '--out.',
-        )
+        hint = 'Choose another folder with --out.'
+        if not checkpoints or (checkpoints[-1] / OPTIMIZER_FILE).exists():
+            hint = (
+                f'To resume it, pass --resume {shell_quote(path)} to train; otherwise '
+                f'{_OTHER_FOLDER}'
+            )
+        raise InputError(f'{path}: expected a new or empty folder, found a run ({state})', hint)
     obstacles = [path]
     if path.is_dir():
         obstacles = [entry for entry in path.iterdir() if not entry.name.startswith('.')]
@@ -157,12 +172,16 @@ class RunFolder:
     ----------
     path : Path
         The caller holds its lock.
+    created : sequence of Path
+        The folders that were created for the run, `path` first; `discard` removes them.
 
     Attributes
     ----------
     path : Path
     last_epoch : int
         The last epoch whose metrics are written; 0 if there is none.
+    can_resume : bool
+        True: after an error, training can be resumed in the folder.
 
     Raises
     ------
@@ -170,8 +189,9 @@ class RunFolder:
         If the metrics that it holds cannot be read.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, created: Sequence[Path] = ()):
+        self.path, self._created = path, created
+        self.can_resume = True
         self.last_epoch = max((row['epoch'] for row in self.read_metrics()), default=0)
 
     def checkpoints(self) -> list[Path]:
@@ -251,28 +271,12 @@ class RunFolder:
         self.last_epoch = epoch
 
     def read_metrics(self) -> list[dict]:
-        """Read the metrics of all epochs.
+        """Read the metrics of all epochs; see `metrics.read_metrics`."""
+        return read_metrics(self.path / METRICS_FILE)
 
-        Raises
-        ------
-        InputError
-            If the file cannot be read, or a line is not the metrics of an epoch.
-        """
-        path = self.path / METRICS_FILE
-        try:
-            rows = [parse_json(path, line) for line in read_lines(path)]
-        except OSError as error:
-            raise self._error(f'{METRICS_FILE} cannot be read', error) from error
-        for row in rows:
-            try:
-                check_types(row, {'epoch': int, 'book_loss': float, 'nll_per_token': float})
-            except ValueError as error:
-                raise InputError(
-                    f'{path}: expected the metrics of an epoch in each line, got '
-                    f'{str(row)[:100]!r} ({error})',
-                    'Fix or remove the file.',
-                ) from error
-        return rows
+    def check_metrics(self, epoch: int) -> None:
+        """Compare the metrics with a checkpoint after an epoch; see `metrics.check_metrics`."""
+        check_metrics(self.path / METRICS_FILE, self.read_metrics(), epoch)
 
     def quarantine_after(self, checkpoint: Path) -> None:
         """Rename the damaged checkpoints that are later than the latest valid one.
@@ -307,19 +311,18 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove a run that has not been trained yet; other files in its folder are kept."""
-        shutil.rmtree(self.path / CHECKPOINTS_DIR, ignore_errors=True)
-        for name in (CONFIG_FILE, METRICS_FILE, LOCK_FILE):
-            with contextlib.suppress(OSError):
-                (self.path / name).unlink()
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+        for name in (CHECKPOINTS_DIR, CONFIG_FILE, METRICS_FILE, LOCK_FILE):
+            remove(self.path / name)
+        _remove_empty(self._created)
 
     def _error(self, problem: str, error: OSError) -> InputError:
-        return InputError(
-            f'{self.path}: {problem} ({error.strerror})',
-            f'{self.describe_last_checkpoint()} Free space or fix the folder, then resume the run '
-            f'with --resume {self.path}.',
-        )
+        hint = f'Free space, or {_OTHER_FOLDER}'
+        if self.can_resume and (self.path / CONFIG_FILE).exists():
+            hint = (
+                f'{self.describe_last_checkpoint()} Free space or fix the folder, then resume the '
+                f'run with --resume {shell_quote(self.path)}'
+            )
+        return InputError(f'{self.path}: {problem} ({error.strerror})', hint)
 
 
 class ReadOnlyRunFolder(RunFolder):
@@ -334,8 +337,8 @@ class ReadOnlyRunFolder(RunFolder):
     """
 
     def __init__(self, path: Path, is_new: bool):
-        self.path = path
-        self.last_epoch = 0
+        self.path, self._created = path, ()
+        self.last_epoch, self.can_resume = 0, True
         self._is_new = is_new
 
     def checkpoints(self) -> list[Path]:
@@ -358,15 +361,22 @@ class ReadOnlyRunFolder(RunFolder):
         """Do nothing."""
 
 
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders that are empty; each of them may be in the next one."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lock a run folder; raise `InputError` if the lock file cannot be created."""
+def _locked(path: Path, alternative: str) -> Iterator[None]:
+    """Lock a run folder; raise `InputError`, with the end of its hint, if that is not possible."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(locked(path))
+            stack.enter_context(locked(path, f'Wait until it has ended{alternative}'))
         except OSError as error:
             raise InputError(
-                f'{path}: cannot be written to ({error.strerror})',
-                'Make it writable, or choose another folder with --out.',
+                f'{error.filename or path}: cannot be written to ({error.strerror})',
+                f'Make it writable{alternative}',
             ) from error
         yield

@@ -57,12 +57,25 @@ def checkpoint_position(checkpoint: Path) -> tuple[int, int]:
 
 
 def list_checkpoints(run: Path) -> list[Path]:
-    """Return the checkpoint folders of a run, the latest last; empty if there is no run."""
+    """Return the checkpoint folders of a run, the latest last; empty if there is no run.
+
+    Raises
+    ------
+    InputError
+        If the folder of the checkpoints or one of them is a link, which might lead out of the run.
+    """
+    folder = run / CHECKPOINTS_DIR
     try:
-        paths = list((run / CHECKPOINTS_DIR).iterdir())
+        paths = list(folder.iterdir())
     except OSError:
         return []
     checkpoints = [path for path in paths if _CHECKPOINT_NAME.fullmatch(path.name)]
+    for path in (folder, *checkpoints):
+        if path.is_symlink():
+            raise InputError(
+                f'{path}: expected a folder, got a symbolic link',
+                'Replace the link with the folder.',
+            )
     return sorted(checkpoints, key=checkpoint_position)
 
 

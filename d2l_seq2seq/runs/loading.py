@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Callable
 
 from .._mxnet import mx, use_np
-from ..errors import InputError
+from ..errors import InputError, shell_quote
 from .checkpoint import WEIGHTS_FILE, Run, load_checkpoint, load_progress_values
 from .layout import (
     CHECKPOINTS_DIR,
@@ -33,6 +33,11 @@ def load_run(path: str | Path, ctx: mx.Context) -> Run:
     path : str or Path
         A run folder, or one of the folders in its ``checkpoints``.
     ctx : mxnet.Context
+
+    Returns
+    -------
+    Run
+        The model, its vocabularies and its settings.
 
     Raises
     ------
@@ -90,6 +95,27 @@ def best_checkpoint(run: Path) -> Path | None:
     return None
 
 
+def data_fingerprint(path: Path) -> str | None:
+    """Return the fingerprint of the data that a run or checkpoint was trained on.
+
+    Parameters
+    ----------
+    path : Path
+        A run folder, or one of the folders in its ``checkpoints``.
+
+    Returns
+    -------
+    str or None
+        See `TrainingData.fingerprint`.  None if no checkpoint has one, as after `average`.
+    """
+    for checkpoint in [path] if is_checkpoint(path) else reversed(list_checkpoints(path)):
+        with contextlib.suppress(InputError):
+            fingerprint = load_progress_values(checkpoint).get('data')
+            if isinstance(fingerprint, str):
+                return fingerprint
+    return None
+
+
 def completion_reason(run: Path, num_epochs: int) -> str | None:
     """Return the reason why a run is complete, or None if it is not.
 
@@ -125,8 +151,8 @@ def _no_checkpoint_error(run: Path) -> InputError:
     if (run / CONFIG_FILE).exists():
         return InputError(
             f'{run}: expected a trained run, got one that ended before its first checkpoint',
-            f'To start it again, type: python -m d2l_seq2seq.train --resume {run}',
+            f'To start it again, type: python -m d2l_seq2seq.train --resume {shell_quote(run)}',
         )
     return InputError(
-        f'{run}: not a run folder (no {CHECKPOINTS_DIR})', 'Pass the folder that train wrote.'
+        f'{run}: not a run folder (no {CONFIG_FILE})', 'Pass the folder that train wrote.'
     )

@@ -21,6 +21,7 @@ MAX_READ_BYTES = 1 << 20  # read at a time
 _HEADER = "{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
 _MAGIC = b'\x93NUMPY\x01\x00'
 _MAX_HEADER_BYTES = 1024
+_MAX_ENTRY_BYTES = 1024  # of the zip file for each array, without the name
 
 
 def write_arrays(file: BinaryIO, arrays: Mapping[str, onp.ndarray]) -> None:
@@ -41,6 +42,14 @@ def write_arrays(file: BinaryIO, arrays: Mapping[str, onp.ndarray]) -> None:
                     version=(1, 0),
                     allow_pickle=False,
                 )
+
+
+def max_file_bytes(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """Return an upper bound for the size of a file with arrays of these names and shapes."""
+    return _MAX_ENTRY_BYTES + sum(
+        4 * math.prod(shape) + 2 * len(name) + _MAX_HEADER_BYTES + _MAX_ENTRY_BYTES
+        for name, shape in shapes.items()
+    )
 
 
 def read_arrays(

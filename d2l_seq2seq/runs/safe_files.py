@@ -1,7 +1,7 @@
 """Reading the files of an untrusted folder, and the manifest that verifies them.
 
-Only regular files are opened, JSON is limited in size and in the length of its numbers, and a
-manifest lists the size and SHA-256 of each file of a checkpoint.
+Only regular files are opened (see `regular_files`), JSON is limited in size and in the length of
+its numbers, and a manifest lists the size and SHA-256 of each file of a checkpoint.
 
 The manifest detects damage, not tampering: whoever can change a file can change the manifest too.
 Therefore a file that matches the manifest is still untrusted, and no reader takes more than a fixed
@@ -15,15 +15,16 @@ import hashlib
 import json
 import os
 import re
-import stat
 from pathlib import Path
 from typing import Any, BinaryIO, Iterator, Mapping
 
 from ..errors import InputError
+from .regular_files import open_new, open_to_read
 
 MANIFEST = 'manifest.json'
 FORMAT = 2  # of a checkpoint folder; format 1 had no manifest
 MAX_JSON_BYTES = 1 << 20  # unless the caller allows more
+MAX_FILE_BYTES = 1 << 36  # of any file; it takes a minute to verify one of this size
 _CHUNK_BYTES = 1 << 20  # hashed at a time
 _MAX_DIGITS = 40  # of an integer in JSON
 _FILE_NAME = re.compile(r'\w[\w.-]{0,99}')  # cannot be a path that leads out of the folder
@@ -45,10 +46,10 @@ def write_manifest(folder: Path, versions: Mapping[str, str]) -> None:
     """
     files = {}
     for path in sorted(folder.iterdir()):
-        with open(path, 'rb') as file:
+        with open_to_read(path) as file:
             files[path.name] = {'bytes': path.stat().st_size, 'sha256': _sha256(file)}
     values = {'format': FORMAT, 'versions': dict(versions), 'files': files}
-    with open(folder / MANIFEST, 'wb') as file:
+    with open_new(folder / MANIFEST) as file:
         file.write(to_json(values))
         file.flush()
         os.fsync(file.fileno())
@@ -92,7 +93,7 @@ class Manifest:
         return name in self._files
 
     @contextlib.contextmanager
-    def open(self, name: str) -> Iterator[tuple[BinaryIO, int]]:
+    def open(self, name: str, limit: int = MAX_FILE_BYTES) -> Iterator[tuple[BinaryIO, int]]:
         """Verify a file and open it.
 
         An `InputError` that is raised in the body of the ``with`` statement gets the path of the
@@ -101,6 +102,8 @@ class Manifest:
         Parameters
         ----------
         name : str
+        limit : int
+            Maximum size in bytes.  A longer file is not read.
 
         Yields
         ------
@@ -112,7 +115,8 @@ class Manifest:
         Raises
         ------
         InputError
-            If the file is not listed, cannot be read, or differs from the manifest.
+            If the file is not listed, cannot be read, is longer than `limit` bytes, or differs from
+            the manifest.
         """
         path = self._folder / name
         if name not in self._files:
@@ -123,6 +127,8 @@ class Manifest:
         entry = self._files[name]
         with _open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
+            if size > limit:
+                raise InputError(f'{path}: expected at most {limit:,} bytes, got {size:,}')
             if size != entry['bytes'] or _sha256(file) != entry['sha256']:
                 raise InputError(
                     f'{path}: expected the original file, got a damaged or different one '
@@ -142,9 +148,7 @@ class Manifest:
 
     def read(self, name: str, limit: int) -> bytes:
         """Read a file; raise `InputError` if it is longer than `limit` bytes."""
-        with self.open(name) as (file, size):
-            if size > limit:
-                raise InputError(f'expected at most {limit:,} bytes, got {size:,}')
+        with self.open(name, limit) as (file, _):
             return file.read(limit)
 
     def read_json(self, name: str, limit: int = MAX_JSON_BYTES) -> Any:
@@ -192,25 +196,25 @@ def parse_json(path: Path, data: bytes) -> Any:
 
 
 def to_json(values: Any) -> bytes:
-    """Return an indented JSON text, encoded in UTF-8."""
+    """Return an indented JSON text, encoded in UTF-8.
+
+    A path that is not UTF-8 has halves of surrogate pairs in Python, which JSON can only escape.
+    """
     text = json.dumps(values, ensure_ascii=False, indent=1, allow_nan=False)
-    return f'{text}\n'.encode()
+    return f'{text}\n'.encode('utf-8', 'backslashreplace')  # a backslash escape is that of JSON
 
 
 @contextlib.contextmanager
 def _open_regular(path: Path) -> Iterator[BinaryIO]:
-    """Open a regular file: not a link, a device, or a pipe that would block."""
+    """Open a file for reading; raise `InputError` if it cannot be opened or read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = open_to_read(path)
     except FileNotFoundError as error:
         raise InputError(f'{path}: file not found') from error
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or error
         raise InputError(f'{path}: cannot be read ({reason})') from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise InputError(f'{path}: expected a regular file, got something else')
-    with open(descriptor, 'rb') as file:
+    with file:
         try:
             yield file
         except OSError as error:

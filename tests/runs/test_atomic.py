@@ -10,12 +10,14 @@ from d2l_seq2seq import InputError
 from d2l_seq2seq.runs import atomic
 from d2l_seq2seq.runs.atomic import (
     append_line,
+    fill_folder,
     locked,
     read_lines,
     remove_folder,
     remove_leftovers,
     write_file,
     write_folder,
+    write_output,
 )
 
 
@@ -70,6 +72,55 @@ def test_a_failed_folder_write_leaves_the_old_folder(tmp_path, monkeypatch, func
     assert visible(tmp_path) == before and (path / 'a').read_bytes() == b'old'
 
 
+@pytest.mark.parametrize('function', ['fsync', 'replace'])
+def test_a_folder_is_filled_completely_or_not_at_all(tmp_path, monkeypatch, function):
+    folder = tmp_path / 'folder'
+    folder.mkdir(mode=0o700)
+    before = os.stat(folder)
+    writers = {name: lambda file: file.write(b'new') for name in 'ba'}
+    monkeypatch.setattr(atomic.os, function, full_disk)
+    with pytest.raises(OSError):
+        fill_folder(folder, writers)
+    monkeypatch.undo()
+    assert visible(tmp_path) == ['folder']
+    fill_folder(folder, writers)
+    assert visible(tmp_path) == ['folder', 'folder/a', 'folder/b']
+    assert (folder / 'a').read_bytes() == b'new'
+    after = os.stat(folder)
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+
+
+def test_output_replaces_a_file_and_keeps_its_permissions(tmp_path):
+    path = tmp_path / 'file'
+    write_output(path, b'first')
+    path.chmod(0o600)
+    inode = path.stat().st_ino
+    write_output(path, b'second')
+    assert path.read_bytes() == b'second' and path.stat().st_ino != inode
+    assert path.stat().st_mode & 0o777 == 0o600 and visible(tmp_path) == ['file']
+
+
+def test_output_is_written_into_what_is_not_a_file(tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    with subprocess.Popen(['cat', str(tmp_path / 'pipe')], stdout=subprocess.PIPE) as reader:
+        write_output(tmp_path / 'pipe', b'data')
+        assert reader.stdout.read() == b'data'
+    (tmp_path / 'file').write_bytes(b'old data')
+    (tmp_path / 'link').symlink_to('file')
+    write_output(tmp_path / 'link', b'data')
+    assert (tmp_path / 'file').read_bytes() == b'data'
+    (tmp_path / 'device').symlink_to(os.devnull)
+    write_output(tmp_path / 'device', b'data')
+    assert visible(tmp_path) == ['device', 'file', 'link', 'pipe']
+    assert (tmp_path / 'pipe').is_fifo() and (tmp_path / 'link').is_symlink()
+    assert (tmp_path / 'device').is_char_device()
+
+
+def test_output_into_a_folder_is_an_error(tmp_path):
+    with pytest.raises(OSError):
+        write_output(tmp_path, b'data')
+
+
 def test_removing_a_missing_folder_is_not_an_error(tmp_path):
     remove_folder(tmp_path / 'nothing')
     assert visible(tmp_path) == []
@@ -102,9 +153,10 @@ def test_lines_are_appended_in_full_or_not_at_all(tmp_path):
 
 def test_an_incomplete_line_is_cut_off(tmp_path):
     path = tmp_path / 'lines'
-    assert read_lines(path) == []
+    assert read_lines(path, 100) == []
     path.write_bytes(b'one\ntwo\nthr')
-    assert read_lines(path) == [b'one', b'two']
+    assert read_lines(path, 100) == [b'one', b'two']
+    assert path.read_bytes() == b'one\ntwo\nthr'  # reading changes nothing
     append_line(path, 'four')
     assert path.read_bytes() == b'one\ntwo\nfour\n'
 

@@ -1,5 +1,6 @@
 """Checkpoint folders: saved models are restored, and damaged files are refused by name."""
 
+import dataclasses
 import io
 import json
 
@@ -215,3 +216,30 @@ def test_checkpoints_are_averaged(saved, tmp_path):
         onp.testing.assert_allclose(
             parameter.data().asnumpy(), (weights[0][name] + weights[1][name]) / 2, atol=1e-7
         )
+
+
+# Vocabularies
+
+
+CONTROL_TOKENS = ['a\nb', '\x1b[31m', 'a\tb', 'a\x85', '\u2028', '\ud800', '\x00']
+
+
+@pytest.mark.parametrize('token', CONTROL_TOKENS)
+@pytest.mark.parametrize('name', ['src_vocab.json', 'tgt_vocab.json'])
+def test_tokens_with_control_characters_are_refused(saved, name, token):
+    folder, _ = saved
+    tokens = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps([*tokens[:-1], token]))
+    (folder / MANIFEST).unlink()
+    write_manifest(folder, {})
+    with pytest.raises(InputError, match=f'{name}: expected tokens without control') as error:
+        load_checkpoint(folder, CTX)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize('token', CONTROL_TOKENS)
+def test_tokens_with_control_characters_are_not_written(saved, tmp_path, token):
+    run = dataclasses.replace(new_run(), src_vocab=Vocab.from_tokens(['<unk>', '.', token]))
+    with pytest.raises(InputError, match='expected tokens without control characters'):
+        save_checkpoint(tmp_path / 'refused', run)
+    assert not (tmp_path / 'refused').exists()

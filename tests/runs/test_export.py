@@ -1,6 +1,7 @@
 """Exported files are read by MXNet alone."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from d2l_seq2seq import (
     DataConfig,
+    InputError,
     ModelConfig,
     Run,
     RunConfig,
@@ -107,13 +109,64 @@ def test_plain_mxnet_computes_the_same(seed, tmp_path, config):
     assert exported['signature']['pad_to_num_steps'] is not config.masked
 
 
-def test_existing_files_are_not_overwritten(tmp_path):
-    (tmp_path / 'mine').mkdir()
-    (tmp_path / 'mine' / 'file').write_text('mine')
+@pytest.fixture
+def run(tmp_path):
+    """The folder of a small run."""
     config = ModelConfig(2, 2, 1)
     model = build_model(config, *map(len, VOCABS))
     initialize(model, CTX)
     save_run(tmp_path / 'run', Run(RunConfig(model=config), *VOCABS, model))
+    return tmp_path / 'run'
+
+
+FILES = [
+    'decoder-0000.params',
+    'decoder-symbol.json',
+    'encoder-0000.params',
+    'encoder-symbol.json',
+    'signature.json',
+    'src_vocab.txt',
+    'tgt_vocab.txt',
+]
+
+
+def test_an_existing_folder_is_filled(run, tmp_path, monkeypatch):
+    (tmp_path / 'mine').mkdir(mode=0o700)
+    (tmp_path / 'link').symlink_to('mine')
+    before = os.stat(tmp_path / 'mine')
+    export.main([str(run), str(tmp_path / 'link')])
+    after = os.stat(tmp_path / 'mine')
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    assert sorted(os.listdir(tmp_path / 'mine')) == FILES
+    assert (tmp_path / 'link').is_symlink()
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    export.main([str(run), '.'])
+    assert sorted(os.listdir('.')) == FILES  # of the folder that the process is in
+
+
+def test_parents_are_created(run, tmp_path):
+    export.main([str(run), str(tmp_path / 'a' / 'b' / 'c')])
+    assert sorted(os.listdir(tmp_path / 'a' / 'b' / 'c')) == FILES
+
+
+@pytest.mark.parametrize('exists', [False, True])
+def test_a_full_disk_leaves_no_files(run, tmp_path, monkeypatch, exists):
+    def full_disk(descriptor):
+        raise OSError(28, 'No space left on device')
+
+    if exists:
+        (tmp_path / 'out').mkdir()
+    monkeypatch.setattr(os, 'fsync', full_disk)
+    with pytest.raises(InputError, match='out: cannot be written .No space left on device.'):
+        export.main([str(run), str(tmp_path / 'out')])
+    assert os.listdir(tmp_path / 'out') == [] if exists else not (tmp_path / 'out').exists()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != 'out') == ['run']
+
+
+def test_existing_files_are_not_overwritten(run, tmp_path):
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine' / 'file').write_text('mine')
     result = subprocess.run(
         [sys.executable, '-m', 'd2l_seq2seq.export', str(tmp_path / 'run'), str(tmp_path / 'mine')],
         capture_output=True,

@@ -53,6 +53,10 @@ def names(path):
     return [checkpoint.name for checkpoint in list_checkpoints(path)]
 
 
+def visible(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*'))
+
+
 def epoch_of(run):
     return run.model.decoder.dense.bias.data().asnumpy()[0]
 
@@ -106,7 +110,7 @@ def test_damaged_settings_are_read_from_a_checkpoint(run, tmp_path, caplog):
 
 def test_the_error_says_why_a_run_cannot_be_loaded(run, tmp_path):
     with pytest.raises(
-        InputError, match='not a run folder .no checkpoints.. Pass the folder that train'
+        InputError, match='not a run folder .no config.json.. Pass the folder that train'
     ):
         load_run(tmp_path / 'nothing', CTX)
     with new_run(tmp_path / 'begun', CONFIG):
@@ -125,7 +129,7 @@ def test_the_error_says_why_a_run_cannot_be_loaded(run, tmp_path):
 def test_a_folder_with_files_is_left_alone(run, tmp_path):
     save_run(tmp_path / 'run', run)
     before = {path: path.read_bytes() for path in (tmp_path / 'run').rglob('*') if path.is_file()}
-    with pytest.raises(InputError, match=r'found a run \(up to epoch-0\)\. To resume it, pass --'):
+    with pytest.raises(InputError, match=r'found a run \(up to epoch-0\)\. Choose another folder'):
         save_run(tmp_path / 'run', run)
     assert {path: path.read_bytes() for path in before} == before
     (tmp_path / 'file').write_text('')
@@ -188,10 +192,15 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch, error):
 
     with new_run(tmp_path / 'run', CONFIG):
         pass
+    before = visible(tmp_path)
     monkeypatch.setattr(atomic.os, 'open', refuse)
-    message = rf'cannot be written to \({error.strerror}\)\. Make it writable, or choose another'
-    with pytest.raises(InputError, match=message), existing_run(tmp_path / 'run'):
+    message = rf'cannot be written to \({error.strerror}\)\. Make it writable'
+    with pytest.raises(InputError, match=rf'{message}\.$'), existing_run(tmp_path / 'run'):
         pass
+    message = f'cannot be created .{error.strerror}.. Choose another folder with --out'
+    with pytest.raises(InputError, match=message), new_run(tmp_path / 'a' / 'b', CONFIG):
+        pass
+    assert visible(tmp_path) == before
 
 
 def test_a_folder_that_is_removed_during_training(run, tmp_path):
@@ -244,6 +253,23 @@ def test_completion_reason(run, tmp_path, values, num_epochs, reason):
         assert completion_reason(folder.path, num_epochs) is None
         save(folder, run, 4, **values)
     assert completion_reason(tmp_path / 'run', num_epochs) == reason
+
+
+@pytest.mark.parametrize('existing', ['a', 'a/b', 'a/b/run'])
+def test_without_settings_there_is_no_folder(tmp_path, monkeypatch, existing):
+    """A run cannot be resumed without its settings, so the advice is not to resume it."""
+
+    def full_disk(source, target):
+        raise OSError(28, 'No space left on device')
+
+    (tmp_path / existing).mkdir(parents=True)
+    before = visible(tmp_path)
+    monkeypatch.setattr(atomic.os, 'replace', full_disk)
+    message = r'config\.json cannot be written \(No space'
+    with pytest.raises(InputError, match=message) as error, new_run(tmp_path / 'a/b/run', CONFIG):
+        pass
+    assert error.value.hint == 'Free space, or choose another folder with --out.'
+    assert visible(tmp_path) == before
 
 
 def test_discarding_removes_only_files_of_the_run(tmp_path):
