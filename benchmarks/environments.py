@@ -15,10 +15,10 @@ def _project_requirements(extra: str) -> list[str]:
     """Return the requirements of the project and of one of its extras, from setup.cfg."""
     settings = configparser.RawConfigParser()
     settings.read(ROOT / 'setup.cfg', encoding='utf-8')
-    lines = '\n'.join(
-        [settings['options']['install_requires'], settings['options.extras_require'][extra]]
-    )
-    return [line for line in lines.splitlines() if line]
+    extras = settings['options.extras_require']
+    lines = '\n'.join([settings['options']['install_requires'], extras[extra]])
+    lines = lines.replace('d2l-seq2seq[cuda11]', extras['cuda11'])
+    return [line.strip() for line in lines.splitlines() if line]
 
 
 # The arguments of pip install for each environment.

@@ -1,11 +1,11 @@
 """The packages and shared libraries that MXNet needs, found without loading MXNet.
 
-`installed_wheels` lists the distributions of MXNet in this environment, and some constants say how
-to install the right one.  `load_cuda_libraries` loads the CUDA libraries that the GPU build needs
-and does not contain.  The system's linker finds those of an installed CUDA.  The extra ``cu112``
-installs them as NVIDIA's wheels, in folders that the linker does not search; but the linker uses a
-library that the process has already loaded, wherever it came from, so loading them first is enough.
-The module `_mxnet` decides when to do that.
+`installed_wheels` lists the distributions of MXNet in this environment, and some functions say how
+to install the right one.  `load_cuda_libraries` loads the CUDA libraries that the GPU builds need
+and do not contain.  The system's linker finds those of an installed CUDA.  The extras ``cu112`` to
+``cu117`` install them as NVIDIA's wheels, in folders that the linker does not search; but the
+linker uses a library that the process has already loaded, wherever it came from, so loading them
+first is enough.  The module `_mxnet` decides when to do that.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import contextlib
 import ctypes
 import importlib.metadata
 import os
+import platform
 import sys
-from typing import Iterable
+from typing import Iterable, Sequence
 
 # MXNet's metadata requires a NumPy below 2, and there is none for Python 3.13.
 NEEDS_NO_DEPS = sys.version_info >= (3, 13)
@@ -23,24 +24,24 @@ _PIP_INSTALL = 'pip install --no-deps' if NEEDS_NO_DEPS else 'pip install'
 HOW_TO_INSTALL = (
     f'{_PIP_INSTALL} mxnet==1.9.1 (on a machine with an NVIDIA GPU: mxnet-cu112==1.9.1)'
 )
-HOW_TO_INSTALL_CPU_BUILD = f'pip uninstall -y mxnet-cu112; then: {_PIP_INSTALL} mxnet==1.9.1'
 
+# The CUDA releases that wheels of MXNet exist for, without the dot.
+_CUDA_RELEASES = 117, 116, 115, 114, 113, 112, 111, 110, 102, 101, 100, 92, 91, 90
 # The distributions of MXNet 1.9 and earlier that provide the module `mxnet`.
 _WHEELS = (
     'mxnet',
     'mxnet-mkl',
     'mxnet-native',
-    'mxnet-cu112',
-    'mxnet-cu110',
-    'mxnet-cu102',
-    'mxnet-cu102mkl',
-    'mxnet-cu101',
-    'mxnet-cu101mkl',
-    'mxnet-cu100',
-    'mxnet-cu100mkl',
-    'mxnet-cu92',
-    'mxnet-cu92mkl',
+    *(f'mxnet-cu{release}' for release in _CUDA_RELEASES),
+    *(f'mxnet-cu{release}mkl' for release in _CUDA_RELEASES),
 )
+# The wheels that NVIDIA's wheels for CUDA 11 have all libraries for: since CUDA 11.2, the names of
+# the libraries are the same in all releases of CUDA 11.
+WHEELS_WITH_CUDA = tuple(f'mxnet-cu{release}' for release in _CUDA_RELEASES[:6])
+
+# Libraries that some wheels need, that they do not contain and that pip does not install.  The
+# wheel for Linux on aarch64 needs the first three.
+_ARM_LIBRARIES = 'libarmpl', 'libamath', 'libastring'
 
 DRIVER = 'libcuda.so.1'  # installed by NVIDIA's driver only
 # The folder of each wheel in `nvidia`, and the library to load from it.  A library comes after the
@@ -76,6 +77,55 @@ def installed_wheels() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
+
+
+def how_to_install() -> str:
+    """Return what to do on this machine if MXNet is missing, as a sentence."""
+    if sys.platform == 'win32':
+        return 'MXNet 1.9.1 has no wheel for Windows. Install this package in WSL 2 (Linux).'
+    if sys.platform == 'darwin' and platform.machine() == 'arm64':
+        return (
+            'MXNet 1.9.1 has no wheel for Apple silicon. Use a Linux container: type '
+            'docker run -it --platform linux/amd64 python:3.11.'
+        )
+    return f'Type: {HOW_TO_INSTALL}.'
+
+
+def how_to_install_cpu_build(wheels: Sequence[str]) -> str:
+    """Return the commands that replace the installed builds by the CPU build."""
+    return f'pip uninstall -y {" ".join(wheels) or "mxnet"}; then: {_PIP_INSTALL} mxnet==1.9.1'
+
+
+def how_to_install_library(error: str, wheels: Sequence[str]) -> str:
+    """Return what to do if a library that MXNet needs does not load, as a sentence.
+
+    Parameters
+    ----------
+    error : str
+        The linker's message, which begins with the name of the library.
+    wheels : sequence of str
+        The installed wheels of MXNet.
+    """
+    if error.startswith(_ARM_LIBRARIES):
+        return (
+            'On aarch64, MXNet needs the Arm Performance Libraries: install them, and add their '
+            'folder to LD_LIBRARY_PATH.'
+        )
+    if error.startswith(('libquadmath', 'libgomp')):
+        package = error.split('.so')[0] + ('0' if error.startswith('libquadmath') else '1')
+        return f'Type: sudo apt-get install {package} (or the package of your system that has it).'
+    cuda = [wheel for wheel in wheels if wheel.startswith('mxnet-cu')]
+    if cuda and cuda[0] not in WHEELS_WITH_CUDA:
+        release = cuda[0][len('mxnet-cu') :].replace('mkl', '')
+        return (
+            f'{cuda[0]} needs an installed CUDA {release[:-1]}.{release[-1]} with cuDNN. To '
+            f'install a build whose libraries come as packages, type: pip uninstall -y {cuda[0]}; '
+            "then, in the folder of this project: pip install '.[cu117]'"
+        )
+    return (
+        f'To install another build, type: pip uninstall -y {" ".join(wheels) or "mxnet"}; '
+        f'then: {HOW_TO_INSTALL}.'
+    )
 
 
 def load_cuda_libraries(folders: Iterable[str] | None = None) -> None:

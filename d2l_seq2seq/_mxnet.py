@@ -22,7 +22,14 @@ from typing import Any, Callable
 import numpy as onp
 
 from . import _libraries
-from ._libraries import HOW_TO_INSTALL_CPU_BUILD, HOW_TO_INSTALL, installed_wheels
+from ._libraries import (
+    HOW_TO_INSTALL,
+    WHEELS_WITH_CUDA,
+    how_to_install,
+    how_to_install_cpu_build,
+    how_to_install_library,
+    installed_wheels,
+)
 from ._runtime import flush_to_zero, reuse_memory
 from .errors import InputError
 
@@ -53,7 +60,7 @@ class MXNetImportError(InputError, ImportError):
 def _check_wheels(wheels: list[str], has_module: bool) -> None:
     """Raise `MXNetImportError` unless exactly one MXNet can be imported."""
     if not has_module:
-        raise MXNetImportError('MXNet is not installed', f'Type: {HOW_TO_INSTALL}.')
+        raise MXNetImportError('MXNet is not installed', how_to_install())
     if len(wheels) > 1:
         raise MXNetImportError(
             f'{" and ".join(wheels)} are installed on top of each other',
@@ -117,28 +124,28 @@ def _import_mxnet(wheels: list[str]) -> None:
         try:
             importlib.import_module('mxnet')
         except OSError:
-            if wheels != ['mxnet-cu112']:
+            if len(wheels) != 1 or wheels[0] not in WHEELS_WITH_CUDA:
                 raise
             _libraries.load_cuda_libraries()
             importlib.import_module('mxnet')
     except _libraries.MissingDriver as error:
         raise MXNetImportError(
             'the GPU build of MXNet needs an NVIDIA driver, and none is installed',
-            f'To use the CPU build instead, type: {HOW_TO_INSTALL_CPU_BUILD}',
+            f'To use the CPU build instead, type: {how_to_install_cpu_build(wheels)}',
         ) from error
     except _libraries.MissingLibrary as error:
         raise MXNetImportError(
-            f'a CUDA library does not load ({error})', "Type: pip install 'd2l-seq2seq[cu112]'"
+            f'a CUDA library does not load ({error})',
+            f"Type: pip install 'd2l-seq2seq[{wheels[0][len('mxnet-') :]}]'",
         ) from error
     except OSError as error:
         raise MXNetImportError(
             f'MXNet is installed, but its libraries do not load ({error})',
-            'To install another build, type: '
-            f'pip uninstall -y {" ".join(wheels) or "mxnet"}; then: {HOW_TO_INSTALL}.',
+            how_to_install_library(str(error), wheels),
         ) from error
 
 
-def _check_driver(mxnet: types.ModuleType) -> None:
+def _check_driver(mxnet: types.ModuleType, wheels: list[str]) -> None:
     """Raise `MXNetImportError` if CUDA rejects the driver, because then the CPU fails as well."""
     try:
         mxnet.context.num_gpus()
@@ -146,7 +153,8 @@ def _check_driver(mxnet: types.ModuleType) -> None:
         reason = str(error).strip().splitlines()[-1]
         raise MXNetImportError(
             f'CUDA cannot work with the installed NVIDIA driver ({reason})',
-            f'Install a newer driver, or use the CPU build; type: {HOW_TO_INSTALL_CPU_BUILD}',
+            'Install a newer driver, or use the CPU build; type: '
+            + how_to_install_cpu_build(wheels),
         ) from error
 
 
@@ -177,7 +185,7 @@ if repr(onp.int64(2)) != '2':  # since NumPy 2 it includes the type
     for _module in (mx._ctypes.ndarray, mx._ctypes.symbol):
         _module.str = _parameter_text
 
-_check_driver(mx)
+_check_driver(mx, _wheels)
 reuse_memory()
 with flush_to_zero():  # the first operation starts the threads that compute
     mx.nd.zeros(1).wait_to_read()

@@ -1,7 +1,7 @@
 """Settings of the process that MXNet computes in: threads, memory, and arithmetic near zero.
 
 `choose_threads` must be called before MXNet is loaded.  `reuse_memory` and `flush_to_zero` are
-called by `_mxnet`.
+called by `_mxnet`.  `require_memory` is called before something large is allocated.
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ import ctypes
 import logging
 import os
 import platform
-from typing import Iterator
+import re
+from pathlib import Path
+from typing import Iterator, NamedTuple
+
+from .errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +27,21 @@ THREAD_LIMIT = 'OMP_THREAD_LIMIT'  # OpenMP's variable for the largest number of
 
 # Options of glibc's mallopt, and the values that `reuse_memory` sets.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8
+ALWAYS_TRIED = 5e8  # bytes of memory, see `require_memory`
+# The memory limit of a container, its memory usage and the details of that, in versions 2 and 1 of
+# control groups.
+_CGROUP_FILES = tuple(
+    tuple(f'/sys/fs/cgroup/{name}' for name in names)
+    for names in (
+        ('memory.max', 'memory.current', 'memory.stat'),
+        ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes', 'memory/memory.stat'),
+    )
+)
+# The CPU quota of a container, in versions 2 and 1 of control groups.
+_CPU_QUOTA_FILES = (
+    ('/sys/fs/cgroup/cpu.max',),
+    ('/sys/fs/cgroup/cpu/cpu.cfs_quota_us', '/sys/fs/cgroup/cpu/cpu.cfs_period_us'),
+)
 _MALLOC_OPTIONS = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_ARENA_MAX, 1))
 
 
@@ -51,13 +70,30 @@ def thread_settings(batch_size: int, num_hiddens: int) -> dict[str, str]:
 
 
 def num_cores() -> int:
-    """Return the number of cores that this process may use, at most ``OMP_THREAD_LIMIT``."""
+    """Return the number of cores that this process may use.
+
+    It is limited by the process's affinity, by the CPU quota of its container, and by
+    ``OMP_THREAD_LIMIT``.
+    """
     if hasattr(os, 'sched_getaffinity'):
         available = len(os.sched_getaffinity(0))
     else:
         available = os.cpu_count() or 1
+    quota = cpu_quota()
+    if quota is not None:
+        available = min(available, max(1, int(quota)))
     limit = os.environ.get(THREAD_LIMIT, '')
     return min(available, int(limit)) if limit.isdecimal() and int(limit) else available
+
+
+def cpu_quota() -> float | None:
+    """Return the number of cores whose time the container may use, or None if it has no limit."""
+    quotas = []
+    for paths in _CPU_QUOTA_FILES:
+        words = ' '.join(map(_read_text, paths)).split()  # microseconds: the quota and the period
+        if len(words) == 2 and all(word.isdecimal() and int(word) for word in words):
+            quotas.append(int(words[0]) / int(words[1]))
+    return min(quotas, default=None)
 
 
 def reuse_memory() -> None:
@@ -76,6 +112,66 @@ def reuse_memory() -> None:
     libc = ctypes.CDLL(None)
     for option, value in _MALLOC_OPTIONS:
         libc.mallopt(option, value)
+
+
+class Memory(NamedTuple):
+    """The main memory that this process may use, in bytes."""
+
+    total: int
+    available: int | None  # None: the system does not say
+
+
+def main_memory() -> Memory:
+    """Return the main memory of the machine, or of the container if that has less."""
+    total = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    match = re.search(r'MemAvailable: *(\d+) kB', _read_text('/proc/meminfo'))
+    if match is None:  # for example on macOS
+        return Memory(total, None)
+    available = int(match.group(1)) * 1024
+    for paths in _CGROUP_FILES:
+        limit, usage, details = map(_read_text, paths)
+        if limit.isdecimal() and int(limit) < total:
+            total = int(limit)
+            # Usage includes cached pages of files, which the system frees when it needs memory.
+            fields = dict(line.split() for line in details.splitlines() if line.count(' ') == 1)
+            cached = fields.get('total_inactive_file') or fields.get('inactive_file', '0')
+            needed = int(usage or 0) - int(cached)
+            available = min(available, max(0, total - needed))
+    return Memory(total, available)
+
+
+def require_memory(num_bytes: float, purpose: str, hint: str) -> None:
+    """Raise `InputError` if there is not enough memory for something that will be allocated.
+
+    A need of less than `ALWAYS_TRIED` bytes is not checked.
+
+    Parameters
+    ----------
+    num_bytes : float
+        An estimate of the memory that is needed.
+    purpose : str
+        What needs it, before "needs about 12 GB of memory".
+    hint : str
+        What the user can reduce.
+    """
+    if num_bytes < ALWAYS_TRIED:
+        return
+    total, available = main_memory()
+    limit = total if available is None else available
+    if num_bytes > limit:
+        raise InputError(
+            f'{purpose} needs about {num_bytes / 1e9:,.1f} GB of memory, and '
+            f'{limit / 1e9:,.1f} GB are available',
+            hint,
+        )
+
+
+def _read_text(path: str) -> str:
+    """Return the text of a file, or '' if it cannot be read."""
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ''
 
 
 @contextlib.contextmanager

@@ -102,6 +102,65 @@ def test_the_extra_installs_a_wheel_for_each_library():
     } == wheels
 
 
+@pytest.mark.parametrize('release', [112, 113, 114, 115, 116, 117])
+def test_there_is_an_extra_for_each_build_with_libraries(release):
+    assert f'mxnet-cu{release}' in _libraries.WHEELS_WITH_CUDA
+    lines = environments._project_requirements(f'cu{release}')
+    assert f'mxnet-cu{release}==1.9.1; python_version < "3.13"' in lines
+    assert sum(line.startswith('nvidia-') for line in lines) == len(
+        {package for package, _ in _libraries.CUDA_LIBRARIES}
+    )
+
+
+@pytest.mark.parametrize(
+    'wheel',
+    ['mxnet', 'mxnet-mkl', 'mxnet-native', 'mxnet-cu92', 'mxnet-cu100', 'mxnet-cu101mkl']
+    + [f'mxnet-cu{release}' for release in (101, 102, *range(110, 118))],
+)
+def test_every_wheel_of_mxnet_is_recognized(tmp_path, monkeypatch, wheel):
+    """The metadata of a wheel is all that there is of it here."""
+    folder = tmp_path / f'{wheel.replace("-", "_")}-1.9.1.dist-info'
+    folder.mkdir()
+    (folder / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {wheel}\nVersion: 1.9.1\n')
+    monkeypatch.setattr(sys, 'path', [str(tmp_path)])
+    assert _libraries.installed_wheels() == {wheel: '1.9.1'}
+
+
+@pytest.mark.parametrize(
+    'platform_name, processor, message',
+    [
+        ('linux', 'x86_64', 'Type: pip install'),
+        ('darwin', 'x86_64', 'Type: pip install'),
+        ('darwin', 'arm64', 'no wheel for Apple silicon. Use a Linux container'),
+        ('win32', 'AMD64', 'no wheel for Windows. Install this package in WSL 2'),
+    ],
+)
+def test_the_hint_without_mxnet_suits_the_machine(monkeypatch, platform_name, processor, message):
+    monkeypatch.setattr(sys, 'platform', platform_name)
+    monkeypatch.setattr(platform, 'machine', lambda: processor)
+    assert message in _libraries.how_to_install()
+
+
+@pytest.mark.parametrize(
+    'error, wheel, message',
+    [
+        ('libarmpl_lp64_mp.so: cannot open', 'mxnet', 'On aarch64, MXNet needs the Arm Perf'),
+        ('libquadmath.so.0: cannot open', 'mxnet', 'Type: sudo apt-get install libquadmath0'),
+        ('libgomp.so.1: cannot open', 'mxnet', 'Type: sudo apt-get install libgomp1'),
+        (
+            'libcudart.so.10.2: cannot open',
+            'mxnet-cu102',
+            'mxnet-cu102 needs an installed CUDA 10.2 with cuDNN',
+        ),
+        ('libcudnn.so.7: cannot open', 'mxnet-cu92mkl', 'needs an installed CUDA 9.2'),
+        ('libnvrtc.so.11.0: cannot open', 'mxnet-cu110', 'needs an installed CUDA 11.0'),
+        ('libfoo.so: cannot open', 'mxnet', 'To install another build, type: pip uninstall -y mx'),
+    ],
+)
+def test_a_library_that_does_not_load_gets_the_advice_for_it(error, wheel, message):
+    assert message in _libraries.how_to_install_library(error, [wheel])
+
+
 @pytest.fixture
 def linked(tmp_path):
     """Build the libraries in `wheels` and `driver`, and a `libmxnet.so` that needs all of them."""

@@ -152,7 +152,13 @@ def test_libraries_are_loaded_when_the_import_fails(importer):
     assert importer.calls == ['mxnet', 'libraries', 'mxnet']
 
 
-@pytest.mark.parametrize('wheels', [['mxnet'], ['mxnet-cu102'], []])
+@pytest.mark.parametrize('release', range(112, 118))
+def test_every_build_for_cuda_11_2_and_later_loads_nvidias_wheels(importer, release):
+    _mxnet._import_mxnet([f'mxnet-cu{release}'])
+    assert importer.calls == ['mxnet', 'libraries', 'mxnet']
+
+
+@pytest.mark.parametrize('wheels', [['mxnet'], []])
 def test_cuda_libraries_are_not_loaded_for_other_builds(importer, wheels):
     with pytest.raises(ImportError) as caught:
         _mxnet._import_mxnet(wheels)
@@ -198,10 +204,10 @@ def test_driver_that_cuda_rejects(monkeypatch):
     def fail():
         raise mx.MXNetError('Traceback\n  File "base.h"\nCUDA: unknown error\n')
 
-    _mxnet._check_driver(mx)
+    _mxnet._check_driver(mx, ['mxnet-cu112'])
     monkeypatch.setattr(mx.context, 'num_gpus', fail)
     with pytest.raises(_mxnet.MXNetImportError) as caught:
-        _mxnet._check_driver(mx)
+        _mxnet._check_driver(mx, ['mxnet-cu112'])
     assert str(caught.value) == (
         'CUDA cannot work with the installed NVIDIA driver (CUDA: unknown error). '
         f'Install a newer driver, or use the CPU build; {HOW_TO_INSTALL_CPU_BUILD}'

@@ -8,7 +8,7 @@ import sys
 import numpy as onp
 import pytest
 
-from d2l_seq2seq import _runtime
+from d2l_seq2seq import InputError, _runtime
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,53 @@ def test_the_thread_limit_of_openmp_limits_the_cores(monkeypatch, limit, maximum
     cores = _runtime.num_cores()
     monkeypatch.setenv('OMP_THREAD_LIMIT', limit)
     assert _runtime.num_cores() == min(cores, maximum)
+
+
+@pytest.mark.parametrize(
+    'files, quota',
+    [
+        ({}, None),
+        ({'cpu.max': 'max 100000'}, None),
+        ({'cpu.max': '150000 100000'}, 1.5),
+        ({'cpu.max': '50000 100000'}, 0.5),
+        ({'cpu/cpu.cfs_quota_us': '-1', 'cpu/cpu.cfs_period_us': '100000'}, None),
+        ({'cpu/cpu.cfs_quota_us': '300000', 'cpu/cpu.cfs_period_us': '100000'}, 3),
+        ({'cpu.max': 'nonsense'}, None),
+        ({'cpu.max': '0 0'}, None),
+    ],
+)
+def test_the_quota_of_a_container_limits_the_cores(monkeypatch, files, quota):
+    paths = {f'/sys/fs/cgroup/{name}': text for name, text in files.items()}
+    monkeypatch.setattr(_runtime, '_read_text', lambda path: paths.get(path, ''))
+    monkeypatch.delenv('OMP_THREAD_LIMIT', raising=False)
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(8)), raising=False)
+    assert _runtime.cpu_quota() == quota
+    assert _runtime.num_cores() == (8 if quota is None else max(1, int(quota)))
+    threads = _runtime.thread_settings(64, 512)['OMP_NUM_THREADS']
+    assert threads == str(_runtime.num_cores())
+
+
+@pytest.mark.parametrize(
+    'files, available',
+    [
+        ({}, 40e9),
+        ({'memory.max': 'max'}, 40e9),
+        ({'memory.max': '9000000000', 'memory.current': '2000000000'}, 7e9),
+        ({'memory/memory.limit_in_bytes': '9000000000'}, 9e9),
+    ],
+)
+def test_what_needs_more_memory_than_a_container_has_is_refused(monkeypatch, files, available):
+    paths = {f'/sys/fs/cgroup/{name}': text for name, text in files.items()}
+    paths['/proc/meminfo'] = 'MemAvailable: 39062500 kB'
+    monkeypatch.setattr(_runtime, '_read_text', lambda path: paths.get(path, ''))
+    monkeypatch.setattr(os, 'sysconf', {'SC_PAGE_SIZE': 4096, 'SC_PHYS_PAGES': 20_000_000}.get)
+    _runtime.require_memory(available - 1e6, 'this', 'Reduce it.')
+    with pytest.raises(InputError) as error:
+        _runtime.require_memory(available + 1e6, 'this', 'Reduce it.')
+    assert str(error.value) == (
+        f'this needs about {available / 1e9:.1f} GB of memory, and {available / 1e9:.1f} GB are '
+        'available. Reduce it.'
+    )
 
 
 @pytest.mark.parametrize('name', ['OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT'])

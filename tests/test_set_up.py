@@ -109,7 +109,9 @@ def test_another_build_of_mxnet_makes_another_environment(machine):
     assert 'pip' not in venv(machine)[1]
 
 
-@pytest.mark.parametrize('extra, wheel', [('', 'mxnet'), ('cu112', 'mxnet-cu112')])
+@pytest.mark.parametrize(
+    'extra, wheel', [('', 'mxnet'), ('cu112', 'mxnet-cu112'), ('cu117', 'mxnet-cu117')]
+)
 def test_from_python_3_13_on_mxnet_is_installed_apart(machine, extra, wheel):
     add_python(machine, 'python3.13', '3.13.0')
     result, log = venv(machine, '', extra)
@@ -122,7 +124,10 @@ def test_from_python_3_13_on_mxnet_is_installed_apart(machine, extra, wheel):
 def test_another_build_is_refused(machine):
     add_python(machine, 'python3', '3.10.1')
     result, log = venv(machine, '', 'gpu')
-    assert (result.returncode, result.stderr) == (2, 'MXNET=gpu: expected cpu or cu112\n')
+    assert (result.returncode, result.stderr) == (
+        2,
+        'MXNET=gpu: expected cpu, or one of cu112 to cu117\n',
+    )
     assert 'pip' not in log
 
 

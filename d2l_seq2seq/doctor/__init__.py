@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     int
         The exit code: 1 if something is broken, otherwise 0.
     """
-    _parser().parse_args(argv)
+    build_parser().parse_args(argv)
     counts: collections.Counter[str] = collections.Counter()
     for finding in diagnose():
         print(_hide_home(_format(finding)), flush=True)
@@ -35,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if counts[BROKEN] else 0
 
 
-def _parser() -> cli.Parser:
+def build_parser() -> cli.Parser:
+    """Return the parser of the command's options."""
     return cli.parser_for(
         'doctor',
         'Check the installation and the machine: versions, MXNet, devices, threads, the corpus, '

@@ -292,13 +292,16 @@ def check_features(subject: str) -> Iterator[Finding]:
 def check_devices(subject: str) -> Iterator[Finding]:
     """Report the numbers of GPUs and CPU cores."""
     from .._mxnet import mx, npx
-    from .._runtime import num_cores
+    from .._runtime import cpu_quota, num_cores
 
     num_gpus = npx.num_gpus()
+    quota = cpu_quota()
+    limit = '' if quota is None else f' (the container may use the time of {quota:g})'
     yield Finding(
         subject,
         INFO,
-        f'{num_gpus} GPU{"s" * (num_gpus != 1)}, {num_cores()} of {os.cpu_count()} CPU cores',
+        f'{num_gpus} GPU{"s" * (num_gpus != 1)}, {num_cores()} of {os.cpu_count()} CPU cores'
+        + limit,
     )
     if num_gpus == 0 and mx.runtime.Features().is_enabled('CUDA'):
         yield Finding(

@@ -7,7 +7,6 @@ missing package affects only the checks that use it.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 import threading
@@ -15,7 +14,8 @@ from concurrent import futures
 from pathlib import Path
 from typing import Callable, Iterator
 
-from ..errors import InputError
+from .._runtime import main_memory
+from ..errors import InputError, shell_quote
 from .report import INFO, OK, WARNING, Finding
 
 CORPUS_TIMEOUT = 5  # seconds for a whole attempt to reach the corpus, including name resolution
@@ -33,15 +33,6 @@ _VARIABLE_PREFIXES = (
     'MALLOC_',
     'DMLC_ROLE',
     'CUDA_VISIBLE_DEVICES',
-)
-# The memory limit of a container, its memory usage and the details of that, in versions 2 and 1 of
-# control groups.
-_CGROUP_FILES = tuple(
-    tuple(f'/sys/fs/cgroup/{name}' for name in names)
-    for names in (
-        ('memory.max', 'memory.current', 'memory.stat'),
-        ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes', 'memory/memory.stat'),
-    )
 )
 
 
@@ -94,35 +85,16 @@ def _how_to_speed_up() -> str:
 
 def check_memory(subject: str) -> Iterator[Finding]:
     """Report the main memory that this process may use, and how much of it is available."""
-    total = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    match = re.search(r'MemAvailable: *(\d+) kB', _read_text('/proc/meminfo'))
-    if match is None:  # for example on macOS
+    total, available = main_memory()
+    if available is None:  # for example on macOS
         yield Finding(subject, INFO, f'{total / 1e9:.1f} GB')
         return
-    available = int(match.group(1)) * 1024
-    for paths in _CGROUP_FILES:
-        limit, usage, details = map(_read_text, paths)
-        if limit.isdecimal() and int(limit) < total:
-            total = int(limit)
-            # Usage includes cached pages of files, which the system frees when it needs memory.
-            fields = dict(line.split() for line in details.splitlines() if line.count(' ') == 1)
-            cached = fields.get('total_inactive_file') or fields.get('inactive_file', '0')
-            needed = int(usage or 0) - int(cached)
-            available = min(available, max(0, total - needed))
     yield _ok_or_warning(
         subject,
         f'{total / 1e9:.1f} GB, {available / 1e9:.1f} GB available',
         available >= MIN_FREE_MEMORY,
         'Close other programs, or train with a smaller --batch-size.',
     )
-
-
-def _read_text(path: str) -> str:
-    """Return the text of a file, or '' if it cannot be read."""
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return ''
 
 
 def check_disk(subject: str) -> Iterator[Finding]:
@@ -171,7 +143,7 @@ def check_corpus(subject: str) -> Iterator[Finding]:
         is_cached = True
     if is_cached:
         text = f"the book's corpus, in the cache: {path}"
-        yield _finding_on_disk(subject, path, text, f'Type: rm {path}')
+        yield _finding_on_disk(subject, path, text, f'Type: rm {shell_quote(path)}')
     else:
         yield _finding_of_download(subject, path)
 

@@ -12,6 +12,7 @@ import time
 import pooch
 import pytest
 
+from d2l_seq2seq import _runtime
 from d2l_seq2seq.book import fra_eng
 from d2l_seq2seq.data.corpus import read_corpus
 from d2l_seq2seq.doctor import machine, speed
@@ -270,7 +271,7 @@ def test_memory(monkeypatch, available, severity):
         '/proc/meminfo': f'MemFree: 1 kB\nMemAvailable:  {int(available / 1024)} kB\n',
         '/sys/fs/cgroup/memory.max': 'max',
     }
-    monkeypatch.setattr(machine, '_read_text', lambda path: files.get(path, ''))
+    monkeypatch.setattr(_runtime, '_read_text', lambda path: files.get(path, ''))
     monkeypatch.setattr(os, 'sysconf', {'SC_PAGE_SIZE': 4096, 'SC_PHYS_PAGES': 8_000_000}.get)
     finding = only(machine.check_memory)
     assert finding.severity == severity
