@@ -45,9 +45,14 @@ SMALL = {
     'ffn_num_hiddens, num_heads = 8, 2\n'
     'batch_size, num_steps = 256, 10\n'
     'lr, num_epochs, seed = 0.005, 10, 0',
-    '05_opengenus_seq2seq': 'seed, article_hiddens, article_epochs = 0, 8, 1\n'
-    'every_nth, num_steps, batch_size, lr = 200, 60, 64, 0.004\n'
-    'embed_size, num_hiddens, num_epochs = 4, 8, 2',
+    '05_opengenus_seq2seq': 'seed, embed_size, article_hiddens, num_epochs = 0, 10, 8, 1\n'
+    'max_words, real_embed_size, real_hiddens, real_epochs = 8, 4, 8, 1\n'
+    'batch_size, lr = 256, 0.004',
+    '05b_opengenus_claims': 'seeds, every_nth, longest, min_freq = [0, 1], 200, 14, 2\n'
+    'embed_size, num_hiddens, num_epochs = 4, 8, 1\n'
+    'batch_size, lr = 64, 0.004\n'
+    'num_copies, num_letters, num_copy_epochs = 100, 5, 1\n'
+    'max_words, num_food_epochs = 8, 1',
     '06_faster': 'batch_size, num_steps, lr, seed = 64, 10, 0.005, 0\n'
     'num_compared, num_rounds, num_epochs = 2, 1, 1',
     '07_beam_search': 'num_examples, num_steps, num_epochs = 500, 10, 1\n'
@@ -134,8 +139,9 @@ def test_saved_notebook_does_not_depend_on_time_and_place(source):
     assert str(ROOT) not in text and '<dc:date>' not in text
     notebook = read_saved(source)
     assert all('execution' not in cell.metadata for cell in notebook.cells)
-    # Without these, JupyterLab asks for a kernel, or marks the notebook as changed.
-    assert notebook.metadata.language_info.name == notebook.metadata.kernelspec.language == 'python'
+    # Otherwise JupyterLab asks for a kernel, or marks the notebook as changed.
+    assert notebook.metadata.kernelspec == notebooks.KERNEL
+    assert {'name', 'version'} <= set(notebook.metadata.language_info)
 
 
 def test_saved_notebooks_and_pictures_are_small():
@@ -158,8 +164,9 @@ def test_pictures_are_those_of_the_notebooks():
     assert pictures == {
         path.name: path.read_text(encoding='utf-8') for path in notebooks.PICTURES.iterdir()
     }, 'run: make notebooks'
-    readme = (ROOT / 'README.md').read_text(encoding='utf-8')
-    assert all(f'](notebooks/pictures/{name})' in readme for name in pictures)
+    pages = [ROOT / 'README.md', *(ROOT / 'docs').glob('*.md')]
+    shown = ''.join(page.read_text(encoding='utf-8') for page in pages)
+    assert all(f'notebooks/pictures/{name})' in shown for name in pictures)
 
 
 @each_source
@@ -340,16 +347,32 @@ def test_section_10_2_shows_the_figures_of_the_book():
 
 
 def test_opengenus_notebook_shows_the_figures_of_the_article():
-    text = printed(read_saved_by_name('05_opengenus_seq2seq'))
-    assert re.findall(r'epoch \d: loss (4\.60)', text) == ['4.60', '4.60']  # 4.6053 and 4.6031
-    assert "['milk', 'drink', 'i']" in text
-    scores = [
-        [float(score) for score in re.findall(r"'[-\d]+': ([\d.]+)", line)]
-        for line in text.splitlines()
-        if line.startswith(('one vector {', 'attention {'))
-    ]
-    assert len(scores) == 2
-    assert all(one_vector < attention for one_vector, attention in zip(*scores))
+    notebook = read_saved_by_name('05_opengenus_seq2seq')
+    losses = [float(loss) for loss in re.findall(r'epoch \d: loss ([\d.]+)', printed(notebook))]
+    assert losses == pytest.approx([4.6053, 4.6031] * 2, abs=0.002)  # with LSTMs and with GRUs
+    assert "['milk', 'drink', 'i']" in results(notebook)
+    assert 'I drink milk. => je bois du lait' in printed(notebook)
+
+
+def test_attention_is_better_and_looks_at_the_translated_word():
+    notebook = read_saved_by_name('05b_opengenus_claims')
+    scores = {
+        name: [
+            float(score)
+            for score in re.findall(rf'{name}, \d+ sentences .*: ([\d.]+)', printed(notebook))
+        ]
+        for name in ('one vector', 'attention')
+    }
+    assert len(scores['one vector']) == 3
+    assert all(
+        one_vector < attention
+        for one_vector, attention in zip(scores['one vector'], scores['attention'])
+    )
+    (table,) = (
+        result for result in results(notebook) if result.split()[:3] == ['milk', 'drink', 'i']
+    )
+    (weight,) = re.findall(r'^lait +([\d.]+)', table, re.MULTILINE)
+    assert float(weight) > 0.9
 
 
 def test_fit_has_the_losses_of_the_book_in_less_time():

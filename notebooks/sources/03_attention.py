@@ -218,9 +218,10 @@ show(attention_figure([translation.attention_weights for translation in translat
 # **Summary of section 10.2.** The decoder gets the encoder's outputs, the encoder's last state and
 # the valid lengths of the sources. At every step, attention summarizes the outputs for the step.
 #
-# **Exercises.** 1. Compare the losses with and without attention, for the same numbers of layers
-# and units. 2. Which changes would make attention useful to the model, and which sentences need
-# it?
+# **Exercises**
+#
+# 1. Compare the losses with and without attention, for the same numbers of layers and units.
+# 2. Which changes would make attention useful to the model, and which sentences need it?
 #
 # ## Now you try
 #

@@ -211,9 +211,12 @@ for sentence in ['Go .', 'Wow !', "I'm OK .", 'I won !']:
 # consists of parallel attention layers. Add and norm layers make deep models trainable. Positional
 # encoding is the only part that knows the order of the words.
 #
-# **Exercises.** 1. Train a larger model for more epochs, and compare speed and translations with
-# the LSTM's. 2. Remove the positional encoding: what is lost? 3. Replace layer normalization by
-# batch normalization. 4. What happens to the cost of attention for long sentences?
+# **Exercises**
+#
+# 1. Train a larger model for more epochs, and compare speed and translations with the LSTM's.
+# 2. Remove the positional encoding: what is lost?
+# 3. Replace layer normalization by batch normalization.
+# 4. What happens to the cost of attention for long sentences?
 #
 # ## Now you try
 #

@@ -153,8 +153,10 @@ ax.set_xlabel('ms per batch, each stage timed separately')
 ax.legend(ncol=len(stages), loc='lower center', bbox_to_anchor=(0.45, 1), fontsize='small',
           columnspacing=1)
 show(figure)
-for name, loop_times in times.items():
-    print(name, {stage: f'{value / num_batches * 1e3:.2f}' for stage, value in loop_times.items()})
+print(f'{"ms per batch":15}', *(f'{name:>15}' for name in times))
+for stage in stages:
+    per_batch = [loop_times.get(stage, 0) / num_batches * 1e3 for loop_times in times.values()]
+    print(f'{stage:15}', *(f'{value:15.2f}' for value in per_batch))
 
 # %% [markdown]
 # The next figure shows the time of each operator, measured with MXNet's profiler. The profiler's

@@ -1,6 +1,7 @@
 """Make the notebooks from their sources and execute them.
 
     python notebooks/sources/execute.py [NAME ...]
+    python notebooks/sources/execute.py --pictures
 
 sources/NAME.py is the source of a notebook and the file to edit.  NAME.ipynb is made from it and
 contains the outputs.  Nothing in it depends on the time of the execution: there are no time stamps,
@@ -9,7 +10,8 @@ and the ids of the cells are numbers and not random.
 In each notebook, a cell that installs missing packages is inserted after the title.  If setup.cfg
 gives the project's URL, a link to Colab is added to the title.  Cells with the tag ``definition``
 are filled in by `definitions.define`.  The figure of a cell with a tag ``picture-NAME`` is also
-written to pictures/NAME.svg, for the README.
+written to pictures/NAME.svg, for the README and the documentation.  ``--pictures`` makes these
+files again and leaves the notebooks as they are.
 """
 
 from __future__ import annotations
@@ -54,12 +56,17 @@ ELSEWHERE = " if os.path.exists('../setup.cfg') else f'd2l-seq2seq[{{extras}}] @
 
 
 def main() -> None:
-    """Make and execute the notebooks named on the command line, or all."""
-    for source in [SOURCE_FOLDER / f'{name}.py' for name in sys.argv[1:]] or SOURCES:
-        print(f'executing {source.name}', flush=True)
+    """Make and execute the notebooks named on the command line, or all; or make the pictures."""
+    only_pictures = sys.argv[1:] == ['--pictures']
+    names = [] if only_pictures else sys.argv[1:]
+    for source in [SOURCE_FOLDER / f'{name}.py' for name in names] or SOURCES:
         notebook = read_source(source)
+        if only_pictures and not picture_names(notebook):
+            continue
+        print(f'executing {source.name}', flush=True)
         execute(notebook)
-        nbformat.write(notebook, saved_path(source))
+        if not only_pictures:
+            nbformat.write(notebook, saved_path(source))
         for name, picture in collect_pictures(notebook).items():
             PICTURES.mkdir(exist_ok=True)
             (PICTURES / name).write_text(picture, encoding='utf-8')
@@ -121,6 +128,12 @@ def execute(notebook: nbformat.NotebookNode) -> None:
         extra_arguments=['--log-level=ERROR'],
     )
     client.execute()
+
+
+def picture_names(notebook: nbformat.NotebookNode) -> set[str]:
+    """Return the names of the files of a notebook's pictures."""
+    tags = {tag for cell in notebook.cells for tag in cell.metadata.get('tags', [])}
+    return {f'{tag[len(PICTURE_TAG) :]}.svg' for tag in tags if tag.startswith(PICTURE_TAG)}
 
 
 def collect_pictures(notebook: nbformat.NotebookNode) -> dict[str, str]:

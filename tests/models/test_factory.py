@@ -1,46 +1,14 @@
-"""Building a model: shared embeddings, tied outputs, and what does not fit together."""
+"""Building a model: sizes of the encoder and the decoder, and what does not fit together."""
 
 import pytest
 
-from d2l_seq2seq import EncoderDecoder, ModelConfig, initialize
+from d2l_seq2seq import Bridge, EncoderDecoder, ModelConfig, initialize
 from d2l_seq2seq._mxnet import rnn
 from d2l_seq2seq.models.decoders import ContextDecoder, LuongDecoder, Seq2SeqDecoder
-from d2l_seq2seq.models.encoders import MaskedEncoder, Seq2SeqEncoder
-from d2l_seq2seq.models.factory import build_model, share_embedding, tie_output
+from d2l_seq2seq.models.encoders import MaskedEncoder
+from d2l_seq2seq.models.factory import build_model
 
-from random_batch import CTX, VOCAB_SIZE
-
-
-def test_shared_and_tied_weights_are_one_parameter():
-    model = build_model(ModelConfig(8, 8, 1, tied=True, share_embedding=True), 12, 12)
-    initialize(model, CTX)
-    weight = model.encoder.embedding.weight
-    assert model.decoder.embedding.weight is weight and model.decoder.dense.weight is weight
-    separate = build_model(ModelConfig(8, 8, 1), 12, 12)
-    initialize(separate, CTX)
-    sizes = [
-        sum(parameter.data().size for parameter in model.collect_params().values())
-        for model in (separate, model)
-    ]
-    embedding_size = 12 * 8
-    assert sizes[0] - sizes[1] == 2 * embedding_size
-
-
-def test_tying_needs_equal_sizes():
-    with pytest.raises(
-        ValueError,
-        match='^expected an embed_size equal to num_hiddens for a tied output, got 8 and 16$',
-    ):
-        tie_output(Seq2SeqDecoder(12, 8, 16, 1))
-
-
-def test_sharing_comes_before_tying():
-    model = EncoderDecoder(Seq2SeqEncoder(12, 8, 8, 1), Seq2SeqDecoder(12, 8, 8, 1))
-    share_embedding(model)
-    tie_output(model.decoder)
-    assert model.decoder.dense.weight is model.encoder.embedding.weight
-    with pytest.raises(ValueError, match='call share_embedding before tie_output$'):
-        share_embedding(model)
+from random_batch import CTX, NUM_SENTENCES, NUM_STEPS, VOCAB_SIZE, random_batch
 
 
 @pytest.mark.parametrize(
@@ -60,3 +28,16 @@ def test_a_decoder_of_other_sizes_than_the_encoder_is_refused(build_decoder):
         'and 8 units; wrap the encoder in d2l_seq2seq.Bridge',
     ):
         initialize(EncoderDecoder(encoder, build_decoder()), CTX)
+
+
+def test_an_encoder_of_other_sizes_than_the_decoder_gets_a_bridge():
+    config = ModelConfig(6, 8, 2, masked=True, encoder_hiddens=10, encoder_layers=3)
+    model = build_model(config, VOCAB_SIZE, VOCAB_SIZE)
+    initialize(model, CTX)
+    assert isinstance(model.encoder, Bridge)
+    batch = random_batch(0)
+    outputs, state = model.encoder(batch.src, batch.src_valid_len)
+    assert outputs.shape == (NUM_STEPS, NUM_SENTENCES, 10)
+    assert [part.shape for part in state] == [(2, NUM_SENTENCES, 8)] * 2
+    assert len(model.encoder.encoder.rnn._children) == 3 + 1  # the layers, and their dropout
+    assert not isinstance(build_model(ModelConfig(6, 8, 2), 9, 9).encoder, Bridge)

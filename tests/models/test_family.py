@@ -41,10 +41,14 @@ from random_batch import (
 
 def configurations():
     """Yield all masked configurations that `ModelConfig` allows, with small sizes."""
-    for cell, bidirectional, attention, context, shares_weights in itertools.product(
+    for cell, bidirectional, (attention, feeding), context, shares_weights in itertools.product(
         ('rnn', 'gru', 'lstm'),
         (False, True),
-        ('none', 'additive', 'dot', 'general'),
+        [
+            *((attention, False) for attention in ('none', 'additive', 'dot', 'general')),
+            ('dot', True),
+            ('general', True),
+        ],
         ('first state', 'last', 'mean', 'max'),
         (False, True),
     ):
@@ -58,6 +62,7 @@ def configurations():
                 masked=True,
                 bidirectional=bidirectional,
                 attention=attention,
+                input_feeding=feeding,
                 context_every_step=context != 'first state',
                 context='last' if context == 'first state' else context,
                 tied=shares_weights,
@@ -74,7 +79,11 @@ def name_of(config):
     values = dataclasses.asdict(config)
     return ' '.join(
         [config.cell, config.attention, config.context]
-        + [name for name in ('bidirectional', 'context_every_step', 'tied') if values[name]]
+        + [
+            name
+            for name in ('bidirectional', 'input_feeding', 'context_every_step', 'tied')
+            if values[name]
+        ]
     )
 
 
@@ -225,6 +234,7 @@ LEARNERS = {
     'additive': {'attention': 'additive'},
     'dot': {'attention': 'dot'},
     'general': {'attention': 'general'},
+    'input feeding': {'attention': 'general', 'input_feeding': True},
 }
 
 
