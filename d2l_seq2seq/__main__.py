@@ -43,6 +43,11 @@ def main(argv: list[str] | None = None) -> int | None:
     if name == '--version':
         print(__version__)
         return 0
+    if name == '--print-completion':
+        from . import completion
+
+        print(completion.script(options[0] if options else '', COMMANDS))
+        return 0
     if name not in COMMANDS:
         print(
             f'{cli.PROGRAM}: unknown command {name}{cli.suggestion(name, COMMANDS)} '
@@ -71,6 +76,7 @@ def _help() -> str:
             *commands,
             '',
             f'{cli.PROGRAM} COMMAND -h lists the options of a command.',
+            f'{cli.PROGRAM} --print-completion bash (or zsh) prints a script for completion.',
         ]
     )
 

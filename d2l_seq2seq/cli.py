@@ -9,16 +9,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import difflib
 import logging
 import os
 import re
+import shutil
 import sys
 import traceback
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Sequence
 
 from . import _streams
-from .errors import InputError
+from .config_file import read_settings
+from .errors import InputError, one_line, suggestion
 from .fields import FLAG, Domain
 
 PROGRAM = 'd2l-seq2seq'  # the console script, see `__main__`
@@ -33,6 +34,13 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action) if is_shown else action.help
 
 
+class _OneLineFormatter(logging.Formatter):
+    """A formatter that prints each message in one line, whatever text it contains."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return one_line(record.message)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that reports an error in one line, without the usage."""
 
@@ -44,7 +52,7 @@ class Parser(argparse.ArgumentParser):
         unknown = re.match(r'unrecognized arguments: (--[\w-]+)', message)
         if unknown:
             message += suggestion(unknown[1], self._option_string_actions)
-        self.exit(2, f'{self.prog}: {message} (-h lists the options)\n')
+        self.exit(2, f'{self.prog}: {one_line(message)} (-h lists the options)\n')
 
     def format_help(self) -> str:
         """Return the help; the options follow in groups, so the usage does not list them."""
@@ -58,21 +66,29 @@ class Parser(argparse.ArgumentParser):
         return super().format_help()
 
 
-def suggestion(word: str, words: Iterable[str]) -> str:
-    """Return the question whether the most similar of some words was meant, or an empty text."""
-    similar = difflib.get_close_matches(word, list(words), n=1, cutoff=0.75)
-    return f'; did you mean {similar[0]}?' if similar else ''
-
-
 def parser_for(command: str, description: str) -> Parser:
     """Return the parser of a command, under the name by which it was called."""
-    is_script = os.path.basename(sys.argv[0]) == PROGRAM
-    prog = f'{PROGRAM} {command}' if is_script else f'python -m d2l_seq2seq.{command}'
+    prog = f'{PROGRAM} {command}' if _is_script() else f'python -m d2l_seq2seq.{command}'
     return Parser(prog=prog, description=description)
 
 
+def command_words(command: str) -> list[str]:
+    """Return the words to type for a command, as this process was started."""
+    program, folder = sys.argv[0] if _is_script() else sys.executable, os.path.join(os.getcwd(), '')
+    if program.startswith(folder):
+        program = program[len(folder) :]
+    elif _is_script() and shutil.which(PROGRAM) == program:
+        program = PROGRAM
+    return [program, command] if _is_script() else [program, '-m', f'd2l_seq2seq.{command}']
+
+
+def _is_script() -> bool:
+    """Return whether the process is the console script, and not a module."""
+    return os.path.basename(sys.argv[0]) == PROGRAM
+
+
 def add_presets(parser: Parser, presets: dict[str, dict]) -> None:
-    """Add the option ``--preset``, which sets the defaults of others; see `parse_with_preset`."""
+    """Add the option ``--preset``, which sets the defaults of others; see `parse_with_defaults`."""
     parser.add_argument(
         '--preset',
         choices=list(presets),
@@ -81,24 +97,44 @@ def add_presets(parser: Parser, presets: dict[str, dict]) -> None:
     )
 
 
-def parse_with_preset(
-    parser: Parser, presets: dict[str, dict], argv: list[str] | None
+def add_config_file(parser: Parser) -> None:
+    """Add the option ``--config``, a file of settings that options on the command line override."""
+    parser.add_argument(
+        '--config',
+        metavar='FILE',
+        help='file of settings (.json, .toml or .yaml), such as the config.json of a run; options '
+        'on the command line override it',
+    )
+
+
+def parse_with_defaults(
+    parser: Parser,
+    presets: dict[str, dict],
+    config_classes: Sequence[type],
+    argv: list[str] | None,
 ) -> argparse.Namespace:
-    """Parse the options, with the defaults of the preset that ``--preset`` selects."""
-    preset_parser = Parser(add_help=False)
-    preset_parser.add_argument('--preset', default='')
-    preset = preset_parser.parse_known_args(argv)[0].preset
-    parser.set_defaults(**presets.get(preset, {}))
+    """Parse the options; their defaults are those of ``--preset``, overridden by ``--config``."""
+    first = Parser(prog=parser.prog, add_help=False)
+    first.add_argument('--preset', default='')
+    first.add_argument('--config')
+    options, _ = first.parse_known_args(argv)
+    parser.set_defaults(**presets.get(options.preset, {}))
+    if options.config is not None:
+        parser.set_defaults(**read_settings(options.config, config_classes))
     return parser.parse_args(argv)
 
 
-def explicit_options(parser: Parser, argv: list[str] | None) -> dict[str, Any]:
-    """Return the options given on the command line, without the defaults of the others."""
+def explicit_options(
+    parser: Parser, config_classes: Sequence[type], argv: list[str] | None
+) -> dict[str, Any]:
+    """Return what the command line and ``--config`` give, without the defaults of the others."""
     absent = object()
     parser.set_defaults(**dict.fromkeys(vars(parser.parse_args(argv)), absent))
-    return {
+    given = {
         name: value for name, value in vars(parser.parse_args(argv)).items() if value is not absent
     }
+    path = given.pop('config', None)
+    return given if path is None else {**read_settings(path, config_classes), **given}
 
 
 def add_device(parser: Parser) -> None:
@@ -118,7 +154,8 @@ def add_options(parser: Parser, config_class: type, only: Sequence[str] | None =
 
 def _add_option(group: argparse._ArgumentGroup, field: dataclasses.Field) -> None:
     """Add the option of a field, with dashes in its name; a flag also gets ``--no-...``."""
-    option, text = field.name.replace('_', '-'), field.metadata['help']
+    option = field.metadata['option'] or field.name.replace('_', '-')
+    text = field.metadata['help']
     domain = field.metadata['domain']
     if domain is FLAG:
         group.add_argument(f'--{option}', action='store_true', help=text)
@@ -129,25 +166,28 @@ def _add_option(group: argparse._ArgumentGroup, field: dataclasses.Field) -> Non
         return
     if field.default is None:
         text = f'{text} (default: {domain.none_word})'
-    group.add_argument(
+    action = group.add_argument(
         f'--{option}',
+        dest=field.name,
         default=field.default,
         metavar='{' + ','.join(domain.words) + '}' if domain.words else field.name.upper(),
         help=text,
         type=reader(domain),
     )
+    action.words = domain.words  # type: ignore[attr-defined]  # see `completion`
 
 
 def reader(domain: Domain) -> Callable[[str], Any]:
     """Return a function that converts the text of an option to a value, for argparse."""
 
     def read(text: str) -> Any:
+        value = None
         try:
             value = domain.parse(text)
             domain.check('', value)
         except ValueError:
             raise argparse.ArgumentTypeError(
-                f'expected {domain.description}, got {text!r}'
+                f'expected {domain.instead_of(value)}, got {text!r}'
             ) from None
         return value
 
@@ -175,7 +215,9 @@ def run(main: Callable[[], int | None]) -> None:
     does.
     """
     _streams.prepare()
-    logging.basicConfig(level=logging.WARNING, format='%(message)s', stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLineFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         code = _exit_code(main)
     except Exception:
@@ -214,7 +256,8 @@ def _exit_code(main: Callable[[], int | None]) -> int:
         if error.filename is None:
             raise
         hint = '' if error.filename == _streams.OUTPUT else ' Choose another path.'
-        print(f'error: {error.filename}: cannot be used ({error.strerror}).{hint}', file=sys.stderr)
+        problem = f'{one_line(error.filename)}: cannot be used ({error.strerror}).{hint}'
+        print(f'error: {problem}', file=sys.stderr)
         if error.filename == _streams.OUTPUT:
             _streams.discard_output()
         return 2

@@ -19,6 +19,8 @@ from .fields import (
     FRACTION,
     HELD_OUT,
     LAYERS,
+    LENGTH,
+    MAX_LENGTH,
     POSITIVE,
     POSITIVE_OR_NONE,
     PROBABILITY,
@@ -33,6 +35,8 @@ from .fields import (
     whole,
 )
 
+MAX_HYPOTHESES = 1 << 16  # of all sentences that are translated at once
+BLEU_TOKENIZERS = ('auto', '13a', 'intl', 'zh', 'char', 'ja-mecab', 'ko-mecab', 'none')
 IMPLIED_HELD_OUT = 0.05  # the fraction held out when validation is on and none is given
 
 
@@ -49,7 +53,7 @@ class DataConfig(Checked):
     )
     num_examples: int | None = field(
         1000,
-        optional(whole(1), 'all'),
+        optional(COUNT, 'all'),
         'number of sentence pairs to use, or all; one more is used, as in the book',
     )
     held_out: float = field(
@@ -61,21 +65,24 @@ class DataConfig(Checked):
     batch_size: int = field(64, COUNT, 'number of sentence pairs per batch')
     bucket_width: int | None = field(
         None,
-        optional(whole(1), 'none'),
+        optional(COUNT, 'none'),
         'put sentences into the same batch only if their lengths, rounded up to multiples of this '
         'number, are equal; none puts sentences of any length together, as the book does',
     )
     max_tokens: int | None = field(
         None,
-        optional(whole(1), 'none'),
+        optional(COUNT, 'none'),
         'maximum number of tokens per batch, instead of batch_size; needs bucket_width',
     )
     num_steps: int = field(10, STEPS, 'number of tokens to which each sentence is cut or padded')
     text_rules: str = field(
         'chapter',
-        one_of('chapter', 'words', 'subwords', 'opengenus'),
+        one_of('chapter', 'words', 'subwords', 'characters', 'opengenus'),
         "tokenizer: chapter (the book's rules), words (all punctuation split off), subwords "
-        '(SentencePiece) or opengenus',
+        '(SentencePiece), characters or opengenus',
+    )
+    rules_version: int = field(
+        2, whole(1, 2), 'version of text_rules; 1 splits words as version 0.2 of the package did'
     )
     num_subwords: int = field(8000, whole(30, 1 << 20), 'maximum size of each subword vocabulary')
     min_freq: int = field(
@@ -128,24 +135,60 @@ class ModelConfig(Checked):
     share_embedding: bool = field(
         False, FLAG, 'use one embedding for both sides; needs share_vocab'
     )
-    tied: bool = field(False, FLAG, 'tie the output layer to the target embedding')
+    tied: bool = field(
+        False,
+        FLAG,
+        'tie the output layer to the target embedding, with a projection before it if embed_size '
+        'and num_hiddens differ',
+    )
     initializer: str = field(
-        'xavier', one_of('xavier', 'keras'), 'initial weights: xavier or keras'
+        'xavier',
+        one_of('xavier', 'keras', 'normal-embeddings'),
+        'initial weights: xavier, keras or normal-embeddings (xavier, with embeddings of variance '
+        '1 / embed_size, as tied outputs need)',
+    )
+    input_feeding: bool = field(
+        False,
+        FLAG,
+        'give the decoder the attentional vector of the step before, which dot and general '
+        'attention otherwise do not; slower',
+    )
+    embedding_dropout: float = field(
+        0.0, PROBABILITY, 'dropout probability of the embeddings, on both sides'
+    )
+    output_dropout: float = field(
+        0.0, PROBABILITY, "dropout probability of the output layer's input"
+    )
+    encoder_hiddens: int | None = field(
+        None,
+        optional(SIZE, 'same'),
+        'number of hidden units per recurrent layer of the encoder, in each direction; same is '
+        'num_hiddens',
+    )
+    encoder_layers: int | None = field(
+        None,
+        optional(LAYERS, 'same'),
+        'number of recurrent layers of the encoder; same is num_layers',
     )
 
     def __post_init__(self):
         super().__post_init__()
-        if self.tied and self.embed_size != self.num_hiddens:
-            raise InputError(
-                f'tied: expected embed_size equal to num_hiddens, got {self.embed_size} and '
-                f'{self.num_hiddens}',
-                'Pass equal sizes, or leave out --tied.',
-            )
         if self.attention == 'dot' and self.bidirectional:
             raise InputError(
                 'attention: dot cannot be combined with a bidirectional encoder, whose outputs '
                 'are twice as large as a query',
                 'Use --attention general.',
+            )
+        if self.input_feeding and self.attention not in ('dot', 'general'):
+            raise InputError(
+                f'input_feeding: expected dot or general attention, got {self.attention}',
+                'Add --attention general, or leave out --input-feeding.',
+            )
+        if self.attention == 'dot' and self.encoder_hiddens not in (None, self.num_hiddens):
+            raise InputError(
+                f'encoder_hiddens: dot attention needs num_hiddens ({self.num_hiddens}), got '
+                f'{self.encoder_hiddens}',
+                'Use --attention general, or leave out --encoder-hiddens.',
             )
         if self.attention != 'none' and self.context_every_step:
             raise InputError(
@@ -168,12 +211,13 @@ class TrainingConfig(Checked):
     lr: float = field(0.005, POSITIVE, 'learning rate of Adam')
     lr_schedule: str = field(
         'constant',
-        one_of('constant', 'inverse-sqrt', 'plateau'),
-        'learning-rate schedule: constant, inverse-sqrt (linear warm-up, then decay with the '
-        'inverse square root of the number of updates) or plateau (halve when the loss stops '
-        'falling)',
+        one_of('constant', 'inverse-sqrt', 'linear', 'cosine', 'plateau'),
+        'learning-rate schedule: constant, inverse-sqrt (decay with the inverse square root of the '
+        'number of updates), linear or cosine (decay to 0 at the end of num_epochs or '
+        'max_minutes), or plateau (halve when the loss stops falling); all but constant and '
+        'plateau start with a linear warm-up',
     )
-    warmup_updates: int = field(400, COUNT, 'number of warm-up updates of inverse-sqrt')
+    warmup_updates: int = field(400, COUNT, 'number of warm-up updates of lr_schedule')
     halve_after: int = field(
         3, COUNT, 'number of evaluations without improvement before plateau halves lr'
     )
@@ -240,6 +284,12 @@ class TrainingConfig(Checked):
     patience: int = field(
         5, COUNT, 'number of validations without improvement before early stopping'
     )
+    bleu_tokenize: str = field(
+        'auto',
+        one_of(*BLEU_TOKENIZERS),
+        "sacreBLEU's tokenizer; auto is zh or char for languages without spaces between words, "
+        'and 13a for the others',
+    )
     max_minutes: float | None = field(
         None,
         POSITIVE_OR_NONE,
@@ -256,6 +306,13 @@ class TrainingConfig(Checked):
         one_of('nll', 'bleu'),
         'metric that selects the best validated checkpoint, which is also kept: nll or bleu; '
         'overridden by early_stopping',
+    )
+    source_run: str | None = field(
+        None,
+        optional(WORD, 'none'),
+        'run to train further: take its settings, vocabularies and weights, but a new optimizer '
+        'and learning-rate schedule',
+        option='from',
     )
     tensorboard: bool = field(False, FLAG, 'write TensorBoard event files', may_change=True)
 
@@ -277,22 +334,22 @@ class SearchConfig(Checked):
     alpha: float | None = field(
         None, EXPONENT, 'exponent of the length penalty; auto is 0.75 for book and 0.6 for gnmt'
     )
-    min_length: int = field(0, whole(0), 'minimum number of tokens in a translation')
+    min_length: int = field(0, whole(0, MAX_LENGTH), 'minimum number of tokens in a translation')
     max_length: int | None = field(
         None,
-        optional(whole(1), 'auto'),
+        optional(LENGTH, 'auto'),
         'maximum number of tokens in a translation; auto is the num_steps of training, or about '
         'twice the source length for longer sentences',
     )
     no_repeat_ngram: int = field(
-        0, whole(0), 'forbid repeated n-grams of this size; 0 allows repetition'
+        0, whole(0, MAX_LENGTH), 'forbid repeated n-grams of this size; 0 allows repetition'
     )
     sample: bool = field(False, FLAG, 'sample tokens instead of searching for the most likely ones')
     temperature: float = field(
         1.0, TEMPERATURE, 'temperature of sampling; values below 1 favor likely tokens'
     )
     top_k: int | None = field(
-        None, optional(whole(1), 'all'), 'number of most likely tokens to sample from, or all'
+        None, optional(COUNT, 'all'), 'number of most likely tokens to sample from, or all'
     )
     seed: int = field(0, whole(0, 2**31 - 1), 'seed of sampling')
     replace_unk: bool = field(
@@ -315,6 +372,12 @@ class SearchConfig(Checked):
                 f'n_best: expected at most beam_size ({self.beam_size}), got {self.n_best}',
                 'Increase --beam-size, or add --sample.',
             )
+        if self.beam_size * self.batch_size > MAX_HYPOTHESES:
+            raise InputError(
+                f'beam_size: expected at most {MAX_HYPOTHESES:,} hypotheses at once, got '
+                f'{self.beam_size:,} for each of {self.batch_size:,} sentences',
+                f'Decrease --beam-size, or pass --batch-size {MAX_HYPOTHESES // self.beam_size}.',
+            )
         if self.max_length is not None and self.min_length >= self.max_length:
             raise InputError(
                 f'min_length: expected less than max_length ({self.max_length}), got '
@@ -323,9 +386,30 @@ class SearchConfig(Checked):
             )
 
 
+# The settings of the data and the model that weights and vocabularies do not depend on.
+FREE_OF_WEIGHTS = (
+    'corpus',
+    'num_examples',
+    'held_out',
+    'batch_size',
+    'bucket_width',
+    'max_tokens',
+    'num_steps',
+    'embedding_dropout',
+    'output_dropout',
+)
+
+
 @dataclass(frozen=True)
 class RunConfig:
-    """All settings of a run, as they are written to its ``config.json``."""
+    """All settings of a run, as they are written to its ``config.json``.
+
+    Parameters
+    ----------
+    data : DataConfig
+    model : ModelConfig
+    training : TrainingConfig
+    """
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
@@ -373,6 +457,43 @@ class RunConfig:
             )
         return RunConfig(**parts)
 
+    def trained_further(self, values: dict[str, Any]) -> RunConfig:
+        """Return the configuration of a run that starts with the weights of this one.
+
+        Where and for how long the training ran is not taken over.
+
+        Parameters
+        ----------
+        values : dict of str to Any
+            Values by field name, which replace those of this configuration.  Other names are
+            ignored.
+
+        Raises
+        ------
+        InputError
+            If the weights or the vocabularies would not fit.
+        """
+        conflicts = [
+            f'{name} {values[name]} (the run has {value})'
+            for part in (self.data, self.model)
+            for name, value in vars(part).items()
+            if name not in FREE_OF_WEIGHTS and values.get(name, value) != value
+        ]
+        if conflicts:
+            raise InputError(
+                f"expected the settings of the run's weights, got {', '.join(conflicts)[:300]}",
+                'Leave these options out, or train from the beginning, without --from.',
+            )
+        defaults = {name: getattr(TrainingConfig, name) for name in ('device', 'kvstore')}
+        parts = {}
+        for part_name, part in vars(self).items():
+            names = vars(part).keys()
+            changes = {**defaults, 'max_minutes': None, **values}
+            parts[part_name] = dataclasses.replace(
+                part, **{name: value for name, value in changes.items() if name in names}
+            )
+        return RunConfig(**parts)
+
     def shared_by_workers(self) -> RunConfig:
         """Return the settings on which all workers must agree, without the corpus and the device.
 
@@ -406,6 +527,9 @@ class RunConfig:
             _check_keys(
                 name, values.get(name, {}), [field.name for field in dataclasses.fields(part)]
             )
+        # Version 0.2 did not name the version of the text rules with which a run was trained.
+        data = {'rules_version': 1, **values.get('data', {})}
+        values = {**values, 'data': data}
         return cls(**{name: part(**values.get(name, {})) for name, part in parts.items()})
 
 

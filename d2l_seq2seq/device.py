@@ -13,7 +13,13 @@ from .errors import InputError
 
 
 def try_gpu(i: int = 0) -> mx.Context:
-    """Return the context ``gpu(i)`` if that GPU exists, otherwise ``cpu(0)`` (section 5.6)."""
+    """Return the context ``gpu(i)`` if that GPU exists, otherwise ``cpu(0)`` (section 5.6).
+
+    Parameters
+    ----------
+    i : int
+        Number of the GPU.
+    """
     return npx.gpu(i) if npx.num_gpus() > i else npx.cpu()
 
 

@@ -15,6 +15,9 @@ from typing import Any, Callable
 
 from .errors import InputError
 
+# Of float32, in which MXNet computes; it refuses numbers that are closer to 0, but not 0.
+LEAST_FLOAT, GREATEST_FLOAT = 2.0**-126, (2 - 2.0**-23) * 2.0**127
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -29,7 +32,13 @@ class Domain:
     def check(self, name: str, value: Any) -> None:
         """Raise `InputError` unless `value` belongs to the set."""
         if not self.contains(value):
-            raise InputError(f'{name}: expected {self.description}, got {repr(value)[:100]}')
+            raise InputError(f'{name}: expected {self.instead_of(value)}, got {repr(value)[:100]}')
+
+    def instead_of(self, value: Any) -> str:
+        """Return the description, with a remark if a number is too large or too small."""
+        if not isinstance(value, float) or not math.isfinite(value) or _is_float32(value):
+            return self.description
+        return f'{self.description}, in the range of float32 (1.2e-38 to 3.4e38)'
 
 
 def whole(least: int, most: int | None = None) -> Domain:
@@ -42,8 +51,8 @@ def whole(least: int, most: int | None = None) -> Domain:
 
 
 def numbers(description: str, contains: Callable[[float], bool]) -> Domain:
-    """Return the finite numbers for which `contains` is true."""
-    return Domain(description, float, lambda value: _is_finite(value) and contains(value))
+    """Return the numbers in the range of float32 for which `contains` is true."""
+    return Domain(description, float, lambda value: _is_float32(value) and contains(value))
 
 
 def one_of(*words: str) -> Domain:
@@ -65,8 +74,11 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _is_float32(value: Any) -> bool:
+    """Return whether a value is 0 or a normal number of float32, before it is rounded to one."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return value == 0 or LEAST_FLOAT <= abs(value) <= GREATEST_FLOAT
 
 
 # Sizes have upper limits, so that an untrusted configuration cannot exhaust the memory.
@@ -74,6 +86,8 @@ SIZE = whole(1, 1 << 16)
 LAYERS = whole(1, 10)  # MXNet 1.9.1 supports ten layers
 STEPS = whole(2, 10_000)
 COUNT = whole(1, 10**9)
+MAX_LENGTH = 10_000  # tokens of a translation
+LENGTH = whole(1, MAX_LENGTH)
 WORD = Domain('a text that is not empty', str, lambda value: isinstance(value, str) and value != '')
 FLAG = Domain('true or false', bool, lambda value: isinstance(value, bool))
 POSITIVE = numbers('a number above 0', lambda value: value > 0)
@@ -93,7 +107,13 @@ DEVICES = Domain(
 )
 
 
-def field(default: Any, domain: Domain, help: str, may_change: bool = False) -> Any:
+def field(
+    default: Any,
+    domain: Domain,
+    help: str,
+    may_change: bool = False,
+    option: str | None = None,
+) -> Any:
     """Return a dataclass field with the metadata that the command line needs.
 
     Parameters
@@ -106,8 +126,10 @@ def field(default: Any, domain: Domain, help: str, may_change: bool = False) -> 
     may_change : bool
         If True, a run may be resumed with another value, because the value does not affect what is
         learned.
+    option : str, optional
+        The name of the option on the command line, if it is not the name of the field.
     """
-    metadata = {'domain': domain, 'help': help, 'may_change': may_change}
+    metadata = {'domain': domain, 'help': help, 'may_change': may_change, 'option': option}
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -44,6 +44,10 @@ def attention_figure(
         One array for each sentence, with values from 0 to 1.
     sources, targets : sequence of sequences of str
         The tokens of each sentence: sources label the columns, targets the rows.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure = Figure(figsize=(0.4 + 1.8 * len(weights), 2.4), layout='tight')
     axes = figure.subplots(1, len(weights), squeeze=False)[0]
@@ -69,6 +73,10 @@ def unrolled_diagram(
     feeds_back : bool
         If True, the decoder reads the token that it predicted last, as in prediction.  If False, it
         reads the target, as in training.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure, ax = _canvas(0.75 * (len(source) + len(target) + 3), 2.2)
     for x, token in enumerate(source):
@@ -111,6 +119,10 @@ def layers_diagram(columns: Mapping[str, Sequence[str]], links: Sequence[Sequenc
         The arrows between columns: from a layer of one part to a layer of another.  The label says
         what is passed on.  Of two arrows between the same layers, the one to the left is drawn
         lower.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -167,6 +179,10 @@ def tree_figure(nodes: Sequence, tokens: Sequence[str], best: Sequence[str]) -> 
         The token of each node.
     best : sequence of str
         The tokens of the best sequence, with ``<eos>`` if it has ended.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     sequences: list[list[str]] = []  # the tokens from the root to each node
     for node, token in zip(nodes, tokens):

@@ -22,8 +22,9 @@ from .config import (
     resolve_implications,
 )
 from .data.corpus import Corpus, read_corpus, resolve_corpus_name
-from .errors import InputError
+from .errors import InputError, one_line, shell_quote
 from .inference.metrics import require_sacrebleu
+from .runs.latest import RUNS_DIR, link_latest
 from .runs.layout import CONFIG_FILE, is_checkpoint, read_run_config
 
 if TYPE_CHECKING:  # these load MXNet
@@ -35,15 +36,18 @@ if TYPE_CHECKING:  # these load MXNet
 
 Report = Callable[[str], None]
 CONFIGS = DataConfig, ModelConfig, TrainingConfig
+UNKNOWN_REPORTED = 0.03  # the share of unknown tokens above which it is reported
 
 
-def _parser() -> cli.Parser:
+def build_parser() -> cli.Parser:
+    """Return the parser of the command's options."""
     parser = cli.parser_for(
         'train',
         'Train the sequence-to-sequence model of d2l 0.14, section 9.7, or one of its variants. '
         "The defaults are the book's.",
     )
     cli.add_presets(parser, PRESETS)
+    cli.add_config_file(parser)
     for config_class in CONFIGS:
         cli.add_options(parser, config_class)
     parser.add_argument(
@@ -51,7 +55,7 @@ def _parser() -> cli.Parser:
         metavar='RUN',
         help='folder to write the run to, which must be new or empty',
         # The process id distinguishes runs that are started in the same second.
-        default=time.strftime(f'runs/%Y-%m-%d_%H-%M-%S_{os.getpid()}'),
+        default=time.strftime(f'{RUNS_DIR}/%Y-%m-%d_%H-%M-%S_{os.getpid()}'),
     )
     parser.add_argument(
         '--resume',
@@ -80,16 +84,19 @@ def main(argv: list[str] | None = None) -> int:
     InputError
         If an option, the run or its corpus cannot be used, or training fails.
     """
-    options = cli.parse_with_preset(_parser(), PRESETS, argv)
+    options = cli.parse_with_defaults(build_parser(), PRESETS, CONFIGS, argv)
     notes: list[str] = []
-    if options.resume is None:
+    if options.resume is not None:
+        explicit = cli.explicit_options(build_parser(), CONFIGS, argv)
+        config, notes = _resumed_config(Path(options.resume), explicit)
+    elif options.source_run is not None:
+        explicit = cli.explicit_options(build_parser(), CONFIGS, argv)
+        config, notes = _config_from_source(Path(options.source_run), explicit)
+    else:
         config = RunConfig(*(cli.config_from(config_class, options) for config_class in CONFIGS))
         config, notes = resolve_implications(config)
-    else:
-        explicit = cli.explicit_options(_parser(), argv)
-        config, notes = _resumed_config(Path(options.resume), explicit)
     if config.training.validate:
-        require_sacrebleu()
+        require_sacrebleu(config.training.bleu_tokenize)
 
     # MXNet takes seconds to load, and reads the number of threads only then.
     choose_threads(config.data.batch_size, config.model.num_hiddens)
@@ -110,6 +117,7 @@ def _train(
     from .runs.folder import require_new_folder
     from .runs.loading import completion_reason
     from .training import trainer
+    from .training.footprint import require_memory_for_training
 
     report = _print_line if workers.rank == 0 else _print_nothing
     path, is_new = Path(options.resume or options.out), options.resume is None
@@ -130,17 +138,25 @@ def _train(
         if is_new:
             folder = stack.enter_context(_new_folder(path, config, workers))
         try:
-            data = _encode(config, corpus)
+            source = _load_source(config, folder, devices[0])
+            data = _encode(config, corpus, folder, source)
             _report_data(data, corpus, report)
+            if all(device.device_type == 'cpu' for device in devices):
+                require_memory_for_training(config, data)
         except BaseException:
             if is_new:
                 folder.discard()
             raise
-        outcome = trainer.train(config, data, folder, devices, workers)
+        if is_new and workers.rank == 0:
+            link_latest(path)
+        outcome = trainer.train(config, data, folder, devices, workers, source)
         _report_outcome(outcome, config, devices, workers, report)
+        translated = None
         if workers.rank == 0 and outcome.exit_code == 0 and config.data.corpus != 'pseudo':
-            _print_translations(outcome.run, data.pairs.train)
+            translated = _print_translations(outcome.run, data.pairs.train)
         _report_files(folder, report)
+        if translated:
+            _print_next_command(folder, translated)
     return outcome.exit_code
 
 
@@ -165,7 +181,7 @@ def _existing_folder(path: Path, workers: Workers) -> contextlib.AbstractContext
 
 
 def _print_line(text: str) -> None:
-    print(text, flush=True)
+    print(one_line(text), flush=True)
 
 
 def _print_nothing(text: str) -> None:
@@ -180,16 +196,19 @@ def _resumed_config(path: Path, explicit: dict[str, Any]) -> tuple[RunConfig, li
     InputError
         If there is no run, or the command line changes a setting that may not change.
     """
-    for name in ('out', 'preset'):
+    for name, option in (('out', 'out'), ('preset', 'preset'), ('source_run', 'from')):
         if name in explicit:
             raise InputError(
-                f'--resume {path}: cannot be combined with --{name}',
-                f'Leave out --{name}: a run is resumed in its own folder with its own settings.',
+                f'--resume {path}: cannot be combined with --{option}',
+                f'Leave out --{option}: a run is resumed in its own folder with its own settings.',
             )
     if is_checkpoint(path):
+        run = Path(os.path.normpath(path / '..' / '..'))  # also if the path is a name, or .
         raise InputError(
             f'--resume {path}: expected a run folder, got one of its checkpoints',
-            f'Pass --resume {path.parent.parent} instead.',
+            f'Pass --resume {shell_quote(run)} instead.'
+            if (run / CONFIG_FILE).is_file()
+            else 'Pass the folder that train wrote.',
         )
     if not (path / CONFIG_FILE).is_file():
         raise InputError(
@@ -206,6 +225,33 @@ def _resumed_config(path: Path, explicit: dict[str, Any]) -> tuple[RunConfig, li
     except InputError as error:
         raise error.within(f'--resume {path}') from error
     return config, _changes(saved, config)
+
+
+def _config_from_source(source: Path, explicit: dict[str, Any]) -> tuple[RunConfig, list[str]]:
+    """Return the settings of a run that trains another one further, and a line for each change.
+
+    Raises
+    ------
+    InputError
+        If there is no such run, or the command line changes what its weights depend on.
+    """
+    if 'preset' in explicit:
+        raise InputError(
+            f'--from {source}: cannot be combined with --preset',
+            'Leave out --preset: the settings of the run are the defaults.',
+        )
+    if not (source / CONFIG_FILE).is_file():
+        raise InputError(
+            f'--from {source}: not a run folder (no {CONFIG_FILE})',
+            'Pass the folder that train wrote.',
+        )
+    values = {**explicit, 'source_run': os.path.abspath(source)}
+    if 'corpus' in values:
+        values['corpus'] = resolve_corpus_name(values['corpus'])
+    try:
+        return resolve_implications(read_run_config(source).trained_further(values))
+    except InputError as error:
+        raise error.within(f'--from {source}') from error
 
 
 def _changes(saved: RunConfig, config: RunConfig) -> list[str]:
@@ -241,13 +287,34 @@ def _read_corpus(config: RunConfig, workers: Workers) -> tuple[RunConfig, Corpus
     return dataclasses.replace(config, data=data), corpus
 
 
-def _encode(config: RunConfig, corpus: Corpus) -> TrainingData:
-    """Seed the generators and encode the corpus."""
+def _load_source(config: RunConfig, folder: RunFolder, ctx: Any) -> Run | None:
+    """Load the run to train further; None if there is none, or the training has a checkpoint."""
+    from .runs.loading import load_run
+
+    if config.training.source_run is None or folder.checkpoints():
+        return None
+    try:
+        return load_run(config.training.source_run, ctx)
+    except InputError as error:
+        raise error.within('--from') from error
+
+
+def _encode(
+    config: RunConfig, corpus: Corpus, folder: RunFolder, source: Run | None
+) -> TrainingData:
+    """Seed the generators and encode the corpus, in the vocabularies of the source if any."""
     from ._mxnet import seed_generators
     from .data import pipeline
+    from .runs.checkpoint import load_vocabularies
+    from .runs.loading import load_latest_valid
 
     seed_generators(config.training.seed)
-    return pipeline.encode_corpus(config.data, corpus)
+    vocabularies = None
+    if source is not None:
+        vocabularies = source.vocabularies
+    elif config.training.source_run is not None:
+        vocabularies = load_latest_valid(folder.path, load_vocabularies)
+    return pipeline.encode_corpus(config.data, corpus, vocabularies)
 
 
 def _report_data(data: TrainingData, corpus: Corpus, report: Report) -> None:
@@ -261,6 +328,13 @@ def _report_data(data: TrainingData, corpus: Corpus, report: Report) -> None:
         f'corpus {corpus.name}: {len(data.train.src):,} sentence pairs{held_out}, '
         f'vocabularies of {len(data.src_vocab):,} source and {len(data.tgt_vocab):,} target tokens'
     )
+    shares = data.unknown_shares()
+    if max(shares) > UNKNOWN_REPORTED:
+        source, target = (f'{100 * share:.1f} %' for share in shares)
+        report(
+            f'unknown tokens (<unk>): {source} of the source and {target} of the target; a smaller '
+            '--min-freq, or --text-rules subwords or characters, leaves fewer'
+        )
 
 
 def _report_outcome(
@@ -291,8 +365,19 @@ def _report_files(folder: RunFolder, report: Report) -> None:
     report(f'run {folder.path}: {", ".join(names)}')
 
 
-def _print_translations(run: Run, pairs: Sequence[tuple]) -> None:
-    """Translate the chapter's four sentences, or the first four if the corpus lacks them."""
+def _print_next_command(folder: RunFolder, sentence: str) -> None:
+    command = [*cli.command_words('translate'), str(folder.path), sentence]
+    _print_line(f'next: {" ".join(map(shell_quote, command))}')
+
+
+def _print_translations(run: Run, pairs: Sequence[tuple]) -> str:
+    """Translate the chapter's four sentences, or the first four if the corpus lacks them.
+
+    Returns
+    -------
+    str
+        One of the sentences.
+    """
     from .book.seq2seq import SENTENCES
     from .inference.translator import Translator
 
@@ -304,6 +389,7 @@ def _print_translations(run: Run, pairs: Sequence[tuple]) -> None:
     shown = SENTENCES if has_chapters else list(dict.fromkeys(sources))[:4]
     for sentence, translation in zip(shown, Translator.of(run)(shown)):
         print(f'{sentence} => {translation}')
+    return shown[0]
 
 
 if __name__ == '__main__':

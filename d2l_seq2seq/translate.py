@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Iterator, TextIO
 from . import cli
 from ._runtime import choose_threads
 from .config import SearchConfig
-from .errors import InputError
+from .errors import InputError, shell_quote
 from .runs.layout import read_run_config
 
 if TYPE_CHECKING:  # loads MXNet
@@ -24,7 +24,8 @@ BLOCK_BYTES = 1 << 18  # maximum size of a read; its complete lines are translat
 MAX_LINE_BYTES = 1 << 16  # a longer line is probably not a sentence
 
 
-def _parser() -> cli.Parser:
+def build_parser() -> cli.Parser:
+    """Return the parser of the command's options."""
     parser = cli.parser_for(
         'translate',
         'Translate sentences with a trained model. Each input line gives one output line.',
@@ -73,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     InputError
         If an option or the run cannot be used.
     """
-    options = _parser().parse_intermixed_args(argv)  # sentences may also follow options
+    options = build_parser().parse_intermixed_args(argv)  # sentences may also follow options
     search = cli.config_from(SearchConfig, options)
     if options.input and options.sentences:
         raise InputError(
@@ -86,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
                 '%s is the name of a file, and is translated as a sentence; to translate the lines '
                 'of the file, pass --input %s',
                 sentence,
-                sentence,
+                shell_quote(sentence),
             )
     config = read_run_config(Path(options.run))
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+# It imports TensorFlow, which is in another environment; pytest looks for doctests in each module.
+collect_ignore = ['peer_tensorflow_addons.py']
 _SHARED_DATA = ROOT.parent / 'shared' / 'data'
 if _SHARED_DATA.exists():
     os.environ.setdefault('D2L_SEQ2SEQ_DATA', str(_SHARED_DATA))

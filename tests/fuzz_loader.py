@@ -40,7 +40,7 @@ from d2l_seq2seq import (
 from d2l_seq2seq._mxnet import npx, seed_generators
 from d2l_seq2seq.data.encoding import encode_pairs
 from d2l_seq2seq.data.tokenizers import SubwordPair, Subwords
-from d2l_seq2seq.engine.optimizer import HalvingOnPlateau
+from d2l_seq2seq.engine.schedules import HalvingOnPlateau
 from d2l_seq2seq.engine.step import UpdateRules
 from d2l_seq2seq.runs.checkpoint import load_checkpoint, load_progress, save_checkpoint
 from d2l_seq2seq.runs.loading import best_checkpoint, completion_reason

@@ -154,3 +154,56 @@ def test_a_terminal_gets_a_prompt_and_an_answer_for_each_line(trained):
     os.close(ours)
     assert len(output.splitlines()) == 1 and process.returncode == 0
     assert errors.startswith('Type a sentence') and errors.count('> ') == 3
+
+
+@pytest.mark.parametrize(
+    'name, executable, on_path, expected',
+    [
+        ('/env/bin/d2l-seq2seq', '/env/bin/python', True, 'd2l-seq2seq train'),
+        ('/env/bin/d2l-seq2seq', '/env/bin/python', False, '/env/bin/d2l-seq2seq train'),
+        ('{here}/.venv/bin/d2l-seq2seq', '', False, '.venv/bin/d2l-seq2seq train'),
+        ('train.py', '/env/bin/python', True, '/env/bin/python -m d2l_seq2seq.train'),
+        ('train.py', '{here}/.venv/bin/python', True, '.venv/bin/python -m d2l_seq2seq.train'),
+    ],
+)
+def test_the_next_command_is_spelled_like_this_one(
+    monkeypatch, tmp_path, name, executable, on_path, expected
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', [name.format(here=tmp_path)])
+    monkeypatch.setattr(sys, 'executable', executable.format(here=tmp_path))
+    monkeypatch.setattr('shutil.which', lambda program: name if on_path else None)
+    assert ' '.join(cli.command_words('train')) == expected
+
+
+def test_the_end_of_a_training_names_the_next_command(tmp_path):
+    sizes = ['--num-hiddens', '8', '--embed-size', '8', '--num-epochs', '1']
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    command = [sys.executable, '-m', 'd2l_seq2seq', 'train', *sizes, '--corpus', 'bundled']
+    result = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True
+    )
+    files, following = result.stdout.splitlines()[-2:]
+    assert files.startswith('run runs/') and following.startswith('next: ')
+    result = subprocess.run(
+        ['sh', '-c', following[len('next: ') :]], capture_output=True, cwd=tmp_path, env=environment
+    )
+    assert result.returncode == 0 and len(result.stdout.splitlines()) == 1
+
+    # The run is also found as runs/latest, by every command that reads one.
+    assert (tmp_path / 'runs' / 'latest').resolve() == tmp_path / files.split()[1].rstrip(':')
+    latest = subprocess.run(
+        [*command[:3], 'translate', 'runs/latest', 'Go.'],
+        capture_output=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert latest.returncode == 0 and latest.stdout == result.stdout
+    resumed = subprocess.run(
+        [*command[:4], '--resume', 'runs/latest', '--num-epochs', '2'],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert resumed.returncode == 0, resumed.stderr

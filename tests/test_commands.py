@@ -155,7 +155,7 @@ def test_a_corpus_file(tmp_path):
         (['--dropout', '1'], '--dropout: expected a number of at least 0 and below 1'),
         (
             ['--num-examples', 'some'],
-            "--num-examples: expected a whole number of at least 1, or 'all'",
+            "--num-examples: expected a whole number from 1 to 1000000000, or 'all'",
         ),
         (['--num-epoch', '3'], 'unrecognized arguments: --num-epoch 3'),
         (['--max-tokens', '100'], 'max_tokens: expected bucket_width as well, because'),
@@ -628,7 +628,7 @@ def test_a_reader_may_close_the_output_early(run):
 
 
 def test_every_setting_is_an_option_with_its_default():
-    help_text = ' '.join(train._parser().format_help().split())
+    help_text = ' '.join(train.build_parser().format_help().split())
     for option in (
         '--corpus',
         '--num-examples',

@@ -11,6 +11,7 @@ from d2l_seq2seq import (
     InputError,
     ModelConfig,
     RunConfig,
+    SearchConfig,
     TrainingConfig,
     load_data_nmt,
 )
@@ -49,12 +50,41 @@ def test_defaults_are_the_books():
         (TrainingConfig, 'max_norm', 0),
         (TrainingConfig, 'teacher_forcing', 1.1),
         (DataConfig, 'text_rules', None),
+        (TrainingConfig, 'lr', 1e-40),
+        (TrainingConfig, 'lr', 1e39),
+        (TrainingConfig, 'max_norm', 10**400),
+        (TrainingConfig, 'label_smoothing', 1e-320),
+        (DataConfig, 'num_examples', 10**10),
+        (DataConfig, 'bucket_width', 10**10),
+        (DataConfig, 'max_tokens', 10**10),
+        (SearchConfig, 'max_length', 10**9),
+        (SearchConfig, 'min_length', 10**9),
+        (SearchConfig, 'no_repeat_ngram', 10**9),
+        (SearchConfig, 'top_k', 10**10),
     ],
 )
 def test_values_out_of_range_are_refused(config_class, field, value):
     with pytest.raises(InputError, match=f'{field}: expected .*, got') as error:
         config_class(**{field: value})
     assert '\n' not in str(error.value)
+
+
+def test_a_number_that_float32_cannot_hold_gets_a_remark():
+    with pytest.raises(InputError, match='expected a number above 0, in the range of float32'):
+        TrainingConfig(lr=1e-40)
+    with pytest.raises(InputError, match='expected a number above 0, got 0'):
+        TrainingConfig(lr=0)
+
+
+@pytest.mark.parametrize(
+    'beam_size, batch_size, is_possible', [(16, 4096, True), (500, 132, False)]
+)
+def test_the_number_of_hypotheses_is_limited(beam_size, batch_size, is_possible):
+    if is_possible:
+        SearchConfig(beam_size=beam_size, batch_size=batch_size)
+        return
+    with pytest.raises(InputError, match='at most 65,536 hypotheses .* pass --batch-size 131'):
+        SearchConfig(beam_size=beam_size, batch_size=batch_size)
 
 
 def test_the_books_own_defaults_are_the_same():
@@ -162,8 +192,12 @@ def test_a_list_is_refused():
     'settings, message',
     [
         (
-            {'tied': True, 'embed_size': 8},
-            'tied: expected embed_size equal to num_hiddens, got 8 and',
+            {'attention': 'additive', 'input_feeding': True},
+            'input_feeding: expected dot or general attention, got additive',
+        ),
+        (
+            {'attention': 'dot', 'encoder_hiddens': 8},
+            'encoder_hiddens: dot attention needs num_hiddens',
         ),
         (
             {'attention': 'dot', 'bidirectional': True},

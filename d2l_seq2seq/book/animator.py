@@ -1,16 +1,18 @@
 """A plot that is updated during training (d2l 0.14, section 3.6.5), and figures as files.
 
 `Animator` has the signature of d2l's class.  The book's animator works in notebooks only: elsewhere
-it prints ``<Figure size ...>`` at every update.  This one shows a progress bar in a terminal and
-saves the plot to a file from anywhere.  It uses matplotlib's `Figure` without pyplot, so it needs
-no display and leaves pyplot's state alone.
+it prints ``<Figure size ...>`` at every update.  This one shows a progress bar in a terminal,
+writes lines into a log file, and saves the plot to a file from anywhere.  It uses matplotlib's
+`Figure` without pyplot, so it needs no display and leaves pyplot's state alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Sequence
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 from ..errors import InputError
 
+SECONDS_BETWEEN_LINES = 30  # in a log file
 _FORMATS = ('.svg', '.png', '.pdf')
 # By default a file contains its date and random ids, so two files of the same figure differ.
 _REPRODUCIBLE = {'svg.hashsalt': 'd2l_seq2seq'}
@@ -29,8 +32,9 @@ class Animator:
     """A line plot that is updated as points are added.
 
     In a notebook, one figure is redrawn in place and remains in the saved notebook.  In a terminal,
-    a progress bar runs over `xlim` and shows the latest values.  In any other environment nothing
-    is shown.  `save` writes the plot to a file in all three.
+    a progress bar runs over `xlim` and shows the latest values.  If standard error is a file, a
+    line with the latest values is written to it every half minute.  `save` writes the plot to a
+    file in all three.
 
     Parameters
     ----------
@@ -91,7 +95,12 @@ class Animator:
             'yscale': yscale,
             **limits,
         }
-        self._view = _NotebookFigure() if _in_notebook() else _ProgressBar(xlabel, xlim)
+        if _in_notebook():
+            self._view = _NotebookFigure()
+        elif sys.stderr is not None and sys.stderr.isatty():
+            self._view = _ProgressBar(xlabel, xlim)
+        else:
+            self._view = _LogLines(xlabel, xlim)
 
     def add(self, x, y) -> None:
         """Add a point to each line and update the display.
@@ -131,8 +140,11 @@ class Animator:
         ax = self.axes[0]
         ax.cla()
         for xs, ys, fmt in zip(self.X or [], self.Y or [], itertools.cycle(self.fmts)):
-            ax.plot(xs, ys, fmt)
+            ax.plot(xs, ys, fmt, marker='o' if len(xs) == 1 else None)  # a line needs two points
         ax.set(**self._settings)
+        if ax.get_xscale() == 'linear' and all(x == int(x) for xs in self.X or [] for x in xs):
+            # There is no half epoch.
+            ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if self._legend and self.X:
             ax.legend(self._legend)
         ax.grid(True)
@@ -214,14 +226,12 @@ class _NotebookFigure:
 
 
 class _ProgressBar:
-    """A progress bar on standard error, shown only if that is a terminal."""
+    """A progress bar on standard error, which is a terminal."""
 
     def __init__(self, unit: str | None, xlim: tuple[float, float] | None):
         from tqdm import tqdm
 
-        self._bar = tqdm(
-            total=xlim and xlim[1], unit=f' {unit or "points"}', disable=None, leave=False
-        )
+        self._bar = tqdm(total=xlim and xlim[1], unit=f' {unit or "points"}', leave=False)
 
     def show(self, animator: Animator) -> None:
         x, text = animator.latest()
@@ -234,3 +244,26 @@ class _ProgressBar:
 
     def close(self) -> None:
         self._bar.close()
+
+
+class _LogLines:
+    """A line on standard error now and then, for a log file."""
+
+    def __init__(self, unit: str | None, xlim: tuple[float, float] | None):
+        self._unit = unit or 'x'
+        self._end = f' of {xlim[1]:g}' if xlim else ''
+        self._last = time.monotonic()
+
+    def show(self, animator: Animator) -> None:
+        if time.monotonic() - self._last < SECONDS_BETWEEN_LINES:
+            return
+        self._last = time.monotonic()
+        x, text = animator.latest()
+        with contextlib.suppress(OSError):  # a full disk does not stop the training
+            print(f'{self._unit} {x:g}{self._end}: {text}', file=sys.stderr, flush=True)
+
+    def print(self, text: str) -> None:
+        print(text, flush=True)
+
+    def close(self) -> None:
+        pass

@@ -7,15 +7,13 @@ The section's first cell asks this function for the folder of the corpus and ope
 from __future__ import annotations
 
 import codecs
-import contextlib
 import functools
 import locale
-import os
 import tempfile
 from pathlib import Path
 
 from ..errors import InputError
-from .fra_eng import FRA_ENG_ZIP_SHA1, cached_fra_eng, read_available_text
+from .fra_eng import FRA_ENG_ZIP_SHA1, cached_fra_eng, read_available_text, replace_file
 
 
 def download_extract(name: str, folder: str | None = None) -> str:
@@ -111,13 +109,5 @@ def _write_text(folder: Path, data: bytes) -> Path:
     path = folder / 'fra.txt'
     if path.is_file() and path.read_bytes() == data:
         return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=folder, prefix='.', suffix='.part')
-    try:
-        with open(descriptor, 'wb') as file:
-            file.write(data)
-        os.replace(partial, path)
-    finally:
-        with contextlib.suppress(OSError):  # it was renamed
-            os.unlink(partial)
+    replace_file(path, data)
     return folder

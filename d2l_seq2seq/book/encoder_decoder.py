@@ -60,6 +60,11 @@ class Decoder(nn.Block):
 class EncoderDecoder(nn.Block):
     """An encoder and a decoder combined for teacher forcing (section 9.6.3).
 
+    Parameters
+    ----------
+    encoder : Encoder
+    decoder : Decoder
+
     Inputs:
         - **enc_X**: array of shape (batch_size, num_src_steps), source token ids.
         - **dec_X**: array of shape (batch_size, num_tgt_steps), the decoder's input tokens:

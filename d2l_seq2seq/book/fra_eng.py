@@ -6,26 +6,29 @@ with the package is used instead.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import logging
 import os
 import pkgutil
+import tempfile
 import zipfile
-import zlib
 from pathlib import Path
 
 from ..errors import InputError
 
 logger = logging.getLogger(__name__)
 
-FRA_ENG_URL = 'http://d2l-data.s3-accelerate.amazonaws.com/fra-eng.zip'
+FRA_ENG_URL = 'https://d2l-data.s3-accelerate.amazonaws.com/fra-eng.zip'
 FRA_ENG_ZIP_SHA1 = '94646ad1522d915e7b0f9296181140edcf86a4f5'  # of the zip at this address
 # The checksum is that of the text, because zips of the same text differ from each other.
 FRA_ENG_TEXT_SHA256 = '0bb85dbaa1c896844649094d7eaf2e34bee34e84fe362b26ce7e8f2e12aae104'
 DATA_VARIABLE = 'D2L_SEQ2SEQ_DATA'
 DOWNLOAD_TIMEOUT = 10  # seconds without a byte
-MAX_TEXT_BYTES = 1 << 26  # six times the book's text; a longer text in a zip is not unpacked
+MAX_BYTES = 1 << 26  # six times the book's text; nothing longer is downloaded, read or unpacked
+_CHUNK_BYTES = 1 << 16
+_HINT = f'Set {DATA_VARIABLE} to a copy of fra-eng.zip.'
 _ZIP_SIGNATURE = b'PK\x03\x04'
 
 
@@ -79,7 +82,7 @@ def find_fra_eng(path: Path) -> bytes:
     candidates = [path / 'fra-eng.zip', path / 'fra.txt'] if path.is_dir() else [path]
     for candidate in candidates:
         if candidate.is_file():
-            return _verified_text(read_bytes(candidate), candidate)
+            return _verified_text(read_bytes(candidate, MAX_BYTES), candidate)
     if path.is_dir():
         raise InputError(
             f'{DATA_VARIABLE}: neither {candidates[0]} nor {candidates[1]} exists',
@@ -98,47 +101,122 @@ def cached_fra_eng() -> Path:
 
 
 def _read_from_cache() -> bytes:
-    """Return the book's text from the cache, downloading it first if needed."""
+    """Return the book's text from the cache; if it is missing or damaged there, download it."""
     path = cached_fra_eng()
     try:
-        is_cached = path.exists()
+        if path.is_file():
+            return _verified_text(read_bytes(path, MAX_BYTES), path)
     except OSError as error:  # a parent folder without permission
-        raise InputError(f'{path}: cannot be read ({error.strerror})') from error
-    if not is_cached:
-        _download(FRA_ENG_URL, path)
-    data = read_bytes(path)
+        logger.warning('%s cannot be read (%s); downloading the corpus again', path, error.strerror)
+    except InputError as error:
+        logger.warning('%s; downloading the corpus again', error.problem)
+    data = _download(FRA_ENG_URL)
     try:
-        return _verified_text(data, path)
-    except InputError:
-        path.unlink()  # so that the next run downloads it again
-        raise
+        text = _verified_text(data, FRA_ENG_URL)  # before it is stored
+    except InputError as error:
+        raise InputError(error.problem, _HINT) from error
+    try:
+        replace_file(path, data)
+    except OSError as error:
+        logger.warning(
+            '%s cannot be written (%s); the next run downloads the corpus again',
+            path,
+            error.strerror,
+        )
+    return text
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the contents of a file; raise `InputError` if it cannot be read."""
+def read_bytes(path: Path, limit: int = -1) -> bytes:
+    """Return the contents of a file; raise `InputError` if it cannot be read.
+
+    Parameters
+    ----------
+    path : Path
+    limit : int, optional
+        If given, a file of more bytes is refused.
+    """
     try:
-        return path.read_bytes()
+        with open(path, 'rb') as file:
+            data = file.read(limit if limit < 0 else limit + 1)
     except OSError as error:
         raise InputError(f'{path}: cannot be read ({error.strerror})') from error
+    if 0 <= limit < len(data):
+        raise InputError(f'{path}: expected at most {limit:,} bytes, got more')
+    return data
 
 
-def _download(url: str, path: Path) -> None:
-    """Download a file to `path`, completely or not at all, with a progress bar on a terminal."""
-    import pooch
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file in one step, so that no reader finds a part of it; create its folder if needed.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.  The previous one is then unchanged.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix='.', suffix='.part')
+    try:
+        with open(descriptor, 'wb') as file:
+            file.write(data)
+        os.replace(partial, path)
+    finally:
+        with contextlib.suppress(OSError):  # it was renamed
+            os.unlink(partial)
+
+
+def _download(url: str) -> bytes:
+    """Return the file at an address, with a progress bar on a terminal.
+
+    If a secure connection cannot be made, for example through a proxy with its own certificate, a
+    plain one is tried: the checksum of the text shows whether it is the book's.
+
+    Raises
+    ------
+    InputError
+        If it does not arrive completely, or has more than `MAX_BYTES` bytes.
+    """
+    import requests  # takes a while to load
+
+    try:
+        try:
+            return _fetch(url)
+        except requests.exceptions.SSLError:
+            return _fetch(url.replace('https://', 'http://', 1))
+    except _TooLong:
+        raise _download_error(url, f'it has more than {MAX_BYTES:,} bytes') from None
+    except (OSError, ValueError) as error:  # includes the exceptions of requests
+        raise _download_error(url, error) from error
+
+
+class _TooLong(Exception):
+    """Raised when a download has more than `MAX_BYTES` bytes."""
+
+
+def _fetch(url: str) -> bytes:
+    """Return the file at an address; raise an exception of requests if that fails."""
+    import requests
     from tqdm import tqdm
 
-    pooch.get_logger().setLevel(logging.WARNING)
-    try:
-        # The total of 1 makes the bar true, which pooch checks before it sets the real total.
+    # Without the header, the server may compress the file, and a bar could not show its size.
+    with requests.get(
+        url, headers={'Accept-Encoding': 'identity'}, stream=True, timeout=DOWNLOAD_TIMEOUT
+    ) as response:
+        response.raise_for_status()
+        length, data = response.headers.get('Content-Length', ''), bytearray()
         with tqdm(
-            desc=path.name, total=1, unit='B', unit_scale=True, leave=False, disable=None
+            desc=url.rpartition('/')[2],
+            total=int(length) if length.isdecimal() else None,
+            unit='B',
+            unit_scale=True,
+            leave=False,
+            disable=None,
         ) as bar:
-            downloader = pooch.HTTPDownloader(progressbar=bar, timeout=DOWNLOAD_TIMEOUT)
-            pooch.retrieve(
-                url, known_hash=None, fname=path.name, path=path.parent, downloader=downloader
-            )
-    except OSError as error:  # includes the exceptions of requests
-        raise _download_error(url, error) from error
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                data += chunk
+                if len(data) > MAX_BYTES:
+                    raise _TooLong
+                bar.update(len(chunk))
+    return bytes(data)
 
 
 def try_download(timeout: float) -> None:
@@ -171,37 +249,34 @@ def try_download(timeout: float) -> None:
         raise _download_error(FRA_ENG_URL, 'the answer is not a zip file')
 
 
-def _download_error(url: str, reason: OSError | str) -> InputError:
-    if isinstance(reason, OSError):
+def _download_error(url: str, reason: Exception | str) -> InputError:
+    if isinstance(reason, Exception):
         response = getattr(reason, 'response', None)
         reason = type(reason).__name__ if response is None else f'HTTP {response.status_code}'
-    return InputError(
-        f'{url} could not be downloaded ({reason})',
-        f'Set {DATA_VARIABLE} to a copy of {url.rpartition("/")[2]}.',
-    )
+    return InputError(f'{url} could not be downloaded ({reason})', _HINT)
 
 
-def _verified_text(data: bytes, path: Path) -> bytes:
+def _verified_text(data: bytes, place: Path | str) -> bytes:
     """Return the bytes of fra.txt, from a zip or the file itself, if they are the book's."""
-    if zipfile.is_zipfile(io.BytesIO(data)):
-        data = _fra_txt_in_zip(data, path)
+    if data.startswith(b'PK'):  # as all zips do
+        data = _fra_txt_in_zip(data, place)
     digest = hashlib.sha256(data).hexdigest()
     if digest != FRA_ENG_TEXT_SHA256:
         raise InputError(
-            f"{path}: expected the text of the book's fra.txt (SHA-256 "
+            f"{place}: expected the text of the book's fra.txt (SHA-256 "
             f'{FRA_ENG_TEXT_SHA256[:12]}...), got {len(data):,} bytes with {digest[:12]}...',
             'Pass your own text with --corpus FILE.',
         )
     return data
 
 
-def _fra_txt_in_zip(data: bytes, path: Path) -> bytes:
+def _fra_txt_in_zip(data: bytes, place: Path | str) -> bytes:
     """Return the bytes of the file fra.txt in a zip, whatever its folder there."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for member in archive.infolist():
-                if Path(member.filename).name == 'fra.txt' and member.file_size <= MAX_TEXT_BYTES:
+                if Path(member.filename).name == 'fra.txt' and member.file_size <= MAX_BYTES:
                     return archive.read(member)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f'{path}: the zip is damaged ({error})') from error
-    raise InputError(f'{path}: expected a zip that contains fra.txt, got one without it')
+    except Exception as error:  # of many types, depending on what is damaged
+        raise InputError(f'{place}: the zip is damaged ({error})') from error
+    raise InputError(f'{place}: expected a zip that contains fra.txt, got one without it')

@@ -42,6 +42,14 @@ def preprocess_nmt(text: str) -> str:
 
     Non-breaking spaces become spaces.  This edition leaves ``?`` alone: ``who?`` is one token.
 
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> preprocess_nmt("I'm OK, you see!")
@@ -86,6 +94,17 @@ def tokenize_nmt(
 
 def truncate_pad(line: list, num_steps: int, padding_token: Any) -> list:
     """Cut a list to `num_steps` elements, or fill it up with `padding_token` (section 9.5.4).
+
+    Parameters
+    ----------
+    line : list
+    num_steps : int
+    padding_token : Any
+
+    Returns
+    -------
+    list
+        Of `num_steps` elements.
 
     Examples
     --------

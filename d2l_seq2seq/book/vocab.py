@@ -7,7 +7,7 @@ editions order the tokens differently and so assign other ids; see `Vocab`.
 from __future__ import annotations
 
 import collections
-from typing import Iterable, Sequence
+from typing import Iterable, Iterator, Sequence
 
 
 class Vocab:
@@ -15,7 +15,8 @@ class Vocab:
 
     Id 0 is ``<unk>``.  The reserved tokens follow in the order given.  Then come the tokens that
     occur at least `min_freq` times, the most frequent first; tokens of equal frequency are in
-    alphabetical (code point) order.
+    alphabetical (code point) order.  Iterating over a vocabulary yields its tokens in the order of
+    their ids.
 
     Parameters
     ----------
@@ -92,6 +93,14 @@ class Vocab:
                 for token in tokens
             ]
         return self.token_to_idx.get(tokens, self.unk)
+
+    # The book's class has only the methods above.  Python would iterate over it with the ids 0, 1,
+    # 2, ... as tokens, which never ends, because unknown tokens have an id.
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.idx_to_token)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self.token_to_idx
 
     def to_tokens(self, indices):
         """Return the token of an id, or the list of tokens of a list of ids."""

@@ -50,14 +50,28 @@ class TrainState:
     """Everything that `fit` needs, besides the model's weights, to resume training exactly.
 
     `fit` updates it in place, after each update and each epoch.  Copy it to keep its values.
+
+    Attributes
+    ----------
+    epoch : int
+        Completed epochs.
+    batch : int
+        Completed batches of the epoch in progress.
+    optimizer : Adam
+    feed_state : Any
+        The state of the training feed's generator, before it drew the order of this epoch.
+    losses : LossAccumulator
+        The losses of the epoch in progress.
+    started : float
+        The result of `time.perf_counter` when this epoch was started or resumed.
     """
 
-    epoch: int  # completed epochs
-    batch: int  # completed batches of the epoch in progress
+    epoch: int
+    batch: int
     optimizer: Adam
-    feed_state: Any  # of the training feed's generator, before it drew the order of this epoch
-    losses: LossAccumulator  # the losses of the epoch in progress
-    started: float  # time.perf_counter() at which this epoch was started or resumed
+    feed_state: Any
+    losses: LossAccumulator
+    started: float
 
     def sums(self) -> EpochSums:
         """Return the sums of the epoch in progress, after waiting for the device.

@@ -36,6 +36,11 @@ def book_objective(batches: Sequence[GlobalBatch]) -> GradientScale:
 
     The chapter's loss averages over the steps of a sentence, padding included, and its trainer
     divides the clipped gradient by the number of labels in the batch (d2l 0.14, section 9.7).
+
+    Parameters
+    ----------
+    batches : sequence of GlobalBatch
+        The batches of one update.
     """
     return GradientScale(
         weights=[1 / batch.num_label_steps for batch in batches],
@@ -45,7 +50,13 @@ def book_objective(batches: Sequence[GlobalBatch]) -> GradientScale:
 
 
 def per_token_objective(batches: Sequence[GlobalBatch]) -> GradientScale:
-    """Return the scale for the mean over labels, clipped."""
+    """Return the scale for the mean over labels, clipped.
+
+    Parameters
+    ----------
+    batches : sequence of GlobalBatch
+        The batches of one update.
+    """
     return GradientScale(
         weights=[1.0] * len(batches),
         before=1 / sum(batch.num_tokens for batch in batches),
@@ -89,6 +100,17 @@ class UpdateRules:
     seed: int | None = None
     skip_bad_batches: bool = False
     dtype: str = 'float32'
+
+    def __post_init__(self):
+        if self.max_norm is not None and not self.max_norm > 0:
+            raise ValueError(f'expected a max_norm above 0, or None, got {self.max_norm}')
+        for name in ('label_smoothing', 'weight_decay'):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f'expected a {name} from 0 to 1, got {getattr(self, name)}')
+        if self.batches_per_update < 1:
+            raise ValueError(
+                f'expected a batches_per_update of at least 1, got {self.batches_per_update}'
+            )
 
 
 class TrainStep:

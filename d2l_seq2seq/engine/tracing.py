@@ -9,6 +9,7 @@ it; see `recording`.
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass, field
 
 from .._mxnet import mx, nn, np
@@ -103,6 +104,26 @@ def parameter_shapes(model: EncoderDecoder) -> dict[str, tuple[int, ...]]:
     logits = _trace_logits(model, (1, 1), (1, 1))
     shapes, _, _ = logits.infer_shape()
     return dict(zip(logits.list_arguments(), shapes))
+
+
+def count_values(
+    model: EncoderDecoder, src_shape: tuple[int, int], tgt_shape: tuple[int, int]
+) -> int:
+    """Return the number of values that a model's operators return for a batch of these shapes.
+
+    Raises
+    ------
+    TraceError
+        If a block cannot be traced with symbols.
+    """
+    logits = _trace_logits(model, src_shape, tgt_shape)
+    operators, inputs = logits.get_internals(), set(logits.list_inputs())
+    _, shapes, _ = operators.infer_shape()
+    return sum(
+        math.prod(shape)
+        for name, shape in zip(operators.list_outputs(), shapes)
+        if name not in inputs
+    )
 
 
 def uses_random_numbers(model: EncoderDecoder) -> bool:

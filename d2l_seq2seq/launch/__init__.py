@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None, server_command: list[str] = SERVER_COMMA
     argv = sys.argv[1:] if argv is None else argv
     # Everything after the first -- belongs to the command of the workers.
     end = argv.index('--') if '--' in argv else len(argv)
-    options, command = _build_parser().parse_args(argv[:end]), argv[end + 1 :]
+    options, command = build_parser().parse_args(argv[:end]), argv[end + 1 :]
     if options.print_env:
         worker_command = shlex.join(command) or 'python -m d2l_seq2seq.train --kvstore dist_sync'
         _print_variables(_remote_cluster(options), options.print_env, worker_command)
@@ -65,7 +65,8 @@ def main(argv: list[str] | None = None, server_command: list[str] = SERVER_COMMA
     )
 
 
-def _build_parser() -> cli.Parser:
+def build_parser() -> cli.Parser:
+    """Return the parser of the command's options."""
     parser = cli.parser_for(
         'launch',
         "Run a command as several workers on this machine, connected by MXNet's parameter server. "

@@ -109,6 +109,11 @@ class DotAttention(Attention):
 
     Queries and values have the same size.  The book's `DotProductAttention` divides the scores by
     the square root of that size; this layer does not.
+
+    Parameters
+    ----------
+    dropout : float
+        Dropout probability of the attention weights.
     """
 
     def scores(self, F, queries, keys):

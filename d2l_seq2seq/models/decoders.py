@@ -307,3 +307,54 @@ class LuongDecoder(AttentionDecoder):
         context, weights = self.attention(queries, keys, values, valid_len)
         attentional = self.W_c(F.np.concatenate([context, queries], axis=-1))
         return self.dense(attentional), [values, state, valid_len], weights
+
+
+class InputFeedingDecoder(LuongDecoder):
+    """Luong's decoder with input feeding (Luong et al. 2015, section 3.3).
+
+    The recurrent layers read each token's embedding concatenated with the attentional vector of the
+    step before, so they know what the decoder has attended to.  No step can begin before the
+    previous one has ended, so the layers run step by step.
+
+    Parameters
+    ----------
+    vocab_size, embed_size, num_hiddens, num_layers, attention, dropout, layer
+        As for `LuongDecoder`.
+
+    Inputs:
+        - **X**: array of shape (batch_size, num_steps), target token ids.
+        - **state**: the list of the other decoders with attention, and the attentional vector of
+          the step before, of shape (1, batch_size, num_hiddens).
+
+    Outputs:
+        - **logits**: float32 array of shape (batch_size, num_steps, vocab_size).
+        - **state**: as the input, after the last step.
+    """
+
+    def init_state(self, enc_outputs, src_valid_len, *args):
+        """Return the state of `LuongDecoder`, and an attentional vector of zeros."""
+        values, state, valid_len = super().init_state(enc_outputs, src_valid_len)
+        zeros = operators_of(values).np.zeros_like(state[0][-1:])
+        return [values, state, valid_len, zeros]
+
+    def reorder(self, state, rows):
+        """Return the state with its rows in another order; see `reorder_state`."""
+        *others, attentional = state
+        return [*super().reorder(others, rows), *reorder_state([attentional], rows)]
+
+    def _decode(self, F, X, state):
+        values, state, valid_len, attentional = state
+        keys = self.attention.project_keys(values)
+        num_steps = shape_of(X)[1]
+        X = F.np.swapaxes(self.embedding(X), 0, 1)  # (num_steps, batch_size, embed_size)
+        vectors, weights = [], []
+        for step in range(num_steps):
+            step_input = F.np.concatenate([X[step : step + 1], attentional], axis=-1)
+            output, state = self.rnn(step_input, state)  # (1, batch_size, num_hiddens)
+            query = F.np.swapaxes(output, 0, 1)  # (batch_size, 1, num_hiddens)
+            context, step_weights = self.attention(query, keys, values, valid_len)
+            vectors.append(self.W_c(F.np.concatenate([context, query], axis=-1)))
+            attentional = F.np.swapaxes(vectors[-1], 0, 1)  # (1, batch_size, num_hiddens)
+            weights.append(step_weights)
+        logits = self.dense(F.np.concatenate(vectors, axis=1))
+        return logits, [values, state, valid_len, attentional], F.np.concatenate(weights, axis=1)

@@ -10,12 +10,25 @@ from typing import Any, Callable, Mapping
 
 import numpy as onp
 
-from .._mxnet import gluon, init, nn, np, rnn, use_np
+from .._mxnet import gluon, init, np, rnn, use_np
 from ..book.encoder_decoder import Decoder, Encoder, EncoderDecoder
 from ..config import ModelConfig, TrainingConfig
 from .attention import AdditiveAttention, DotAttention, GeneralAttention
 from .contexts import last_state, max_state, mean_state
-from .decoders import ContextDecoder, LuongDecoder, Seq2SeqAttentionDecoder, Seq2SeqDecoder
+from .decoders import (
+    ContextDecoder,
+    InputFeedingDecoder,
+    LuongDecoder,
+    Seq2SeqAttentionDecoder,
+    Seq2SeqDecoder,
+)
+from .embeddings import (
+    NormalEmbeddings,
+    drop_embedding,
+    drop_output,
+    share_embedding,
+    tie_output,
+)
 from .encoders import Bridge, MaskedEncoder, Seq2SeqEncoder
 from .recurrent import KerasDefaults, keras_lstm, tanh_rnn
 from .scheduled_sampling import ScheduledSampling, SteppedEncoderDecoder
@@ -23,7 +36,11 @@ from .scheduled_sampling import ScheduledSampling, SteppedEncoderDecoder
 # The keys are the values of the fields `cell`, `initializer` and `context` of `ModelConfig`.
 LAYERS = {'rnn': tanh_rnn, 'gru': rnn.GRU, 'lstm': rnn.LSTM}
 KERAS_LAYERS = {**LAYERS, 'lstm': keras_lstm}
-INITIALIZERS = {'xavier': init.Xavier, 'keras': KerasDefaults}
+INITIALIZERS = {
+    'xavier': init.Xavier,
+    'keras': KerasDefaults,
+    'normal-embeddings': NormalEmbeddings,
+}
 CONTEXTS = {'last': last_state, 'mean': mean_state, 'max': max_state}
 
 
@@ -46,52 +63,10 @@ def build_model(config: ModelConfig, src_vocab_size: int, tgt_vocab_size: int) -
     if config.share_embedding:
         share_embedding(model)
     if config.tied:
-        tie_output(model.decoder)
+        tie_output(model.decoder, config.output_dropout)
+    elif config.output_dropout > 0:
+        drop_output(model.decoder, config.output_dropout)
     return model
-
-
-def share_embedding(model: EncoderDecoder) -> None:
-    """Make the decoder use the embedding of the encoder.
-
-    Both sides must have the same vocabulary.  Call this function before `tie_output`.
-
-    Raises
-    ------
-    ValueError
-        If the output of the decoder is already tied.
-    """
-    if model.decoder.dense.weight is model.decoder.embedding.weight:
-        raise ValueError(
-            'expected a decoder whose output is not tied yet: '
-            'call share_embedding before tie_output'
-        )
-    model.decoder.embedding = model.encoder.embedding
-
-
-def tie_output(decoder: Decoder) -> None:
-    """Make the dense layer of a decoder use the weight of its embedding (Press and Wolf 2017).
-
-    Parameters
-    ----------
-    decoder : Decoder
-        One of the package's decoders, not yet initialized.  Its embedding must not be replaced
-        afterwards.
-
-    Raises
-    ------
-    ValueError
-        If `embed_size` and `num_hiddens` of the decoder differ.
-    """
-    vocab_size, embed_size = decoder.embedding.weight.shape
-    num_hiddens = decoder._state_sizes[-1]
-    if embed_size != num_hiddens:
-        raise ValueError(
-            'expected an embed_size equal to num_hiddens for a tied output, '
-            f'got {embed_size} and {num_hiddens}'
-        )
-    decoder.dense = nn.Dense(
-        vocab_size, flatten=False, in_units=num_hiddens, params=decoder.embedding.params
-    )
 
 
 @use_np
@@ -157,25 +132,44 @@ def set_weights(model: EncoderDecoder, arrays: Mapping[str, onp.ndarray]) -> Non
 
 
 def _build_encoder(config: ModelConfig, vocab_size: int) -> Encoder:
+    """Build the encoder, with a bridge if its state does not have the sizes of the decoder's."""
     layer = _layer_class(config)
-    sizes = vocab_size, config.embed_size, config.num_hiddens, config.num_layers, config.dropout
+    num_hiddens = config.encoder_hiddens or config.num_hiddens
+    num_layers = config.encoder_layers or config.num_layers
+    options: dict[str, Any] = {'dropout': config.dropout, 'layer': layer}
     if config.bidirectional:
-        encoder = MaskedEncoder(*sizes, layer=layer, bidirectional=True)
+        options['bidirectional'] = True
+    encoder_class = MaskedEncoder if config.masked or config.bidirectional else Seq2SeqEncoder
+    encoder = encoder_class(vocab_size, config.embed_size, num_hiddens, num_layers, **options)
+    if config.embedding_dropout > 0:
+        drop_embedding(encoder, config.embedding_dropout)
+    if config.bidirectional or (num_layers, num_hiddens) != (config.num_layers, config.num_hiddens):
         return Bridge(encoder, config.num_layers, config.num_hiddens, layer)
-    return (MaskedEncoder if config.masked else Seq2SeqEncoder)(*sizes, layer=layer)
+    return encoder
 
 
 def _build_decoder(config: ModelConfig, vocab_size: int) -> Decoder:
+    """Build the decoder, without the layers that are tied or shared."""
+    decoder = _decoder_of_kind(config, vocab_size)
+    if config.embedding_dropout > 0:
+        drop_embedding(decoder, config.embedding_dropout)
+    return decoder
+
+
+def _decoder_of_kind(config: ModelConfig, vocab_size: int) -> Decoder:
     sizes = vocab_size, config.embed_size, config.num_hiddens, config.num_layers
     options: dict[str, Any] = {'dropout': config.dropout, 'layer': _layer_class(config)}
     if config.attention == 'additive':
         additive = AdditiveAttention(config.num_hiddens, config.dropout)
         return Seq2SeqAttentionDecoder(*sizes, attention=additive, **options)
-    if config.attention == 'dot':
-        return LuongDecoder(*sizes, DotAttention(config.dropout), **options)
-    if config.attention == 'general':
-        general = GeneralAttention(config.num_hiddens, config.dropout)
-        return LuongDecoder(*sizes, general, **options)
+    if config.attention != 'none':
+        attention = (
+            DotAttention(config.dropout)
+            if config.attention == 'dot'
+            else GeneralAttention(config.num_hiddens, config.dropout)
+        )
+        decoder_class = InputFeedingDecoder if config.input_feeding else LuongDecoder
+        return decoder_class(*sizes, attention, **options)
     if config.context_every_step or config.context != 'last':
         return ContextDecoder(*sizes, context=CONTEXTS[config.context], **options)
     return Seq2SeqDecoder(*sizes, **options)

@@ -25,6 +25,12 @@ def tanh_rnn(num_hiddens: int, num_layers: int = 1, **kwargs) -> rnn.RNN:
     """Return a plain (Elman) recurrent layer, h_t = tanh(W_xh x_t + W_hh h_(t-1) + b).
 
     The default activation of `rnn.RNN` is relu.
+
+    Parameters
+    ----------
+    num_hiddens, num_layers : int
+    kwargs
+        Passed to `rnn.RNN`.
     """
     return rnn.RNN(num_hiddens, num_layers, activation='tanh', **kwargs)
 

@@ -59,12 +59,38 @@ class SteppedEncoderDecoder(EncoderDecoder):
 
 
 def teacher_forcing(F, target, predicted):
-    """Choose the target's tokens."""
+    """Choose the target's tokens.
+
+    Parameters
+    ----------
+    F : module
+        `mxnet.nd` or `mxnet.sym`.
+    target, predicted : array of shape (batch_size,)
+        Token ids.
+
+    Returns
+    -------
+    array of shape (batch_size,)
+        The tokens that the decoder reads next.
+    """
     return target
 
 
 def feedback(F, target, predicted):
-    """Choose the decoder's own predictions, the most likely tokens, as at inference."""
+    """Choose the decoder's own predictions, the most likely tokens, as at inference.
+
+    Parameters
+    ----------
+    F : module
+        `mxnet.nd` or `mxnet.sym`.
+    target, predicted : array of shape (batch_size,)
+        Token ids.
+
+    Returns
+    -------
+    array of shape (batch_size,)
+        The tokens that the decoder reads next.
+    """
     return predicted
 
 

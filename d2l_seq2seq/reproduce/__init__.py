@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     InputError
         If an option or the corpus cannot be used.
     """
-    options = _parser().parse_args(argv)
+    options = build_parser().parse_args(argv)
     # MXNet takes seconds to load, and reads the number of threads only then.
     choose_threads(DataConfig().batch_size, ModelConfig().num_hiddens)
     from ..device import device_from_name
@@ -80,7 +80,8 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if any(cell.agrees is False for cell in cells) else 0
 
 
-def _parser() -> cli.Parser:
+def build_parser() -> cli.Parser:
+    """Return the parser of the command's options."""
     parser = cli.parser_for(
         'reproduce',
         "Run sections of the book with the book's settings, and compare the output of each cell "

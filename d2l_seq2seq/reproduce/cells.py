@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # these take a while to load
 
     from .._mxnet import mx
 
-COLUMN_WIDTHS = (26, 42, 42, 10)  # longer lines are wrapped
+COLUMN_WIDTHS = (17, 22, 22, 10)  # 80 with the separators; longer lines are wrapped
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ methods `state`, which returns it as a JSON object, and `restore`.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from dataclasses import dataclass
 from typing import Callable, Sequence
@@ -20,6 +21,8 @@ from ..engine.workers import SingleWorker, Workers
 from ..errors import check_types
 from ..inference.metrics import corpus_scores
 from ..inference.translator import Translator
+
+logger = logging.getLogger(__name__)
 
 
 class StopTraining(Exception):
@@ -61,6 +64,8 @@ class Validation:
         Called with the metrics of each validation.
     num_samples : int
         Number of translations to show, spread over the pairs.
+    bleu_tokenize : str
+        The name of sacreBLEU's tokenizer; ``auto`` chooses it by the references.
     workers : Workers
         The processes that train together.  Worker 0 validates, and all report its metrics; the
         others have no samples.
@@ -74,10 +79,11 @@ class Validation:
         every: int,
         report: Callable[[ValidationMetrics], None],
         num_samples: int = 3,
+        bleu_tokenize: str = 'auto',
         workers: Workers = SingleWorker(),
     ):
         self._translator, self._feed, self._report = translator, feed, report
-        self._workers = workers
+        self._workers, self._bleu_tokenize = workers, bleu_tokenize
         self._every, self._num_samples = every, num_samples
         self._references = group_references(pairs, translator.tokenizer)
         self._feed_state = feed.random_state.get_state()
@@ -101,7 +107,7 @@ class Validation:
         return ValidationMetrics(
             epoch,
             evaluate_loss(self._translator.model, self._feed),
-            corpus_scores(translations, references)['BLEU'].value,
+            corpus_scores(translations, references, self._bleu_tokenize)['BLEU'].value,
             samples[: self._num_samples],
         )
 
@@ -120,10 +126,13 @@ class Validation:
 class BestValidation:
     """A record of the best validation, which stops training when there is no improvement.
 
+    A BLEU that has been 0.0 in all validations does not stop it: the figure says nothing then.
+
     Parameters
     ----------
-    score : function of ValidationMetrics
-        Returns a number; greater is better.
+    metric : str
+        ``nll``, the loss per token, or ``bleu``.  Of validations with the same BLEU, that with the
+        smaller loss is better; differences below 0.1 do not count.
     patience : int, optional
         Number of consecutive validations without improvement after which training stops.  None
         never stops it.
@@ -136,16 +145,18 @@ class BestValidation:
         The metrics of the best validation.
     """
 
-    def __init__(self, score: Callable[[ValidationMetrics], float], patience: int | None):
-        self._score, self._patience = score, patience
+    def __init__(self, metric: str, patience: int | None):
+        self._metric, self._patience = metric, patience
         self.epoch: int | None = None
         self.description = ''
-        self._best: float | None = None
+        self._best: list[float] | None = None  # the greater, the better; compared in order
         self._num_worse = 0
 
     def __call__(self, validation: ValidationMetrics) -> None:
         """Compare a validation with the best so far; raise `StopTraining` if patience runs out."""
-        score = self._score(validation)
+        score = [-validation.losses.nll_per_token]
+        if self._metric == 'bleu':
+            score.insert(0, round(validation.bleu, 1))  # as it is printed
         if self._best is None or score > self._best:
             self._best, self._num_worse, self.epoch = score, 0, validation.epoch
             self.description = (
@@ -154,7 +165,14 @@ class BestValidation:
             return
         self._num_worse += 1
         if self._patience is not None and self._num_worse >= self._patience:
-            raise StopTraining(f'no improvement in validation since epoch {self.epoch}')
+            if self._metric != 'bleu' or self._best[0] > 0:
+                raise StopTraining(f'no improvement in validation since epoch {self.epoch}')
+            if self._num_worse == self._patience:
+                logger.warning(
+                    'BLEU has been 0 in all validations up to epoch %d, so it does not stop the '
+                    'training; use --early-stopping nll, or another --bleu-tokenize',
+                    validation.epoch,
+                )
 
     def state(self) -> dict:
         """Return what `restore` needs, as a JSON object."""
@@ -170,32 +188,51 @@ class BestValidation:
         check_types(
             state,
             {
-                'goodness': (int, float, type(None)),
+                'goodness': (int, float, list, type(None)),
                 'num_worse': int,
                 'epoch': (int, type(None)),
                 'description': str,
             },
         )
-        self._best, self._num_worse = state['goodness'], state['num_worse']
+        best = state['goodness']
+        if isinstance(best, (int, float)):  # a checkpoint of version 0.2, without the loss
+            best = [best]
+        if best is not None and not all(isinstance(part, (int, float)) for part in best):
+            raise ValueError(f'goodness: {str(best)[:40]!r}')
+        self._best, self._num_worse = best, state['num_worse']
         self.epoch, self.description = state['epoch'], state['description']
 
 
 class TimeLimit:
-    """A callback that ends training if another epoch like the last one would exceed a time limit.
+    """A callback that ends training after the last epoch that fits into a time limit.
 
     Parameters
     ----------
     minutes : float
         The time limit, starting now.
+
+    Attributes
+    ----------
+    num_epochs : int
+        Number of epochs that fit if each of the next ones takes as long as the last one; 0 before
+        the first.  It changes as little as possible, because a learning-rate schedule that ends at
+        0 follows it.
     """
+
+    _MARGIN = 1.05  # an epoch is added to the plan only if it fits with this factor
 
     def __init__(self, minutes: float):
         self._minutes, self._last = minutes, time.monotonic()
         self._end = self._last + 60 * minutes
+        self.num_epochs = 0
 
     def __call__(self, metrics: EpochMetrics, state: TrainState) -> None:
         """Raise `OutOfTime` if there is no time for another epoch."""
         now = time.monotonic()
-        if now + (now - self._last) > self._end:
-            raise OutOfTime(f'no time for another epoch within {self._minutes:g} minutes')
+        seconds, remaining = now - self._last, max(0.0, self._end - now)
         self._last = now
+        cautious = metrics.epoch + int(remaining / (self._MARGIN * seconds))
+        possible = metrics.epoch + int(remaining / seconds)
+        self.num_epochs = min(max(self.num_epochs, cautious), possible)
+        if self.num_epochs == metrics.epoch:
+            raise OutOfTime(f'no time for another epoch within {self._minutes:g} minutes')

@@ -15,6 +15,7 @@ from ..engine.fit import EpochMetrics
 from ..errors import InputError
 from ..runs.atomic import write_file
 from ..runs.folder import RunFolder
+from ..runs.regular_files import make_folder, open_new
 from .callbacks import ValidationMetrics
 
 logger = logging.getLogger(__name__)
@@ -28,10 +29,18 @@ class Recorder:
     folder : RunFolder
         If it has metrics of earlier epochs, the plot starts with them.
     config : RunConfig
+    epoch : int
+        The number of epochs that are done at the checkpoint from which training is resumed.
+
+    Raises
+    ------
+    InputError
+        If the metrics of earlier epochs cannot be read or do not fit `epoch`.
     """
 
-    def __init__(self, folder: RunFolder, config: RunConfig):
+    def __init__(self, folder: RunFolder, config: RunConfig, epoch: int = 0):
         self._folder, self._validates = folder, config.training.validate
+        folder.check_metrics(epoch)
         self._tensorboard = (
             TensorBoardWriter(folder.path / 'tensorboard') if config.training.tensorboard else None
         )
@@ -154,8 +163,10 @@ class TensorBoardWriter:
         self._event, self._summary = Event, Summary
         name = f'events.out.tfevents.{time.time():.0f}.{os.getpid()}'
         try:
-            folder.mkdir(exist_ok=True)
-            self._writer = RecordWriter(str(folder / name))
+            make_folder(folder)
+            open_new(folder / name).close()
+            # The path is absolute, because tensorboardX takes s3: and gs: at its start for a store.
+            self._writer = RecordWriter(str((folder / name).absolute()))
             self._write(Event(wall_time=time.time(), file_version='brain.Event:2'))
         except OSError as error:
             raise InputError(

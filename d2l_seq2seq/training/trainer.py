@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +18,24 @@ from .._signals import SIGTERM_CODE, Interrupted, Interruption
 from ..config import RunConfig, TrainingConfig, resolve_implications
 from ..data.pipeline import TrainingData, build_feed
 from ..engine.fit import EpochMetrics, TrainState, fit
-from ..engine.optimizer import Constant, HalvingOnPlateau, InverseSqrt, Schedule
+from ..engine.schedules import (
+    Constant,
+    DecayToZero,
+    HalvingOnPlateau,
+    InverseSqrt,
+    Schedule,
+    cosine,
+    linear,
+)
 from ..engine.step import UpdateRules, book_objective, per_token_objective
 from ..engine.workers import SingleWorker, Workers
-from ..errors import InputError
+from ..errors import InputError, shell_quote
 from ..inference.translator import Translator
 from ..models.factory import (
     INITIALIZERS,
     build_model,
     initialize,
+    named_parameters,
     set_weights,
     with_scheduled_sampling,
 )
@@ -43,15 +51,13 @@ from .callbacks import (
     ValidationMetrics,
 )
 from .checkpointing import MOMENTS, CheckpointWriter, restore_state
+from .divergence import divergence
 from .recorder import NoRecorder, Recorder
 
 logger = logging.getLogger(__name__)
 
 _OBJECTIVES = {'book': book_objective, 'per-token': per_token_objective}
-_VALIDATION_SCORES = {
-    'nll': lambda validation: -validation.losses.nll_per_token,
-    'bleu': lambda validation: validation.bleu,
-}
+_CURVES = {'linear': linear, 'cosine': cosine}
 
 
 @dataclass(frozen=True)
@@ -64,19 +70,30 @@ class Outcome:
     notes: list[str]  # lines for the user
 
 
-def new_model(config: RunConfig, data: TrainingData, ctx: mx.Context) -> Run:
-    """Return a run whose model has its initial weights."""
+def new_model(
+    config: RunConfig, data: TrainingData, ctx: mx.Context, source: Run | None = None
+) -> Run:
+    """Return a run whose model has its initial weights, or those of another run."""
     model = build_model(config.model, len(data.src_vocab), len(data.tgt_vocab))
     initialize(model, ctx, INITIALIZERS[config.model.initializer]())
+    if source is not None:
+        weights = {
+            name: parameter.data() for name, parameter in named_parameters(source.model).items()
+        }
+        set_weights(model, weights)
     return Run(config, data.src_vocab, data.tgt_vocab, model, data.subwords)
 
 
-def build_schedule(config: TrainingConfig) -> Schedule:
+def build_schedule(config: TrainingConfig, updates_per_epoch: int) -> Schedule:
     """Build the learning-rate schedule of a configuration."""
     if config.lr_schedule == 'inverse-sqrt':
         return InverseSqrt(config.lr, config.warmup_updates)
     if config.lr_schedule == 'plateau':
         return HalvingOnPlateau(config.lr, config.halve_after)
+    if config.lr_schedule in _CURVES:
+        num_updates = config.num_epochs * updates_per_epoch
+        curve = _CURVES[config.lr_schedule]
+        return DecayToZero(config.lr, config.warmup_updates, num_updates, curve)
     return Constant(config.lr)
 
 
@@ -103,6 +120,7 @@ def train(
     folder: RunFolder,
     devices: Sequence[mx.Context],
     workers: Workers = SingleWorker(),
+    source: Run | None = None,
 ) -> Outcome:
     """Train a run, starting from its latest checkpoint if it has one.
 
@@ -117,6 +135,8 @@ def train(
         The devices of this process that share each batch.
     workers : Workers
         The processes that train together; each of them calls this function.
+    source : Run, optional
+        The run whose weights a new run starts with.  Its vocabularies must be those of `data`.
 
     Raises
     ------
@@ -130,7 +150,7 @@ def train(
             'Call config.resolve_implications first.',
         )
     with Interruption() as interruption:
-        return Trainer(config, data, folder, devices, workers, interruption).train()
+        return Trainer(config, data, folder, devices, workers, interruption, source).train()
 
 
 class Trainer:
@@ -144,6 +164,7 @@ class Trainer:
         devices: Sequence[mx.Context],
         workers: Workers,
         interruption: Interruption,
+        source: Run | None = None,
     ):
         self._config, self._folder, self._interruption = config, folder, interruption
         self._workers, ctx = workers, devices[0]
@@ -156,17 +177,16 @@ class Trainer:
             (workers.rank, workers.num_workers),
         )
         valid_feed = None if data.valid is None else build_feed(config.data, data.valid, 0, ctx)
-        self._fingerprint = ' '.join(
-            feed.fingerprint() for feed in (self._feed, valid_feed) if feed is not None
-        )
+        self._fingerprint = data.fingerprint()
         self._rules = update_rules(config.training, ctx)
-        self._schedule = build_schedule(config.training)
+        self._updates_per_epoch = -(-len(self._feed) // config.training.batches_per_update)
+        self._schedule = build_schedule(config.training, self._updates_per_epoch)
         self._best = BestValidation(
-            _VALIDATION_SCORES[config.training.keep_best],
+            config.training.keep_best,
             None if config.training.early_stopping == 'none' else config.training.patience,
         )
         self._callbacks = {'schedule': self._schedule, 'best': self._best}
-        self._run, self._state = self._load_or_initialize(data, ctx)
+        self._run, self._state = self._load_or_initialize(data, ctx, source)
         self._require_same_start()
         self._writer = CheckpointWriter(folder, self._run, self._callbacks, self._fingerprint)
         self._validation = None
@@ -178,11 +198,15 @@ class Trainer:
                 data.pairs.valid,
                 config.training.validate_every,
                 self._after_validation,
+                bleu_tokenize=config.training.bleu_tokenize,
                 workers=workers,
             )
         minutes = config.training.max_minutes
         self._time_limit = None if minutes is None else TimeLimit(minutes)
-        self._recorder = Recorder(folder, config) if workers.rank == 0 else NoRecorder()
+        if self._time_limit is None:
+            self._expect_end()  # the run may be resumed with another number of epochs
+        num_done = 0 if self._state is None else self._state.epoch
+        self._recorder = Recorder(folder, config, num_done) if workers.rank == 0 else NoRecorder()
 
     def train(self) -> Outcome:
         """Train to the end, or until a signal arrives."""
@@ -195,6 +219,7 @@ class Trainer:
         finally:
             self._recorder.close()
         if exit_code == 0 and self._workers.rank == 0:
+            self._warn_if_diverged()
             notes += self._validate_at_end() + self._use_best_weights()
         return Outcome(self._run, self._last, exit_code, notes)
 
@@ -259,10 +284,20 @@ class Trainer:
         # All workers decide by the same metrics, but each has its own clock.
         if self._workers.any(reason is not None) and reason is None:
             reason = OutOfTime('another worker reached its time limit')
+        if reason is None:
+            self._expect_end()
         self._recorder.record(metrics)
         self._writer.after_epoch(metrics, state, reason)
         if reason is not None:
             raise reason
+
+    def _expect_end(self) -> None:
+        """Tell the schedule the number of updates of the whole training."""
+        num_epochs = self._config.training.num_epochs
+        if self._time_limit is not None and self._time_limit.num_epochs:
+            (planned,) = self._workers.broadcast([self._time_limit.num_epochs])
+            num_epochs = min(num_epochs, int(planned))
+        self._schedule.expect_end(num_epochs * self._updates_per_epoch)
 
     def _after_validation(self, validation: ValidationMetrics) -> None:
         self._recorder.add_validation(validation)
@@ -270,11 +305,11 @@ class Trainer:
         self._best(validation)
 
     def _load_or_initialize(
-        self, data: TrainingData, ctx: mx.Context
+        self, data: TrainingData, ctx: mx.Context, source: Run | None
     ) -> tuple[Run, TrainState | None]:
         """Return the run and state of the latest valid checkpoint, or a new run and no state."""
         if not self._folder.checkpoints():
-            return new_model(self._config, data, ctx), None
+            return new_model(self._config, data, ctx, source), None
         path, run, state = load_latest_valid(
             self._folder.path, lambda path: (path, *self._load(path, data, ctx))
         )
@@ -310,6 +345,17 @@ class Trainer:
         self._workers.require_equal(
             f'{self._fingerprint} {start}'.encode(), 'the sentences or the checkpoint'
         )
+
+    def _warn_if_diverged(self) -> None:
+        """Log a warning if the loss is above where it began, or above that of a blind guess."""
+        losses = [metrics['nll_per_token'] for metrics in self._folder.read_metrics()]
+        problem = divergence(losses, len(self._run.tgt_vocab))
+        if self._last is not None and problem:
+            settings = self._config.training
+            clipping = '' if settings.max_norm is not None else ' and with --max-norm 1'
+            logger.warning(
+                '%s; start a new run with --lr below %g%s', problem, settings.lr, clipping
+            )
 
     def _validate_at_end(self) -> list[str]:
         """Validate after the last epoch if no validation was due; return a line for the user.
@@ -351,7 +397,7 @@ class Trainer:
         if self._config.training.kvstore != 'none':
             num_workers = str(self._workers.num_workers)
             command = [*python, 'd2l_seq2seq.launch', '-n', num_workers, '--', *command]
-        return shlex.join(command)
+        return ' '.join(map(shell_quote, command))
 
     def _not_finite(self, error: FloatingPointError) -> InputError:
         """Return the error for a loss or gradient that is not finite."""

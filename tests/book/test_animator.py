@@ -107,6 +107,44 @@ def test_nothing_is_written_without_a_terminal_or_display():
     assert (result.returncode, result.stdout, result.stderr) == (0, '', '')
 
 
+@pytest.mark.parametrize(
+    'limits, start', [({'xlim': [1, 30], 'xlabel': 'epoch'}, 'epoch 10 of 30: '), ({}, 'x 10: ')]
+)
+def test_a_log_gets_lines_with_the_latest_values(monkeypatch, capsys, limits, start):
+    monkeypatch.setattr(animator, 'SECONDS_BETWEEN_LINES', 0)
+    plot = Animator(ylabel='loss', **limits)
+    plot.add(10, 0.5)
+    plot.add(20, 0.25)
+    plot.print('a validation')
+    plot.close()
+    printed = capsys.readouterr()
+    assert printed.out == 'a validation\n'
+    first, second = printed.err.splitlines()
+    assert first == f'{start}loss 0.500' and second.endswith('loss 0.250')
+
+
+def test_a_log_gets_no_line_within_half_a_minute(monkeypatch, capsys):
+    seconds = iter([100, 129, 131, 131, 160])
+    monkeypatch.setattr(animator.time, 'monotonic', lambda: next(seconds))
+    plot = Animator(ylabel='loss')
+    for x in (1, 2, 3):
+        plot.add(x, 0.5)
+    assert capsys.readouterr().err == 'x 2: loss 0.500\n'
+
+
+def test_a_single_point_is_visible_and_epochs_are_whole_numbers():
+    plot = Animator(xlabel='epoch', xlim=[1, 1], legend=['train', 'validation'])
+    plot.add(1, [0.5, None])
+    plot.to_bytes('.svg')
+    (axes,) = plot.axes
+    assert [line.get_marker() for line in axes.lines] == ['o', 'None']
+    assert [float(x) for x in axes.get_xticks() if 0.9 < x < 1.1] == [1.0]
+    plot.add(2, [0.4, 0.6])
+    plot.to_bytes('.svg')
+    assert [line.get_marker() for line in axes.lines] == ['None', 'o']
+    assert all(float(x).is_integer() for x in axes.get_xticks())
+
+
 def test_a_notebook_shows_one_figure_that_is_updated(monkeypatch):
     import IPython
     from IPython import display

@@ -1,5 +1,7 @@
 """Tokens and ids in the order of d2l 0.14, and the counts behind it."""
 
+import itertools
+
 import pytest
 
 from d2l_seq2seq.book.vocab import Vocab, count_corpus
@@ -25,6 +27,12 @@ def test_look_up_of_a_token_a_list_and_a_nested_list():
     assert vocab.to_tokens(vocab['b']) == 'b'
     assert vocab.to_tokens(vocab[['a', 'nowhere', '.']]) == ['a', '<unk>', '.']
     assert vocab[[['a'], ['b', 'c']]] == [[vocab['a']], [vocab['b'], vocab['c']]]
+
+
+def test_iteration_yields_the_tokens_and_ends():
+    vocab = Vocab(SENTENCES)
+    assert list(itertools.islice(vocab, len(vocab) + 1)) == vocab.idx_to_token
+    assert '<unk>' in vocab and 'once' in vocab and 'nowhere' not in vocab
 
 
 def test_from_tokens_gives_the_same_ids():

@@ -51,6 +51,7 @@ def test_long_texts_take_several_lines_and_lose_nothing():
     words = ' '.join(f'word{i}' for i in range(30))
     text = table([Cell('name', f'first\n\n{words}', words, True)])
     assert max(map(len, text.split('\n'))) <= sum(COLUMN_WIDTHS) + 3 * len(' | ')
+    assert sum(COLUMN_WIDTHS) + 3 * len(' | ') <= 80
     lines = [line + [''] * (4 - len(line)) for line in columns(text)[1:]]
     names, book, ours, verdicts = ([line[i] for line in lines] for i in range(4))
     assert book[:2] == ['first', '']

@@ -71,6 +71,54 @@ def test_the_picture_goes_on_where_it_was(tmp_path):
     assert (tmp_path / 'True/loss.svg').read_bytes() == (tmp_path / 'False/loss.svg').read_bytes()
 
 
+def write_epochs(path, epochs):
+    (path / 'metrics.jsonl').write_text(
+        ''.join(
+            json.dumps({'epoch': epoch, 'book_loss': 0.5, 'nll_per_token': 1.5}) + '\n'
+            for epoch in epochs
+        )
+    )
+
+
+def test_a_record_with_gaps_is_reported_and_continued(tmp_path, caplog):
+    with new_run(tmp_path / 'run', config()) as folder:
+        pass
+    write_epochs(folder.path, [2])
+    with existing_run(folder.path) as folder:
+        recorder = Recorder(folder, config(), epoch=3)
+        for epoch in (4, 5):
+            recorder.record(metrics(epoch))
+    assert [record.getMessage() for record in caplog.records] == [
+        f'{folder.path}/metrics.jsonl: epochs 1, 3 are missing, of the 3 that are done; the record '
+        'and its plot remain incomplete'
+    ]
+    assert [row['epoch'] for row in folder.read_metrics()] == [2, 4, 5]
+    assert recorder.animator.X == [[2, 4, 5]]
+
+
+@pytest.mark.parametrize('epochs, message', [([2, 1], 'in order'), ([1, 2, 5], 'epoch 3 next')])
+def test_a_record_that_contradicts_the_checkpoint_is_refused(tmp_path, epochs, message):
+    with new_run(tmp_path / 'run', config()) as folder:
+        pass
+    write_epochs(folder.path, epochs)
+    message = f'{message}.*or remove it to continue without'
+    with pytest.raises(InputError, match=message), existing_run(folder.path) as folder:
+        Recorder(folder, config(), epoch=2)
+    (folder.path / 'metrics.jsonl').unlink()  # as the message says
+    with existing_run(folder.path) as folder:
+        Recorder(folder, config(), epoch=2).record(metrics(3))
+    assert [row['epoch'] for row in folder.read_metrics()] == [3]
+
+
+def test_a_validated_run_with_words_for_numbers_is_refused(tmp_path):
+    with new_run(tmp_path / 'run', config(validate=True)) as folder:
+        Recorder(folder, config(validate=True)).record(metrics(1))
+    path = folder.path / 'metrics.jsonl'
+    path.write_text(path.read_text().replace('}', ', "valid_nll_per_token": "x"}'))
+    with pytest.raises(InputError, match="valid_nll_per_token: 'x'"), existing_run(folder.path):
+        pass
+
+
 def test_tensorboard_reads_what_is_written(tmp_path):
     from tensorboardX.proto.event_pb2 import Event
 
