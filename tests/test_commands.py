@@ -65,8 +65,11 @@ def run(tmp_path_factory):
 def test_train_prints_and_writes_what_the_readme_says(run):
     folder, result = run
     assert (result.returncode, result.stderr) == (0, b'')
-    corpus, book_line, nll, *translations, where = lines(result.stdout)
+    corpus, unknown, book_line, nll, *translations, where, following = lines(result.stdout)
     assert corpus.startswith('corpus bundled: 61 sentence pairs, ')
+    assert re.match(r'unknown tokens \(<unk>\): [\d.]+ % of the source and [\d.]+ % of', unknown)
+    assert following.startswith('next: ')
+    assert following.endswith(f"python -m d2l_seq2seq.translate {folder} 'Go .'")
     assert re.fullmatch(r'loss \d\.\d{3}, \d+\.\d tokens/sec on cpu\(0\)', book_line)
     assert re.fullmatch(r'nll_per_token \d\.\d{3}', nll)
     assert len(translations) == 4 and all(' => ' in line for line in translations)
@@ -146,7 +149,7 @@ def test_a_corpus_file(tmp_path):
     [
         (['--cell', 'LSTM'], '--cell: expected one of rnn, gru, lstm'),
         (['--preset', 'keras'], '--preset: invalid choice'),
-        (['--tied', '--embed-size', '16'], 'tied: expected embed_size equal to num_hiddens'),
+        (['--input-feeding'], 'input_feeding: expected dot or general attention, got none'),
         (['--share-embedding'], 'share_embedding: expected share_vocab, because'),
         (['--max-norm', '0'], "--max-norm: expected a number above 0, or 'none'"),
         (['--num-epochs', '0'], '--num-epochs: expected a whole number from 1 to'),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Sequence
 
-TOLERANCE = 1.01  # for the noise of a loss that has hardly changed
+# How far the last loss may be above the first one, because of noise, and above that of guessing,
+# because initial weights are a little worse than it.
+NOISE, WORSE_THAN_GUESSING = 1.01, 1.1
 
 
 def divergence(losses: Sequence[float], vocab_size: int) -> str | None:
@@ -30,8 +32,8 @@ def divergence(losses: Sequence[float], vocab_size: int) -> str | None:
         return None
     first, last, uniform = losses[0], losses[-1], math.log(vocab_size)
     ended = f'the training loss ended at {last:.3f} nats per token'
-    if last > TOLERANCE * first:
+    if last > NOISE * first:
         return f'{ended}, above the {first:.3f} of the first epoch'
-    if last > TOLERANCE * uniform:
+    if last > WORSE_THAN_GUESSING * uniform:
         return f'{ended}, above the {uniform:.3f} of guessing all tokens with the same probability'
     return None
