@@ -513,7 +513,8 @@ def test_validation_is_reported_and_stops_early(tmp_path):
     assert (result.returncode, result.stderr) == (0, b'')
     out = lines(result.stdout)
     assert out[:2] == ['early_stopping implies validate', 'validate implies held_out 0.05']
-    corpus, *out = out[2:]
+    corpus, unknown, *out = out[2:]
+    assert unknown.startswith('unknown tokens (<unk>): ')
     assert re.match(
         r'corpus bundled: \d+ sentence pairs \(held out: \d+ for validation and \d+ for', corpus
     )
