@@ -39,8 +39,7 @@ _WHEELS = (
 # the libraries are the same in all releases of CUDA 11.
 WHEELS_WITH_CUDA = tuple(f'mxnet-cu{release}' for release in _CUDA_RELEASES[:6])
 
-# Libraries that some wheels need, that they do not contain and that pip does not install.  The
-# wheel for Linux on aarch64 needs the first three.
+# The Arm Performance Libraries, which the wheel for Linux on aarch64 needs and does not contain.
 _ARM_LIBRARIES = 'libarmpl', 'libamath', 'libastring'
 
 DRIVER = 'libcuda.so.1'  # installed by NVIDIA's driver only

@@ -171,6 +171,11 @@ class ModelConfig(Checked):
         'number of recurrent layers of the encoder; same is num_layers',
     )
 
+    @property
+    def encoder_sizes(self) -> tuple[int, int]:
+        """The hidden units and the layers of the encoder."""
+        return self.encoder_hiddens or self.num_hiddens, self.encoder_layers or self.num_layers
+
     def __post_init__(self):
         super().__post_init__()
         if self.attention == 'dot' and self.bidirectional:
@@ -484,11 +489,11 @@ class RunConfig:
                 f"expected the settings of the run's weights, got {', '.join(conflicts)[:300]}",
                 'Leave these options out, or train from the beginning, without --from.',
             )
-        defaults = {name: getattr(TrainingConfig, name) for name in ('device', 'kvstore')}
+        restarted = ('device', 'kvstore', 'max_minutes')
+        changes = {**{name: getattr(TrainingConfig, name) for name in restarted}, **values}
         parts = {}
         for part_name, part in vars(self).items():
             names = vars(part).keys()
-            changes = {**defaults, 'max_minutes': None, **values}
             parts[part_name] = dataclasses.replace(
                 part, **{name: value for name, value in changes.items() if name in names}
             )

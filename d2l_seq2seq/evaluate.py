@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from . import cli
 from ._runtime import choose_threads
 from ._streams import without_reader
-from .config import BLEU_TOKENIZERS, SearchConfig
+from .config import SearchConfig, TrainingConfig
 from .data.corpus import Corpus, read_corpus
 from .errors import InputError, one_line
 from .runs.layout import read_run_config
@@ -47,13 +47,7 @@ def build_parser() -> cli.Parser:
         metavar='FILE',
         help='file to write the metrics to (default: RUN/evaluation.json)',
     )
-    parser.add_argument(
-        '--bleu-tokenize',
-        choices=BLEU_TOKENIZERS,
-        default='auto',
-        help="sacreBLEU's tokenizer; auto is zh or char for languages without spaces between "
-        'words, and 13a for the others',
-    )
+    cli.add_options(parser, TrainingConfig, only=['bleu_tokenize'])
     cli.add_device(parser)
     cli.add_options(parser, SearchConfig)
     return parser
@@ -119,16 +113,15 @@ def main(argv: list[str] | None = None) -> None:
 
 def _corpus_has_changed(run: Run, corpus: Corpus, fingerprint: str | None) -> bool | None:
     """Return whether a model was trained on other sentences; None if it has no fingerprint."""
-    from .data.pipeline import Vocabularies, encode_corpus
+    from .data.pipeline import encode_corpus
 
     if fingerprint is None:
         return None
-    vocabularies = Vocabularies(run.src_vocab, run.tgt_vocab, run.subwords)
     logger = logging.getLogger(f'{__package__}.data')
     level = logger.level
     logger.setLevel(logging.ERROR)  # the warnings about the data were for the training
     try:
-        return encode_corpus(run.config.data, corpus, vocabularies).fingerprint() != fingerprint
+        return encode_corpus(run.config.data, corpus, run.vocabularies).fingerprint() != fingerprint
     except InputError:  # a part is empty
         return True
     finally:

@@ -240,16 +240,12 @@ def _config_from_source(source: Path, explicit: dict[str, Any]) -> tuple[RunConf
             f'--from {source}: cannot be combined with --preset',
             'Leave out --preset: the settings of the run are the defaults.',
         )
-    if not (source / CONFIG_FILE).is_file():
-        raise InputError(
-            f'--from {source}: not a run folder (no {CONFIG_FILE})',
-            'Pass the folder that train wrote.',
-        )
+    saved = read_run_config(source)
     values = {**explicit, 'source_run': os.path.abspath(source)}
     if 'corpus' in values:
         values['corpus'] = resolve_corpus_name(values['corpus'])
     try:
-        return resolve_implications(read_run_config(source).trained_further(values))
+        return resolve_implications(saved.trained_further(values))
     except InputError as error:
         raise error.within(f'--from {source}') from error
 

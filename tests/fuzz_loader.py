@@ -75,7 +75,7 @@ def write_valid_checkpoint(folder, corpus, vocabs, config):
         num_epochs=1,
         lr=callbacks['schedule'],
         on_epoch_end=lambda metrics, state: progresses.append(
-            save_state(model, state, callbacks, feed.fingerprint())
+            save_state(model, state, callbacks, corpus.fingerprint())
         ),
     )
     subwords = Subwords.train([src for src, _ in read_corpus('bundled').pairs[:100]], 60)
@@ -83,7 +83,7 @@ def write_valid_checkpoint(folder, corpus, vocabs, config):
     save_checkpoint(folder, run, progresses[0])
 
 
-def load(folder, feed):
+def load(folder, feed, fingerprint):
     """Call every function that reads a checkpoint."""
     run = load_checkpoint(folder, CTX)
     progress = load_progress(folder, run.model, MOMENTS)
@@ -93,7 +93,7 @@ def load(folder, feed):
         feed,
         UpdateRules(),
         {'schedule': HalvingOnPlateau(0.01, 1)},
-        feed.fingerprint(),
+        fingerprint,
     )
     return run
 
@@ -388,7 +388,7 @@ def main():
     write_valid_checkpoint(valid, corpus, (src_vocab, tgt_vocab), config)
     feed = Feed(corpus, 8, 0)
     folder.parent.mkdir(parents=True)
-    load(valid, feed)
+    load(valid, feed, corpus.fingerprint())
     used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
     refused = {'damaged': 0, 'hostile': 0}
@@ -402,7 +402,7 @@ def main():
         try:
             best_checkpoint(WORK / 'run')
             completion_reason(WORK / 'run', 5)
-            run = load(folder, feed)
+            run = load(folder, feed, corpus.fingerprint())
         except InputError as error:
             if '\n' in str(error) or len(str(error)) > 2000:
                 sys.exit(

@@ -8,7 +8,6 @@ happens while the device is still busy with earlier batches.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from dataclasses import dataclass
 from typing import Iterator, NamedTuple, Sequence, Union
@@ -119,14 +118,6 @@ class Feed:
         """Iterate over the batches of an epoch, starting at number `first` of its order."""
         return map(self._batch, self._draw_order()[first:])
 
-    def fingerprint(self) -> str:
-        """Return the SHA-256 of the corpus, by which the corpora of two feeds can be compared."""
-        digest = hashlib.sha256()
-        for array in self._sentences:
-            digest.update(str(array.shape).encode())
-            digest.update(onp.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
-
     def _draw_order(self) -> list[onp.ndarray]:
         """Draw the sentence numbers of each batch of an epoch."""
         order = onp.arange(len(self._sentences.src))
@@ -185,8 +176,6 @@ class BucketFeed(Feed):
         if width < 1:
             raise ValueError(f'expected buckets with a width of at least 1, got {width}')
         super().__init__(corpus, batch_size, seed, ctx, worker)
-        if width < 1:
-            raise ValueError(f'expected a width of at least 1, got {width}')
         src_widths, tgt_widths = (
             onp.clip(-(-lengths // width) * width, width, ids.shape[1]).astype(int)
             for lengths, ids in (

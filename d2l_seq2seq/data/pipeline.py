@@ -53,7 +53,7 @@ class TrainingData:
     def fingerprint(self) -> str:
         """Return a text that changes if the encoded sentences change; checkpoints store it."""
         parts = [part for part in (self.train, self.valid) if part is not None]
-        return ' '.join(Feed(part, batch_size=1, seed=0).fingerprint() for part in parts)
+        return ' '.join(part.fingerprint() for part in parts)
 
     def unknown_shares(self) -> tuple[float, float]:
         """Return the shares of unknown tokens among the source and target tokens in training."""

@@ -20,21 +20,26 @@ JOINER = '\uffed'  # a small square; in text it becomes another square
 SPACE = '\u2581'  # a low block, which SentencePiece uses in the same way; in text it becomes _
 
 
-def _code_points(*categories: str) -> list[str]:
-    """Return the code points of some Unicode categories."""
-    codes = (*range(0x1F000), *range(0xE0000, 0xE0200))  # the other planes have none of them
-    return [char for char in map(chr, codes) if unicodedata.category(char) in categories]
+def _code_points(*categories: str) -> dict[str, list[str]]:
+    """Return the code points of some Unicode categories, by category."""
+    code_points: dict[str, list[str]] = {category: [] for category in categories}
+    for code in (*range(0x1F000), *range(0xE0000, 0xE0200)):  # the other planes have none of them
+        category = unicodedata.category(chr(code))
+        if category in code_points:
+            code_points[category].append(chr(code))
+    return code_points
 
 
+_CODE_POINTS = _code_points('Mn', 'Mc', 'Me', 'Cf')
 _FORM_JOINERS = '\u200c\u200d'  # they have no width, but they change the form of letters and emoji
 # The marks of all scripts, for a character class.
-MARKS = ''.join(_code_points('Mn', 'Mc', 'Me')) + _FORM_JOINERS
+MARKS = ''.join(_CODE_POINTS['Mn'] + _CODE_POINTS['Mc'] + _CODE_POINTS['Me']) + _FORM_JOINERS
 # Letters that are displayed as marks (Thai, Lao, half-width Japanese), and skin colors of emoji.
 _MARKS_OF_CHARACTERS = MARKS + '\u0e33\u0eb3\uff9e\uff9f\U0001f3fb-\U0001f3ff'
 # Characters that are not displayed.  The signs that surround Arabic numbers (AN) are.
 _INVISIBLE = ''.join(
     char
-    for char in _code_points('Cf')
+    for char in _CODE_POINTS['Cf']
     if char not in _FORM_JOINERS and unicodedata.bidirectional(char) != 'AN'
 )
 _MAY_BE_DROPPED = frozenset(_INVISIBLE + _FORM_JOINERS)  # for a quick test

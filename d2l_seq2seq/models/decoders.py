@@ -304,9 +304,13 @@ class LuongDecoder(AttentionDecoder):
         outputs, state = self.rnn(X, state)
         queries = F.np.swapaxes(outputs, 0, 1)  # (batch_size, num_steps, num_hiddens)
         keys = self.attention.project_keys(values)
-        context, weights = self.attention(queries, keys, values, valid_len)
-        attentional = self.W_c(F.np.concatenate([context, queries], axis=-1))
+        attentional, weights = self._attentional(F, queries, keys, values, valid_len)
         return self.dense(attentional), [values, state, valid_len], weights
+
+    def _attentional(self, F, queries, keys, values, valid_len):
+        """Return the attentional vectors of some hidden states, and the attention weights."""
+        context, weights = self.attention(queries, keys, values, valid_len)
+        return self.W_c(F.np.concatenate([context, queries], axis=-1)), weights
 
 
 class InputFeedingDecoder(LuongDecoder):
@@ -352,9 +356,9 @@ class InputFeedingDecoder(LuongDecoder):
             step_input = F.np.concatenate([X[step : step + 1], attentional], axis=-1)
             output, state = self.rnn(step_input, state)  # (1, batch_size, num_hiddens)
             query = F.np.swapaxes(output, 0, 1)  # (batch_size, 1, num_hiddens)
-            context, step_weights = self.attention(query, keys, values, valid_len)
-            vectors.append(self.W_c(F.np.concatenate([context, query], axis=-1)))
-            attentional = F.np.swapaxes(vectors[-1], 0, 1)  # (1, batch_size, num_hiddens)
+            vector, step_weights = self._attentional(F, query, keys, values, valid_len)
+            attentional = F.np.swapaxes(vector, 0, 1)  # (1, batch_size, num_hiddens)
+            vectors.append(vector)
             weights.append(step_weights)
         logits = self.dense(F.np.concatenate(vectors, axis=1))
         return logits, [values, state, valid_len, attentional], F.np.concatenate(weights, axis=1)

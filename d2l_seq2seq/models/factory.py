@@ -134,8 +134,7 @@ def set_weights(model: EncoderDecoder, arrays: Mapping[str, onp.ndarray]) -> Non
 def _build_encoder(config: ModelConfig, vocab_size: int) -> Encoder:
     """Build the encoder, with a bridge if its state does not have the sizes of the decoder's."""
     layer = _layer_class(config)
-    num_hiddens = config.encoder_hiddens or config.num_hiddens
-    num_layers = config.encoder_layers or config.num_layers
+    num_hiddens, num_layers = config.encoder_sizes
     options: dict[str, Any] = {'dropout': config.dropout, 'layer': layer}
     if config.bidirectional:
         options['bidirectional'] = True

@@ -41,7 +41,7 @@ def write_file(path: Path, data: bytes, mode: int | None = None) -> None:
     """
     partial = _partial_path(path)
     try:
-        _write_to_disk(partial, lambda file: file.write(data))
+        _write_to_disk(partial, writer_of(data))
         if mode is not None:
             os.chmod(partial, mode)
         os.replace(partial, path)
@@ -130,6 +130,11 @@ def fill_folder(folder: Path, writers: Mapping[str, Callable[[BinaryIO], object]
         sync(folder)
     finally:
         remove(partial)
+
+
+def writer_of(data: bytes) -> Callable[[BinaryIO], object]:
+    """Return a function that writes some bytes to a file, for `write_folder`."""
+    return lambda file: file.write(data)
 
 
 def sync_file(path: Path) -> None:

@@ -18,7 +18,7 @@ import functools
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, BinaryIO, Callable, Mapping, Sequence
 
 import numpy as onp
 
@@ -32,7 +32,7 @@ from ..data.tokenizers import PairTokenizer, SubwordPair, Subwords, build_tokeni
 from ..engine.tracing import parameter_shapes
 from ..errors import CONTROL, InputError, check_types
 from ..models.factory import build_model, named_parameters, set_weights
-from .atomic import write_folder
+from .atomic import write_folder, writer_of
 from .layout import CONFIG_FILE, parse_config
 from .npz import max_file_bytes, read_arrays, write_arrays
 from .safe_files import Manifest, to_json, write_manifest
@@ -136,8 +136,8 @@ def save_checkpoint(path: Path, run: Run, progress: Progress | None = None) -> N
             for kind, named in progress.moments.items()
             for name, array in named.items()
         }
-    writers = {
-        **{name: functools.partial(_write_bytes, data) for name, data in contents.items()},
+    writers: dict[str, Callable[[BinaryIO], object]] = {
+        **{name: writer_of(data) for name, data in contents.items()},
         **{name: functools.partial(write_arrays, arrays=named) for name, named in arrays.items()},
     }
     write_folder(path, writers, lambda folder: write_manifest(folder, _software_versions()))
@@ -271,10 +271,6 @@ def average_checkpoints(paths: Sequence[Path], ctx: mx.Context) -> Run:
     means = {name: (total / len(paths)).astype('float32') for name, total in sums.items()}
     set_weights(run.model, means)
     return run
-
-
-def _write_bytes(data: bytes, file) -> None:
-    file.write(data)
 
 
 def _software_versions() -> dict[str, str]:

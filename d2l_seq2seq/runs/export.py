@@ -19,7 +19,7 @@ from ..engine.compiled import flatten, unflatten
 from ..engine.graphs import to_json_without_shapes
 from ..models.decoders import AttentionDecoder
 from ..models.encoders import reads_padding
-from .atomic import fill_folder, write_folder
+from .atomic import fill_folder, write_folder, writer_of
 from .checkpoint import SUBWORD_FILES, Run
 from .regular_files import make_folders
 
@@ -94,12 +94,8 @@ def _writers(run: Run) -> dict[str, Callable[[BinaryIO], object]]:
             f'{name}-0000.params': functools.partial(_write_parameters, run.model, graph)
             for name, graph in graphs.items()
         },
-        **{name: functools.partial(_write_bytes, data) for name, data in contents.items()},
+        **{name: writer_of(data) for name, data in contents.items()},
     }
-
-
-def _write_bytes(data: bytes, file: BinaryIO) -> None:
-    file.write(data)
 
 
 def _write_parameters(model: EncoderDecoder, graph: _Graph, file: BinaryIO) -> None:

@@ -80,11 +80,7 @@ def _require_possible_layers(config: ModelConfig) -> None:
 def _stacks(config: ModelConfig) -> list[tuple[int, int, int]]:
     """Return the hidden units, layers and directions of the encoder and of the decoder."""
     return [
-        (
-            config.encoder_hiddens or config.num_hiddens,
-            config.encoder_layers or config.num_layers,
-            2 if config.bidirectional else 1,
-        ),
+        (*config.encoder_sizes, 2 if config.bidirectional else 1),
         (config.num_hiddens, config.num_layers, 1),
     ]
 

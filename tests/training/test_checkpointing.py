@@ -78,13 +78,13 @@ def test_at_any_batch_a_checkpoint_leads_to_the_same_end(toy, seed, tmp_path, co
         feed = feed_of(arrays, 8, feed_seed)
         if state is not None:
             state = restore_state(
-                state, model, feed, rules, {'schedule': schedule}, feed.fingerprint()
+                state, model, feed, rules, {'schedule': schedule}, arrays.fingerprint()
             )
         saved = []
 
         def watch(state):
             if state.optimizer.num_updates == stop_at:
-                saved.append(save_state(model, state, {'schedule': schedule}, feed.fingerprint()))
+                saved.append(save_state(model, state, {'schedule': schedule}, arrays.fingerprint()))
                 raise Stop
 
         def observe(metrics, state):
@@ -395,11 +395,11 @@ def test_invalid_progress_is_refused(toy, seed, change):
         num_epochs=1,
         lr=schedule,
         on_epoch_end=lambda metrics, state: kept.append(
-            save_state(model, state, hooks, feed.fingerprint())
+            save_state(model, state, hooks, arrays.fingerprint())
         ),
     )
     progress = kept[0]
     json.dumps(progress.values)
     progress.values.update(change)
     with pytest.raises(InputError, match='expected training state, got something else'):
-        restore_state(progress, model, feed, UpdateRules(), hooks, feed.fingerprint())
+        restore_state(progress, model, feed, UpdateRules(), hooks, arrays.fingerprint())
