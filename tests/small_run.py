@@ -9,6 +9,10 @@ import numpy as onp
 
 from conftest import ROOT
 
+# The smallest of models, and a part of a corpus to train it on.
+SIZES = ['--num-hiddens', '8', '--embed-size', '4', '--num-layers', '1']
+BUNDLED = ['--corpus', 'bundled', '--num-examples', '60']
+
 # Everything that has a state: dropout, shuffling, a schedule, decay, accumulation.
 SETTINGS = [
     '--corpus',

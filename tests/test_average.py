@@ -10,18 +10,9 @@ from d2l_seq2seq import InputError, average, train
 from d2l_seq2seq.average import adjacent_checkpoints
 from d2l_seq2seq.runs.layout import checkpoint_name
 
-SMALL = [
-    '--corpus',
-    'bundled',
-    '--num-examples',
-    '60',
-    '--num-hiddens',
-    '8',
-    '--embed-size',
-    '4',
-    '--num-layers',
-    '1',
-]
+from small_run import BUNDLED, SIZES
+
+SMALL = [*BUNDLED, *SIZES]
 
 
 @pytest.mark.parametrize(

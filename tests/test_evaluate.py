@@ -6,18 +6,9 @@ import pytest
 
 from d2l_seq2seq import average, evaluate, train
 
-SIZES = [
-    '--num-hiddens',
-    '8',
-    '--embed-size',
-    '4',
-    '--num-layers',
-    '1',
-    '--min-freq',
-    '1',
-    '--save-every',
-    '1',
-]
+from small_run import SIZES
+
+SETTINGS = [*SIZES, '--min-freq', '1', '--save-every', '1']
 PAIRS = [
     ('go .', 'va !'),
     ('hi .', 'salut .'),
@@ -45,7 +36,7 @@ def write(path, pairs):
 def trained(corpus, *options):
     folder = corpus.parent / 'run'
     arguments = ['--corpus', str(corpus), '--num-epochs', '2', '--out', str(folder)]
-    train.main([*SIZES, *arguments, *options])
+    train.main([*SETTINGS, *arguments, *options])
     return folder
 
 

@@ -14,20 +14,10 @@ from d2l_seq2seq.errors import shell_quote
 from d2l_seq2seq.runs.layout import read_run_config
 
 from conftest import ROOT
+from small_run import SIZES
 
 NAME = os.fsdecode(b'caf\xe9 $(id)\n')  # Latin-1, and what a shell would interpret
-SIZES = [
-    '--num-hiddens',
-    '8',
-    '--embed-size',
-    '4',
-    '--num-layers',
-    '1',
-    '--min-freq',
-    '1',
-    '--save-every',
-    '1',
-]
+SETTINGS = [*SIZES, '--min-freq', '1', '--save-every', '1']
 
 
 @pytest.fixture
@@ -44,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 def test_every_command_accepts_any_path(folder, capsys):
     corpus, run = folder / f'{NAME}.tsv', folder / NAME
     corpus.write_text('go .\tva !\nhi .\tsalut .\n' * 4)
-    train.main([*SIZES, '--corpus', corpus.name, '--num-epochs', '2', '--out', str(run)])
+    train.main([*SETTINGS, '--corpus', corpus.name, '--num-epochs', '2', '--out', str(run)])
     assert read_run_config(run).data.corpus == str(corpus)
     train.main(['--resume', str(run), '--num-epochs', '3', '--tensorboard'])
     for number in (2, 3):
@@ -90,9 +80,9 @@ def test_a_quoted_path_is_one_word_of_the_shell(data):
 def test_advice_can_be_pasted_into_a_shell(folder, capsys):
     run = folder / NAME
     corpus = ['--corpus', 'bundled', '--num-examples', '60']
-    train.main([*SIZES, *corpus, '--num-epochs', '1', '--out', str(run)])
+    train.main([*SETTINGS, *corpus, '--num-epochs', '1', '--out', str(run)])
     with pytest.raises(InputError) as error:
-        train.main([*SIZES, *corpus, '--out', str(run)])
+        train.main([*SETTINGS, *corpus, '--out', str(run)])
     quoted = error.value.hint.partition('--resume ')[2].partition(' to train;')[0]
     words = subprocess.run(['bash', '-c', f'printf %s {quoted}'], stdout=subprocess.PIPE).stdout
     assert os.fsdecode(words) == str(run)

@@ -10,18 +10,9 @@ from d2l_seq2seq.runs.atomic import write_file
 from d2l_seq2seq.runs.layout import list_checkpoints
 from d2l_seq2seq.runs.safe_files import Manifest, write_manifest
 
-SMALL = [
-    '--corpus',
-    'bundled',
-    '--num-examples',
-    '60',
-    '--num-hiddens',
-    '8',
-    '--embed-size',
-    '4',
-    '--num-layers',
-    '1',
-]
+from small_run import BUNDLED, SIZES
+
+SMALL = [*BUNDLED, *SIZES]
 
 
 @pytest.fixture(scope='module')
