@@ -191,7 +191,7 @@ print(f'{loss:.3f} nats per token')
 # - dialogue: from what one person says to a reply; many replies are right, so one reference
 #   says little about a reply.
 # - summarization: from a long text to a few sentences; the source is far longer than the
-#   target, and names have to be copied.
+#   target, and names must be copied.
 # - speech recognition: from frames of sound, 100 per second to letters or words; the source
 #   consists of vectors and needs no embedding; source and target have the same order.
 # - speech synthesis: from letters to frames of sound; the same the other way round: the loss is

@@ -351,7 +351,7 @@ table
 
 # %% [markdown]
 # When the decoder writes *lait*, nearly all of the weight is at *milk*, and it is so for the other
-# nouns in most sentences. The model was told nothing about which word is the translation of which.
+# nouns in most sentences. Nothing in the data says which word is the translation of which.
 #
 # Other words are less clear. When it writes the article *du*, whose form depends on the noun, the
 # decoder mostly looks at the noun. In the second sentence, *bois* has more weight at *not* than at
