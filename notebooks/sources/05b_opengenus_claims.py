@@ -287,6 +287,8 @@ for name, translator in translators.items():
         for source in answers:
             if shortest <= len(tokenize_opengenus(source)) <= longest_of_group:
                 members.append(source)
+        if not members:  # in a small corpus
+            continue
         group_answers = [answers[source] for source in members]
         scores[label] = corpus_scores(translator(members), group_answers)['chrF'].value
         print(f'{name}, {len(members)} sentences of {label} words: {scores[label]:.1f}')
